@@ -1,0 +1,52 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// User is a local account as operators see it. It holds no password.
+type User struct {
+	ID           string         `json:"id"`
+	Email        string         `json:"email"`
+	Name         string         `json:"name,omitempty"`
+	Organization string         `json:"organization,omitempty"`
+	Roles        []string       `json:"roles"`
+	Claims       map[string]any `json:"claims,omitempty"`
+	// Demo accounts get a demo session's claims at each sign-in.
+	Demo      bool      `json:"demo,omitempty"`
+	Disabled  bool      `json:"disabled,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// NewUser is an account to be. Email and Password are needed.
+type NewUser struct {
+	Email, Name, Organization, Password string
+	Roles                               []string
+	Demo                                bool
+}
+
+// Users is what operators do with local accounts. An email names an account
+// whatever its case. Safe for concurrent use. Methods return ErrUnavailable
+// when accounts cannot be asked, and an error that wraps ErrBadUser, and whose
+// text may be shown, for a value that no account can have (an email without @,
+// a short password, a role with a comma).
+type Users interface {
+	// AddUser stores an account: ErrUserExists if its email is taken.
+	AddUser(ctx context.Context, u NewUser) (User, error)
+	// ListUsers returns at most limit accounts, by email.
+	ListUsers(ctx context.Context, limit int) ([]User, error)
+	// SetPassword, SetRoles and RemoveUser change one account: ErrNoUser if
+	// there is none. They do not end its sessions; callers do.
+	SetPassword(ctx context.Context, email, password string) (User, error)
+	SetRoles(ctx context.Context, email string, roles []string) (User, error)
+	RemoveUser(ctx context.Context, email string) (User, error)
+}
+
+// Errors of Users, matched with errors.Is.
+var (
+	ErrNoUser     = errors.New("no such user")
+	ErrUserExists = errors.New("user exists already")
+	ErrBadUser    = errors.New("not a valid user")
+)
