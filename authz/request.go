@@ -37,6 +37,9 @@ type Request struct {
 	Extensions map[string]string
 	// Source is the client as Envoy saw it, Destination the listener.
 	Source, Destination Peer
+	// Unreadable is why the adapter could not read the request whole; such a
+	// request is refused with 400 before anything else is looked at.
+	Unreadable error
 	// Session is who asks; nil when nobody is signed in. The Decider sets it.
 	Session *session.Session
 }

@@ -1,0 +1,54 @@
+# Two commands do everything: `make run` (the demo) and `make test` (all checks).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export GOTOOLCHAIN ?= local
+export CGO_ENABLED ?= 1
+
+TOOLS := go tool -modfile=test/tools/go.mod
+RACE  ?= -race
+ONLY  ?=
+
+.PHONY: help run build envoy test checks policy-test unit bench soak fmt clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: build envoy ## the demo: Envoy, gate, three upstreams, state under .state/
+	@exec bin/gate dev
+
+build: ## bin/gate
+	@mkdir -p bin && go build -o bin/gate ./cmd/gate
+
+envoy: ## the pinned Envoy, into .tools/
+	@bash envoy/install.sh
+
+test: ## everything: installs what is missing, then every check and test
+	@bash test/install.sh
+	@$(MAKE) --no-print-directory checks policy-test unit
+
+checks: ## gofmt, vet, staticcheck, tidy
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed (run make fmt):"; echo "$$out"; exit 1; fi
+	go mod tidy -diff
+	go vet ./...
+	$(TOOLS) staticcheck ./...
+
+policy-test: ## opa fmt, check --strict, test with full coverage
+	$(TOOLS) opa fmt --diff --fail policies
+	$(TOOLS) opa check --strict --schema policies/schema policies
+	$(TOOLS) opa test policies
+
+unit: ## go test ./... with the race detector
+	go test $(RACE) -timeout 20m ./...
+
+bench: ## ratios against stock parts; ONLY=check for one area
+	@go run ./test/bench $(if $(ONLY),-only $(ONLY))
+
+soak: ## the long runs of which make test runs a minute
+	go test -run Soak -timeout 60m -soak ./test/...
+
+fmt: ## gofmt and opa fmt in place
+	gofmt -w $$(git ls-files '*.go')
+	$(TOOLS) opa fmt --write policies
+
+clean: ## build outputs, not state
+	rm -rf bin out

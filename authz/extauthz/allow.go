@@ -1,0 +1,118 @@
+package extauthz
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/session"
+)
+
+// streamLimitHeader ends the stream at Envoy after that many milliseconds.
+// Only an integer ≥ 1 is a limit: 0, negative or text mean none.
+const streamLimitHeader = "x-envoy-upstream-stream-duration-ms"
+
+// allow answers with the decision's mutations: identity in, credentials out.
+func (s *Server) allow(r *authz.Request, o *authz.Outcome) *authv3.CheckResponse {
+	d := o.Decision
+	ok := &authv3.OkHttpResponse{DynamicMetadata: metadata(r, o)}
+	for _, h := range d.Headers {
+		if !s.opt.Settable(h.Name) {
+			// Envoy would answer 500 for it; say whose fault it is instead.
+			s.opt.Logger.Error("policy sets a request header that set_headers of the routes file does not name", "header", h.Name, "route", r.RouteName)
+			return s.deny(r, policyFault(o))
+		}
+		ok.Headers = append(ok.Headers, overwrite(h.Name, h.Value))
+	}
+	ok.HeadersToRemove = append(ok.HeadersToRemove, d.RemoveRequestHeaders...)
+	if !r.Route.Gate {
+		s.stripCredentials(r, ok)
+	}
+	if o.StreamFor > 0 {
+		ms := max(1, o.StreamFor.Milliseconds())
+		ok.Headers = append(ok.Headers, overwrite(streamLimitHeader, strconv.FormatInt(ms, 10)))
+	}
+	for _, h := range d.ResponseHeaders {
+		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value}})
+	}
+	for _, q := range d.QuerySet { // Envoy does not encode it
+		ok.QueryParametersToSet = append(ok.QueryParametersToSet, &corev3.QueryParameter{Key: url.QueryEscape(q.Name), Value: url.QueryEscape(q.Value)})
+	}
+	for _, name := range d.QueryRemove {
+		ok.QueryParametersToRemove = append(ok.QueryParametersToRemove, url.QueryEscape(name))
+	}
+	return &authv3.CheckResponse{
+		Status:          &rpcstatus.Status{},
+		HttpResponse:    &authv3.CheckResponse_OkResponse{OkResponse: ok},
+		DynamicMetadata: ok.DynamicMetadata,
+	}
+}
+
+// stripCredentials takes the session cookie and Authorization out of what goes
+// upstream: applications trust what the edge injected and never see a
+// credential that would open their siblings.
+func (s *Server) stripCredentials(r *authz.Request, ok *authv3.OkHttpResponse) {
+	if _, n := r.Headers.Get("authorization"); n > 0 && !r.Route.PassAuthorization {
+		ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
+	}
+	var rest []string
+	found := false
+	for _, h := range r.Headers {
+		if h.Name != "cookie" {
+			continue
+		}
+		kept, had := session.WithoutCookie(h.Value, s.opt.CookieName)
+		found = found || had
+		if kept != "" {
+			rest = append(rest, kept)
+		}
+	}
+	switch {
+	case !found:
+	case len(rest) == 0:
+		ok.HeadersToRemove = append(ok.HeadersToRemove, "cookie")
+	default: // setting Cookie overwrites every field of that name
+		ok.Headers = append(ok.Headers, overwrite("cookie", strings.Join(rest, "; ")))
+	}
+}
+
+// overwrite sets a header; append would join with what a client sent.
+func overwrite(name, value string) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{
+		Header:       &corev3.HeaderValue{Key: name, Value: value},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}
+}
+
+// metadata is what Envoy's access log prints of the decision: one line there
+// tells the whole request. Ours win over policy's own dynamic_metadata.
+func metadata(r *authz.Request, o *authz.Outcome) *structpb.Struct {
+	f := make(map[string]*structpb.Value, 8)
+	if o.Decision != nil {
+		for k, v := range o.Decision.Metadata {
+			if pv, err := structpb.NewValue(v); err == nil {
+				f[k] = pv
+			}
+		}
+		f["policy_revision"] = structpb.NewStringValue(o.Decision.Revision)
+	}
+	f["decision"] = structpb.NewStringValue(o.Verdict.String())
+	f["reason"] = structpb.NewStringValue(strings.Join(o.Reasons, ","))
+	if s := r.Session; s != nil {
+		f["user"] = structpb.NewStringValue(s.Identity.UserID)
+		f["email"] = structpb.NewStringValue(s.Identity.Email)
+		f["session"] = structpb.NewStringValue(s.Key.Short())
+	}
+	return &structpb.Struct{Fields: f}
+}
+
+// policyFault is the outcome when the decision cannot be carried out.
+func policyFault(o *authz.Outcome) *authz.Outcome {
+	return &authz.Outcome{Verdict: authz.Failed, Status: 503, Reasons: []string{authz.ReasonPolicyError}, Session: o.Session}
+}

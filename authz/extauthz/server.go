@@ -1,0 +1,121 @@
+package extauthz
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/session"
+)
+
+// Refusal is what a page needs to know to explain itself to a person.
+type Refusal struct {
+	Status     int
+	Reasons    []string
+	Request    *authz.Request
+	Session    *session.Session
+	RetryAfter time.Duration
+	// Explain: policy lets this person see why.
+	Explain bool
+}
+
+// Page is a rendered refusal.
+type Page struct {
+	ContentType string
+	// Headers go out with it (Content-Security-Policy and the like).
+	Headers []authz.Header
+	// Body is at most 16 KiB: Envoy cuts longer ones.
+	Body string
+}
+
+// Options make a Server; all are required.
+type Options struct {
+	Decider *authz.Decider
+	Routes  authz.Routes
+	// CookieName is the session cookie, which no upstream ever sees.
+	CookieName string
+	// SignInURL is the absolute URL of the sign-in page; the return target is
+	// added as the query parameter rd.
+	SignInURL string
+	// Settable reports whether a policy may set this request header (lower
+	// case); it mirrors the edge's own mutation rules.
+	Settable func(name string) bool
+	// RefusalPage renders a refusal for a person.
+	RefusalPage func(Refusal) Page
+	// LimitHeaders gives Retry-After, RateLimit and RateLimit-Policy for a 429.
+	LimitHeaders func(authz.Charge, authz.Spent) []authz.Header
+	Logger       *slog.Logger
+	// Clock gives the instant of each decision.
+	Clock func() time.Time
+}
+
+// Server implements envoy.service.auth.v3.Authorization.
+type Server struct {
+	authv3.UnimplementedAuthorizationServer
+	opt Options
+}
+
+// New returns a Server, or an error that names the missing option.
+func New(o Options) (*Server, error) {
+	for name, missing := range map[string]bool{
+		"Decider": o.Decider == nil, "Routes": o.Routes == nil, "CookieName": o.CookieName == "",
+		"SignInURL": o.SignInURL == "", "Settable": o.Settable == nil, "RefusalPage": o.RefusalPage == nil,
+		"LimitHeaders": o.LimitHeaders == nil, "Logger": o.Logger == nil, "Clock": o.Clock == nil,
+	} {
+		if missing {
+			return nil, errors.New("extauthz: Options." + name + " is missing")
+		}
+	}
+	return &Server{opt: o}, nil
+}
+
+// Check answers one request. It returns an error only when the call itself is
+// over; every failure of ours is an answer (503), since a gRPC error would be
+// retried by the edge and charge limits again.
+func (s *Server) Check(ctx context.Context, in *authv3.CheckRequest) (resp *authv3.CheckResponse, err error) {
+	defer func() {
+		if p := recover(); p != nil { // outside the Decider, which catches its own
+			s.opt.Logger.Error("panic while answering a check", "panic", p)
+			resp, err = s.plainTrouble(), nil
+		}
+	}()
+	r := readRequest(in, s.opt.Routes, s.opt.Clock())
+	o := s.opt.Decider.Decide(ctx, r)
+	if o.Verdict == authz.Failed {
+		s.logFailure(r, o)
+	}
+	if o.Verdict == authz.Allowed {
+		return s.allow(r, o), nil
+	}
+	return s.deny(r, o), nil
+}
+
+// logFailure says once, here, why a decision failed; the client learns only
+// the reason code and the request id.
+func (s *Server) logFailure(r *authz.Request, o *authz.Outcome) {
+	args := []any{"reason", o.Reasons[0], "route", r.RouteName, "request_id", clip(r.ID, 128), "error", o.Err}
+	if p, ok := errors.AsType[*authz.PanicError](o.Err); ok {
+		args = append(args, "stack", string(p.Stack))
+	}
+	s.opt.Logger.Error("decision failed", args...)
+}
+
+// NewGRPCServer returns a grpc.Server tuned for one Envoy beside it: stream
+// workers spare a goroutine with a growing stack per call (policy recurses),
+// and messages are small.
+func NewGRPCServer(s *Server, opts ...grpc.ServerOption) *grpc.Server {
+	g := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.NumStreamWorkers(64),
+		grpc.MaxRecvMsgSize(256 << 10),
+		grpc.MaxConcurrentStreams(65536),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	}, opts...)...)
+	authv3.RegisterAuthorizationServer(g, s)
+	return g
+}

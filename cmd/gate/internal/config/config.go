@@ -1,0 +1,246 @@
+// Package config is gate.yaml: its shape, its defaults, its checks and the
+// environment variables that override it. It decides nothing else.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/neosc/gate/authz/route/strictyaml"
+)
+
+// Config is gate.yaml. Relative paths are relative to the file's folder.
+type Config struct {
+	// Routes is the routes file.
+	Routes string `yaml:"routes"`
+	Listen Listen `yaml:"listen"`
+	Cookie Cookie `yaml:"cookie"`
+	// Session says where sessions and local accounts are kept, and how long
+	// they live.
+	Session  Session  `yaml:"session"`
+	Policy   Policy   `yaml:"policy"`
+	Accounts Accounts `yaml:"accounts"`
+	Limits   Limits   `yaml:"limits"`
+	Identity Identity `yaml:"identity"`
+	Metrics  Metrics  `yaml:"metrics"`
+	Log      Log      `yaml:"log"`
+
+	file string
+}
+
+// Listen names the sockets. Each path is at most 107 bytes (sun_path).
+type Listen struct {
+	// Authz is the Unix socket on which Envoy asks, mode 0660.
+	Authz string `yaml:"authz"`
+	// HTTP is the Unix socket of the gate's own pages, mode 0660.
+	HTTP string `yaml:"http"`
+	// Admin is the Unix socket of the commands, mode 0600.
+	Admin string `yaml:"admin"`
+	// Ops is host:port of /healthz, /readyz and /metrics (pprof on loopback only).
+	Ops string `yaml:"ops"`
+}
+
+// Cookie is the session cookie.
+type Cookie struct {
+	Name   string `yaml:"name"`
+	Domain string `yaml:"domain"`
+	// Keys is the key ring file, mode 0600; made on first use.
+	Keys string `yaml:"keys"`
+	// Insecure drops Secure and the __Host- prefix: plain-http *.localhost alone.
+	Insecure bool `yaml:"insecure"`
+}
+
+// Session is the session store and its lifetimes.
+type Session struct {
+	// Store is memory or sqlite.
+	Store string `yaml:"store"`
+	// Path is the SQLite file.
+	Path     string        `yaml:"path"`
+	Lifetime time.Duration `yaml:"lifetime"`
+	// Idle ends an unused session; 0 turns it off.
+	Idle time.Duration `yaml:"idle"`
+	// StaleGrace serves local copies that much longer when the store is away;
+	// it forfeits the promise that a revoked session is dead within a second.
+	StaleGrace time.Duration `yaml:"stale_grace"`
+}
+
+// Policy is where the rules come from.
+type Policy struct {
+	// Path is a directory of Rego and data, watched; empty means the rules
+	// built into gate.
+	Path       string        `yaml:"path"`
+	Entrypoint string        `yaml:"entrypoint"`
+	Timeout    time.Duration `yaml:"timeout"`
+}
+
+// Accounts are local users.
+type Accounts struct {
+	// Guesses per account and per address: sustained per minute, and burst.
+	GuessesPerMinute int `yaml:"guesses_per_minute"`
+	GuessBurst       int `yaml:"guess_burst"`
+	// Argon2Memory is in MiB.
+	Argon2Memory int `yaml:"argon2_memory_mib"`
+	Argon2Passes int `yaml:"argon2_passes"`
+	// MaxHashing is how many passwords are hashed at once; more get 429.
+	MaxHashing int `yaml:"max_hashing"`
+}
+
+// Limits are the rate limiter's bounds.
+type Limits struct {
+	// MaxKeys bounds the buckets kept in process.
+	MaxKeys int `yaml:"max_keys"`
+}
+
+// Identity is what upstreams are told.
+type Identity struct {
+	// HeaderPrefix starts every identity header, lower case.
+	HeaderPrefix string `yaml:"header_prefix"`
+}
+
+// Metrics names them.
+type Metrics struct {
+	Prefix string `yaml:"prefix"`
+}
+
+// Log says what is written where.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Access is stdout, off, or a file to append to.
+	Access string `yaml:"access"`
+}
+
+// Default returns the settings that hold where gate.yaml is silent.
+func Default() Config {
+	return Config{
+		Routes:   "routes.yaml",
+		Listen:   Listen{Authz: "run/authz.sock", HTTP: "run/http.sock", Admin: "run/admin.sock", Ops: "127.0.0.1:9464"},
+		Cookie:   Cookie{Name: "_pomerium", Keys: "cookie-keys.yaml"},
+		Session:  Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
+		Policy:   Policy{Entrypoint: "neosc/authz/decision", Timeout: 50 * time.Millisecond},
+		Accounts: Accounts{GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
+		Limits:   Limits{MaxKeys: 1_000_000},
+		Identity: Identity{HeaderPrefix: "x-pomerium-"},
+		Metrics:  Metrics{Prefix: "pomerium_"},
+		Log:      Log{Level: "info", Access: "stdout"},
+	}
+}
+
+// Load reads, overrides from the environment and checks a config file. Errors
+// name the file, the line or variable, and the mend.
+func Load(file string, environ []string) (*Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w (give its path with -config)", err)
+	}
+	return Parse(file, data, environ)
+}
+
+// Parse is Load for bytes already read; file names them in errors and anchors
+// relative paths.
+func Parse(file string, data []byte, environ []string) (*Config, error) {
+	c := Default()
+	c.file = file
+	if err := strictyaml.Decode(file, data, &c); err != nil {
+		return nil, err
+	}
+	if err := override(&c, environ); err != nil {
+		return nil, err
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	for _, p := range []*string{&c.Routes, &c.Listen.Authz, &c.Listen.HTTP, &c.Listen.Admin, &c.Cookie.Keys, &c.Session.Path, &c.Policy.Path} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
+		*a = filepath.Join(dir, *a)
+	}
+	return &c, c.checkSockets()
+}
+
+// maxSocketPath is sun_path's size less its terminating NUL on Linux.
+const maxSocketPath = 107
+
+func (c *Config) checkSockets() error {
+	for _, s := range []struct{ key, path string }{{"listen.authz", c.Listen.Authz}, {"listen.http", c.Listen.HTTP}, {"listen.admin", c.Listen.Admin}} {
+		if len(s.path) > maxSocketPath {
+			return c.errf(s.key, "is a path of %d bytes (%s); Unix sockets take at most %d: choose a shorter folder, e.g. /run/neosc-gate", len(s.path), s.path, maxSocketPath)
+		}
+	}
+	return nil
+}
+
+func (c *Config) errf(key, format string, args ...any) error {
+	return fmt.Errorf("%s: %s %s", c.file, key, fmt.Sprintf(format, args...))
+}
+
+func (c *Config) check() error {
+	type rule struct {
+		bad       bool
+		key, mend string
+	}
+	l := c.Session.Lifetime
+	for _, r := range []rule{
+		{c.Routes == "", "routes", "is empty; name the routes file"},
+		{c.Listen.Authz == "", "listen.authz", "is empty; name a Unix socket, e.g. run/authz.sock"},
+		{c.Listen.HTTP == "", "listen.http", "is empty; name a Unix socket, e.g. run/http.sock"},
+		{c.Listen.Admin == "", "listen.admin", "is empty; name a Unix socket, e.g. run/admin.sock"},
+		{!cookieName(c.Cookie.Name), "cookie.name", "must be 1–64 letters, digits, - or _"},
+		{c.Cookie.Domain == "" || strings.ContainsAny(c.Cookie.Domain, ":/ ;,"), "cookie.domain", "must be the parent domain of all hosts, e.g. .kappa4.com"},
+		{c.Cookie.Insecure && !localhost(c.Cookie.Domain), "cookie.insecure", "is for *.localhost only: remove it and serve TLS"},
+		{c.Cookie.Keys == "", "cookie.keys", "is empty; name the key ring file"},
+		{c.Session.Store != "sqlite" && c.Session.Store != "memory", "session.store", "must be sqlite or memory"},
+		{c.Session.Store == "sqlite" && c.Session.Path == "", "session.path", "is empty; name the SQLite file"},
+		{l < time.Minute || l > 30*24*time.Hour, "session.lifetime", "must be from 1m to 720h"},
+		{c.Session.Idle < 0 || c.Session.Idle > l, "session.idle", "must be from 0 (off) to session.lifetime"},
+		{c.Session.StaleGrace < 0 || c.Session.StaleGrace > time.Hour, "session.stale_grace", "must be from 0 to 1h"},
+		{c.Policy.Entrypoint == "", "policy.entrypoint", "is empty; the default is neosc/authz/decision"},
+		{c.Policy.Timeout < time.Millisecond || c.Policy.Timeout > time.Second, "policy.timeout", "must be from 1ms to 1s (the edge waits 1s)"},
+		{c.Accounts.GuessesPerMinute < 1 || c.Accounts.GuessesPerMinute > 6000, "accounts.guesses_per_minute", "must be from 1 to 6000"},
+		{c.Accounts.GuessBurst < 1 || c.Accounts.GuessBurst > 1000, "accounts.guess_burst", "must be from 1 to 1000"},
+		{c.Accounts.Argon2Memory < 8 || c.Accounts.Argon2Memory > 1024, "accounts.argon2_memory_mib", "must be from 8 to 1024"},
+		{c.Accounts.Argon2Passes < 1 || c.Accounts.Argon2Passes > 10, "accounts.argon2_passes", "must be from 1 to 10"},
+		{c.Accounts.MaxHashing < 1 || c.Accounts.MaxHashing > 64, "accounts.max_hashing", "must be from 1 to 64"},
+		{c.Limits.MaxKeys < 1000 || c.Limits.MaxKeys > 100_000_000, "limits.max_keys", "must be from 1000 to 100000000"},
+		{!headerPrefix(c.Identity.HeaderPrefix), "identity.header_prefix", "must be lower-case letters, digits and -, starting with x- and ending with -"},
+		{!metricPrefix(c.Metrics.Prefix), "metrics.prefix", "must be lower-case letters and _, ending with _"},
+		{!logLevel(c.Log.Level), "log.level", "must be debug, info, warn or error"},
+		{c.Log.Access == "", "log.access", "must be stdout, off or a file"},
+	} {
+		if r.bad {
+			return c.errf(r.key, "%s", r.mend)
+		}
+	}
+	return nil
+}
+
+func cookieName(s string) bool {
+	return len(s) >= 1 && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
+}
+
+func headerPrefix(s string) bool {
+	return strings.HasPrefix(s, "x-") && strings.HasSuffix(s, "-") && len(s) > 3 && len(s) <= 32 &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+func metricPrefix(s string) bool {
+	return strings.HasSuffix(s, "_") && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == ""
+}
+
+func logLevel(s string) bool { return s == "debug" || s == "info" || s == "warn" || s == "error" }
+
+// localhost reports whether a cookie domain is localhost or below it.
+func localhost(domain string) bool {
+	d := strings.TrimPrefix(domain, ".")
+	return d == "localhost" || strings.HasSuffix(d, ".localhost")
+}

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// envPrefix starts every variable that overrides a key: GATE_SESSION_STORE is
+// session.store. GATE_ENVOY names Envoy's binary and is no key.
+const envPrefix = "GATE_"
+
+// override lets the environment replace scalar keys. An unknown GATE_ variable
+// is an error, since a misspelt one would silently leave a setting as it was.
+func override(c *Config, environ []string) error {
+	keys := map[string]reflect.Value{}
+	variables(reflect.ValueOf(c).Elem(), envPrefix, keys)
+	names := make([]string, 0, len(keys))
+	for n := range keys {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, envPrefix) || name == "GATE_ENVOY" {
+			continue
+		}
+		field, ok := keys[name]
+		if !ok {
+			return fmt.Errorf("environment: %s overrides no key; those that do are %s", name, strings.Join(names, ", "))
+		}
+		if err := set(field, value); err != nil {
+			return fmt.Errorf("environment: %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// variables collects the settable scalar fields under their variable names.
+func variables(v reflect.Value, prefix string, into map[string]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		name := prefix + strings.ToUpper(f.Tag.Get("yaml"))
+		if f.Type.Kind() == reflect.Struct {
+			variables(v.Field(i), name+"_", into)
+			continue
+		}
+		into[name] = v.Field(i)
+	}
+}
+
+func set(field reflect.Value, value string) error {
+	switch field.Interface().(type) {
+	case time.Duration:
+		d, err := time.ParseDuration(value)
+		if err != nil {
+			return fmt.Errorf("%q is no duration; write it like 30s or 8h", value)
+		}
+		field.SetInt(int64(d))
+		return nil
+	}
+	switch field.Kind() {
+	case reflect.String:
+		field.SetString(value)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf("%q is neither true nor false", value)
+		}
+		field.SetBool(b)
+	case reflect.Int:
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return fmt.Errorf("%q is no whole number", value)
+		}
+		field.SetInt(int64(n))
+	default:
+		return fmt.Errorf("cannot be set from the environment")
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the tests need beyond Go, Python 3 and make: Debian packages
+# (when root; otherwise it names the missing ones and fails) and the pinned
+# Envoy in a project-local folder. A second run is quick and changes nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# command -> Debian package that brings it
+declare -A need=(
+  [redis-server]=redis-server
+  [chromium]=chromium
+  [promtool]=prometheus
+)
+missing=()
+for cmd in "${!need[@]}"; do
+  command -v "$cmd" >/dev/null || missing+=("${need[$cmd]}")
+done
+if ((${#missing[@]})); then
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "make test needs these Debian packages: ${missing[*]}. Install them (sudo apt-get install ${missing[*]}) and run it again." >&2
+    exit 1
+  fi
+  echo "installing ${missing[*]}"
+  log=$(mktemp)
+  if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -5 "$log" >&2
+    echo "apt-get could not install ${missing[*]}; its last lines are above." >&2
+    exit 1
+  fi
+  rm -f "$log"
+fi
+bash envoy/install.sh
