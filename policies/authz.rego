@@ -1,0 +1,143 @@
+# METADATA
+# title: NeoSC access policy
+# description: |
+#   Decides every request that the edge asks about. What is not opened by the
+#   data is refused, and every refusal names its reasons. The entry point is
+#   data.neosc.authz.decision.
+# scope: package
+# schemas:
+#   - input: schema.input
+package neosc.authz
+
+import data.neosc.lib.demo
+import data.neosc.lib.hours
+import data.neosc.lib.identity
+import data.neosc.lib.limits
+import data.neosc.lib.paths
+import data.neosc.lib.roles
+
+# METADATA
+# title: Decision
+# description: |
+#   allowed, reasons and explain always; for an allowed request headers,
+#   rate_limits and, where the session has an end that policy knows of,
+#   stream_until.
+# entrypoint: true
+# scope: document
+decision := {"allowed": false, "reasons": denials, "explain": roles.explain} if count(denials) > 0
+
+decision := permit if {
+	count(denials) == 0
+	not stream_until
+}
+
+decision := object.union(permit, {"stream_until": stream_until}) if count(denials) == 0
+
+# METADATA
+# title: Permit
+# description: The decision that lets a request through.
+# scope: rule
+permit := {
+	"allowed": true,
+	"reasons": ["matched_policy"],
+	"explain": roles.explain,
+	"headers": identity.headers,
+	"rate_limits": limits.charges,
+}
+
+# METADATA
+# title: End of streams
+# description: A stream that a demo session opens ends with the demo.
+# scope: rule
+stream_until := demo.ends_at if {
+	demo.running
+	route.demo_expiry
+}
+
+# METADATA
+# title: Route
+# description: The data of the route that the edge matched; undefined for a name that the data lacks.
+# scope: rule
+route := data.neosc.routes[input.route.name]
+
+# METADATA
+# title: Denials
+# description: |
+#   All that speaks against the request, each with its own reason. An unknown
+#   route and a missing session stand alone: a stranger is told nothing more.
+# scope: document
+denials contains "unknown_route" if not route
+
+denials contains "unauthenticated" if {
+	route
+	not identity.user
+	not paths.public
+}
+
+denials contains access_denial if {
+	route
+	identity.user
+	not open
+}
+
+# Said only to those whose role opens the route: to the others a demo session
+# alone is of no help.
+denials contains "demo_required" if {
+	route.demo_session
+	identity.user
+	open
+	not demo.session_id
+}
+
+denials contains "demo_expired" if {
+	demo.ended
+	route.demo_expiry
+	identity.user
+	not paths.public
+}
+
+denials contains "outside_business_hours" if {
+	hours.closed
+	route
+	admissible
+}
+
+# METADATA
+# title: Admissible
+# description: Somebody is signed in, or nobody need be.
+# scope: rule
+admissible if identity.user
+
+admissible if paths.public
+
+# METADATA
+# title: Open
+# description: A role, the route or an exception for the path opens it to this session.
+# scope: rule
+open if roles.method_open
+
+open if data.neosc.methods[route.any_session][method]
+
+open if paths.session_open
+
+open if paths.public
+
+# METADATA
+# title: Why it is not open
+# description: |
+#   A method that no route takes; a role that opens the route, but not for this
+#   method; no role that opens it.
+# scope: document
+access_denial := "method_not_allowed" if not data.neosc.methods.all[method]
+
+access_denial := "read_only" if {
+	data.neosc.methods.all[method]
+	count(roles.classes) > 0
+}
+
+access_denial := "role_required" if {
+	data.neosc.methods.all[method]
+	count(roles.classes) == 0
+}
+
+method := input.attributes.request.http.method

@@ -1,0 +1,38 @@
+# METADATA
+# title: Rate limits
+# description: |
+#   What a request costs, on routes whose settings ask for it. Policy only says
+#   so; the gate spends it.
+# scope: package
+# schemas:
+#   - input: schema.input
+package neosc.lib.limits
+
+import data.neosc.lib.identity
+
+# METADATA
+# title: Asked for
+# description: The route's settings ask for limits. Anything but false asks.
+# scope: rule
+asked if input.route.policy.rate_limit
+
+# METADATA
+# title: Charges
+# description: One charge, on the user or, where nobody is signed in, on the client's address.
+# scope: document
+default charges := []
+
+charges := [object.union(data.neosc.limits.user, {"name": "user", "key": identity.user, "cost": 1})] if asked
+
+charges := [object.union(data.neosc.limits.address, {"name": "address", "key": address, "cost": 1})] if {
+	asked
+	not identity.user
+}
+
+# METADATA
+# title: Address
+# description: The client as the edge saw it. Without one, all who lack it share a bucket.
+# scope: document
+default address := "unknown"
+
+address := input.attributes.source.address.socketAddress.address

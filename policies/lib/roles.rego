@@ -1,0 +1,47 @@
+# METADATA
+# title: Roles
+# description: |
+#   Which roles the session holds and what they open on the route. Roles come
+#   as a flat array, made at sign-in; any other shape holds no role, so that an
+#   unparsed claim opens nothing.
+# scope: package
+# schemas:
+#   - input: schema.input
+package neosc.lib.roles
+
+# METADATA
+# title: Roles held
+# description: The session's roles; empty unless they are an array.
+# scope: document
+default held := []
+
+held := input.session.roles if is_array(input.session.roles)
+
+# METADATA
+# title: Classes of methods
+# description: The classes that the held roles open on the route.
+# scope: rule
+classes contains class if {
+	some role in held
+	class := data.neosc.routes[input.route.name].roles[role]
+}
+
+# METADATA
+# title: Method opened
+# description: Some held role opens the route for the request's method.
+# scope: rule
+method_open if {
+	some class in classes
+	data.neosc.methods[class][input.attributes.request.http.method]
+}
+
+# METADATA
+# title: Explanation
+# description: Somebody with one of the explain_roles may see why in detail.
+# scope: document
+default explain := false
+
+explain if {
+	some role in held
+	data.neosc.explain_roles[role] == true
+}
