@@ -1,0 +1,12 @@
+// Package engine judges requests with Rego. Compile turns a Source (modules,
+// data, entry point) into an immutable Program, refusing whatever could fail
+// open or leave the machine; an Engine holds the active Program, swaps it whole
+// and counts.
+//
+// The way of one decision: input.go puts the authz.Request into OPA's values
+// without a JSON round trip, program.go evaluates the entry point at
+// Request.Time, decision.go reads the answer and believes none of it unchecked.
+// types.go is the input document as policy authors see it; schema.go makes the
+// JSON schema from it, against which every policy is type-checked. analyse.go
+// refuses at compile time policies that read what the edge does not forward.
+package engine

@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/neosc/gate/authz"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options make an Engine.
+type Options struct {
+	// Registerer takes the metrics; nil means none are kept.
+	Registerer prometheus.Registerer
+	// MetricPrefix begins their names; "" means "pomerium_".
+	MetricPrefix string
+	// Now measures how long evaluations take; nil means time.Now. Decisions use
+	// Request.Time, never this.
+	Now func() time.Time
+}
+
+// Engine judges requests by the active Program. It implements authz.Engine.
+// Every decision is taken by one program from its beginning to its end, however
+// many activations happen meanwhile.
+type Engine struct {
+	active  atomic.Pointer[activation]
+	mu      sync.Mutex // orders activations
+	metrics *meters
+	now     func() time.Time
+}
+
+// activation is a program and its number.
+type activation struct {
+	program    *Program
+	generation uint64
+}
+
+var _ authz.Engine = (*Engine)(nil)
+
+// New returns an Engine without a program: until the first Activate every
+// decision is an error. It fails when a metric's name is taken.
+func New(o Options) (*Engine, error) {
+	if o.MetricPrefix == "" {
+		o.MetricPrefix = "pomerium_"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := newMeters(o.MetricPrefix)
+	if o.Registerer != nil {
+		if err := m.register(o.Registerer); err != nil {
+			return nil, err
+		}
+	}
+	return &Engine{metrics: m, now: o.Now}, nil
+}
+
+// Activate makes p the program of every decision that begins from now on and
+// returns its generation, which counts activations from 1.
+func (e *Engine) Activate(p *Program) (generation uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	generation = 1
+	if a := e.active.Load(); a != nil {
+		generation = a.generation + 1
+	}
+	e.active.Store(&activation{p, generation})
+	e.metrics.activated(generation, e.now())
+	return generation
+}
+
+// ActivationFailed records that a policy set was refused before it could be
+// activated; the active program goes on.
+func (e *Engine) ActivationFailed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.metrics.refused()
+}
+
+// Active returns the active program and its generation; nil and 0 before the
+// first activation.
+func (e *Engine) Active() (*Program, uint64) {
+	a := e.active.Load()
+	if a == nil {
+		return nil, 0
+	}
+	return a.program, a.generation
+}
+
+// Decide implements authz.Engine. Errors are of type *Error.
+func (e *Engine) Decide(ctx context.Context, r *authz.Request) (*authz.Decision, error) {
+	a := e.active.Load()
+	if a == nil {
+		err := failf(Inactive, "no policy is active")
+		e.metrics.failed(err)
+		return nil, err
+	}
+	start := e.now()
+	d, err := a.program.Decide(ctx, r)
+	e.metrics.duration.Observe(e.now().Sub(start).Seconds())
+	if err != nil {
+		e.metrics.failed(err)
+		return nil, err
+	}
+	d.Generation = a.generation
+	return d, nil
+}
