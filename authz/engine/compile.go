@@ -62,11 +62,16 @@ func Compile(src Source, edge Edge) (*Program, error) {
 // usual, and less than callers wait.
 const DefaultTimeout = 50 * time.Millisecond
 
+// entryPoint reads "data.neosc.authz.decision" or "neosc/authz/decision".
 func entryPoint(s string) (ast.Ref, error) {
+	parts := strings.Split(s, "/")
+	if dotted, ok := strings.CutPrefix(s, "data."); ok {
+		parts = strings.Split(dotted, ".")
+	}
 	ref := ast.DefaultRootRef.Copy()
-	for part := range strings.SplitSeq(s, "/") {
-		if part == "" || strings.ContainsAny(part, " \t\"[].") {
-			return nil, fmt.Errorf("policy entry point %q is no path of a rule: write it as %q", s, DefaultEntryPoint)
+	for _, part := range parts {
+		if !ast.IsVarCompatibleString(part) {
+			return nil, fmt.Errorf("policy entry point %q is no path of a rule: write it as \"data.neosc.authz.decision\"", s)
 		}
 		ref = ref.Append(ast.StringTerm(part))
 	}

@@ -71,13 +71,13 @@ func (e *Engine) Activate(p *Program) (generation uint64) {
 	return generation
 }
 
-// ActivationFailed records that a policy set was refused before it could be
-// activated; the active program goes on.
-func (e *Engine) ActivationFailed() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.metrics.refused()
-}
+// ActivationRefused records that a policy set was offered and refused; the
+// active program goes on.
+func (e *Engine) ActivationRefused() { e.metrics.success.Set(0) }
+
+// ActivationUnchanged records that the set offered last is the active one
+// already, e.g. because a refused change was taken back.
+func (e *Engine) ActivationUnchanged() { e.metrics.success.Set(1) }
 
 // Active returns the active program and its generation; nil and 0 before the
 // first activation.

@@ -67,6 +67,4 @@ func (m *meters) activated(generation uint64, now time.Time) {
 	m.timestamp.Set(float64(now.UnixMilli()) / 1e3)
 }
 
-func (m *meters) refused() { m.success.Set(0) }
-
 func (m *meters) failed(err error) { m.errors[kindOf(err)].Inc() }

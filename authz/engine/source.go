@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultEntryPoint is the rule that decides unless a Source names another.
-const DefaultEntryPoint = "neosc/authz/decision"
+const DefaultEntryPoint = "data.neosc.authz.decision"
 
 // Source is a policy set before it is compiled.
 type Source struct {
@@ -20,8 +20,8 @@ type Source struct {
 	// Data is the base document `data`: JSON values (json.Number for numbers
 	// keeps them exact). Compile copies it.
 	Data map[string]any
-	// EntryPoint is the rule that decides, as "neosc/authz/decision"; "" means
-	// DefaultEntryPoint.
+	// EntryPoint is the rule that decides, as "data.neosc.authz.decision" or
+	// "neosc/authz/decision"; "" means DefaultEntryPoint.
 	EntryPoint string
 	// Revision names the set in logs and decisions, at most 128 bytes; "" means
 	// the first 16 hex digits of a hash over modules, data and entry point.

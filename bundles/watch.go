@@ -1,0 +1,110 @@
+package bundles
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// maxWait, in units of Options.Quiet, bounds how long a directory that never
+// falls still can put off its own reload.
+const maxWait = 20
+
+// Run reloads whenever the directory changes, until ctx ends; it returns an
+// error only when the directory's parent cannot be watched. Refused sets do not
+// end it. Without a directory it just waits.
+//
+// Each round watches first and reads second, with a new watcher: a change
+// before the reading is read, one after it is an event, so none is lost, and
+// a directory or symbolic link that was put in the place of another is seen.
+func (m *Manager) Run(ctx context.Context) error {
+	if m.opt.Dir == "" {
+		<-ctx.Done()
+		return nil
+	}
+	var before *fsnotify.Watcher
+	for {
+		w, err := m.arm()
+		if before != nil {
+			before.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("policy directory %s: %w", m.opt.Dir, err)
+		}
+		_ = m.Reload() // logged, counted and kept in Status
+		if !m.wait(ctx, w) {
+			return w.Close()
+		}
+		before = w
+	}
+}
+
+// arm watches the directory, all folders in it, and its parent, in which the
+// directory itself may be replaced.
+func (m *Manager) arm() (*fsnotify.Watcher, error) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Clean(m.opt.Dir)
+	if err := w.Add(filepath.Dir(dir)); err != nil {
+		w.Close()
+		return nil, err
+	}
+	// The trailing separator walks into a directory that is a symbolic link.
+	// Folders that go away meanwhile are an event in their parent.
+	n := 0
+	_ = filepath.WalkDir(dir+string(filepath.Separator), func(p string, d fs.DirEntry, err error) error {
+		if n++; err != nil || n > maxSeen {
+			return fs.SkipDir
+		}
+		if !d.IsDir() {
+			return nil
+		}
+		_ = w.Add(p)
+		if strings.Count(p, string(filepath.Separator))-strings.Count(dir, string(filepath.Separator)) > maxFolder+1 {
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return w, nil
+}
+
+// wait returns once something changed and the directory was then still for
+// Quiet; false when ctx ended first.
+func (m *Manager) wait(ctx context.Context, w *fsnotify.Watcher) bool {
+	still := time.NewTimer(0)
+	defer still.Stop()
+	<-still.C
+	var latest time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case e := <-w.Events:
+			if !m.concerns(e) {
+				continue
+			}
+		case <-w.Errors: // an overflow: something changed, no saying what
+		case <-still.C:
+			return true
+		}
+		now := time.Now()
+		if latest.IsZero() {
+			latest = now.Add(maxWait * m.opt.Quiet)
+		}
+		still.Reset(min(m.opt.Quiet, latest.Sub(now)))
+	}
+}
+
+// concerns leaves out what else happens in the parent directory.
+func (m *Manager) concerns(e fsnotify.Event) bool {
+	dir := filepath.Clean(m.opt.Dir)
+	name := filepath.Clean(e.Name)
+	return name == dir || strings.HasPrefix(name, dir+string(filepath.Separator))
+}
