@@ -54,7 +54,10 @@ type Query struct {
 // A store without it belongs to this process alone, whose own writes are known.
 type Feed interface {
 	// Watch registers f, called with each key that changed or went, from one
-	// goroutine, in order. It returns a function that ends the registration.
+	// goroutine, in order. The zero Key means that changes may have been
+	// missed and every copy must go; after a break it comes before FreshUntil
+	// is other than zero again. It returns a function that ends the
+	// registration.
 	Watch(f func(Key)) (stop func())
 	// FreshUntil returns the instant up to which every change made by anyone
 	// is known to have been delivered or will be noticed as missing: copies may

@@ -1,0 +1,141 @@
+package cookie
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+const (
+	maxKeys     = 64
+	maxKeyID    = 16
+	maxRingFile = 64 << 10
+)
+
+// Ring holds the keys: one seals, all open. It is safe for concurrent use.
+type Ring struct {
+	path       string // "" if it lives in memory only
+	mu         sync.Mutex
+	keys       atomic.Pointer[keySet]
+	generation atomic.Uint64
+}
+
+// keySet is immutable.
+type keySet struct {
+	active *key
+	byID   map[string]*key
+}
+
+type key struct {
+	id   string
+	aead cipher.AEAD
+}
+
+// ringFile is the file: YAML, of which JSON is a part.
+type ringFile struct {
+	Active string    `yaml:"active"`
+	Keys   []ringKey `yaml:"keys"`
+}
+
+type ringKey struct {
+	ID     string `yaml:"id"`
+	Secret string `yaml:"secret"`
+}
+
+// NewRing returns a ring of one random key that lives in memory: its sessions
+// end with the process.
+func NewRing() (*Ring, error) {
+	var f ringFile
+	f.add()
+	set, err := f.parse()
+	if err != nil {
+		return nil, fmt.Errorf("cookie key ring: %w", err)
+	}
+	r := &Ring{}
+	r.keys.Store(set)
+	return r, nil
+}
+
+// add puts a random key into the file and makes it the active one.
+func (f *ringFile) add() {
+	var id [4]byte
+	var secret [chacha20poly1305.KeySize]byte
+	_, _ = rand.Read(id[:])
+	_, _ = rand.Read(secret[:])
+	k := ringKey{ID: hex.EncodeToString(id[:]), Secret: base64.RawURLEncoding.EncodeToString(secret[:])}
+	f.Active, f.Keys = k.ID, append(f.Keys, k)
+}
+
+func (f *ringFile) parse() (*keySet, error) {
+	if len(f.Keys) == 0 || len(f.Keys) > maxKeys {
+		return nil, fmt.Errorf("has %d keys, want 1 to %d", len(f.Keys), maxKeys)
+	}
+	set := &keySet{byID: make(map[string]*key, len(f.Keys))}
+	for i, k := range f.Keys {
+		if !validKeyID(k.ID) {
+			return nil, fmt.Errorf("keys[%d]: id needs 1 to %d letters, digits, - or _", i, maxKeyID)
+		}
+		if set.byID[k.ID] != nil {
+			return nil, fmt.Errorf("keys[%d]: id %q is there twice", i, k.ID)
+		}
+		// The decoder's own error would print a piece of the secret.
+		secret, err := base64.RawURLEncoding.Strict().DecodeString(k.Secret)
+		if err != nil || len(secret) != chacha20poly1305.KeySize {
+			return nil, fmt.Errorf("keys[%d] (%s): secret is not base64url of %d bytes, without padding", i, k.ID, chacha20poly1305.KeySize)
+		}
+		aead, err := chacha20poly1305.NewX(secret)
+		if err != nil {
+			return nil, fmt.Errorf("keys[%d] (%s): %w", i, k.ID, err)
+		}
+		set.byID[k.ID] = &key{id: k.ID, aead: aead}
+	}
+	set.active = set.byID[f.Active]
+	if set.active == nil {
+		return nil, fmt.Errorf("active key %q is not among its keys", f.Active)
+	}
+	return set, nil
+}
+
+func validKeyID(id string) bool {
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= maxKeyID
+}
+
+func readRing(r io.Reader) (*keySet, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxRingFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxRingFile {
+		return nil, fmt.Errorf("is larger than %d bytes", maxRingFile)
+	}
+	var f ringFile
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&f); err != nil {
+		// Not wrapped: the parser quotes the line, which may hold a secret.
+		return nil, errors.New("is not a key ring: want active: ID and keys: a list of id and secret")
+	}
+	return f.parse()
+}
+
+func (r *Ring) active() *key { return r.keys.Load().active }
+
+func (r *Ring) find(id string) *key { return r.keys.Load().byID[id] }
+
+// Generation grows with each Reload that changed the keys in use.
+func (r *Ring) Generation() uint64 { return r.generation.Load() }

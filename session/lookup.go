@@ -1,0 +1,180 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// openedCookie remembers what a cookie value opened to. The whole value is
+// kept and compared: the hash only finds it.
+type openedCookie struct {
+	value      string
+	generation uint64
+	key        Key
+	expires    int64 // unix s
+}
+
+// liveCopy is a record with the idle end as this process knows it.
+type liveCopy struct {
+	s       *Session
+	expires int64 // unix ns
+	idle    atomic.Int64
+}
+
+func newLiveCopy(s *Session) *liveCopy {
+	c := &liveCopy{s: s, expires: s.ExpiresAt.UnixNano()}
+	c.idle.Store(min(s.IdleExpiresAt.UnixNano(), c.expires))
+	return c
+}
+
+func (c *liveCopy) liveAt(ns int64) bool { return ns < c.expires && ns < c.idle.Load() }
+
+// ByCookies implements Issuer and authz.Sessions. The same value twice is one
+// credential. Of more than MaxCookieValues values none is looked at, and the
+// answer is ErrInvalid. A found session counts as used.
+func (m *Manager) ByCookies(ctx context.Context, values []string, now time.Time) (*Session, error) {
+	if len(values) > MaxCookieValues {
+		return nil, ErrInvalid
+	}
+	var found *Session
+	for _, v := range values {
+		s, err := m.byValue(ctx, v, Browser, now)
+		switch {
+		case errors.Is(err, ErrInvalid):
+		case err != nil:
+			return nil, err
+		case found != nil && found.Key != s.Key:
+			return nil, ErrAmbiguous
+		default:
+			found = s
+		}
+	}
+	if found == nil {
+		return nil, ErrInvalid
+	}
+	return found, nil
+}
+
+// ByBearer returns the session of an access token: a Service session's sealed
+// value, else what Options.Bearer makes of it. A browser's cookie is no token,
+// nor a token a cookie.
+func (m *Manager) ByBearer(ctx context.Context, token string, now time.Time) (*Session, error) {
+	s, err := m.byValue(ctx, token, Service, now)
+	if m.o.Bearer != nil && errors.Is(err, ErrInvalid) {
+		return m.o.Bearer.ByBearer(ctx, token, now)
+	}
+	return s, err
+}
+
+// byValue returns the live session of a kind that a sealed value opens:
+// ErrInvalid or an error that wraps ErrUnavailable if there is none.
+func (m *Manager) byValue(ctx context.Context, value string, kind Kind, now time.Time) (*Session, error) {
+	k, ok := m.open(value, now)
+	if !ok {
+		return nil, ErrInvalid
+	}
+	c, err := m.find(ctx, k, now.UnixNano())
+	if err != nil {
+		return nil, err
+	}
+	if c.s.Kind != kind {
+		return nil, ErrInvalid
+	}
+	m.used(c, now)
+	return c.s, nil
+}
+
+// open returns the key of a value that is not over at now. Opened once, it is
+// known from then on; what did not open is not remembered, so junk cannot push
+// out what did.
+func (m *Manager) open(value string, now time.Time) (Key, bool) {
+	gen := m.o.Sealer.Generation()
+	h := maphash.String(m.seed, value)
+	o, ok := m.opened.get(h)
+	if !ok || o.generation != gen || o.value != value {
+		p, err := m.o.Sealer.Open(value)
+		if err != nil {
+			return Key{}, false
+		}
+		// Cloned, because value is a part of some request's buffer.
+		o = &openedCookie{value: strings.Clone(value), generation: gen, key: p.ID.Key(), expires: p.ExpiresAt.Unix()}
+		m.opened.put(h, o, m.opened.epoch(h))
+	}
+	return o.key, now.Unix() < o.expires
+}
+
+// find returns the live copy for k: the local one while it may be served, else
+// the store's.
+func (m *Manager) find(ctx context.Context, k Key, now int64) (*liveCopy, error) {
+	if c, ok := m.live.get(k); ok && m.fresh() && c.liveAt(now) {
+		m.metrics.hits.Inc()
+		return c, nil
+	}
+	m.metrics.misses.Inc()
+	c, err := m.fill(ctx, k)
+	if errors.Is(err, ErrUnavailable) {
+		c, err = m.graceful(k, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !c.liveAt(now) {
+		return nil, ErrInvalid
+	}
+	return c, nil
+}
+
+// fresh reports whether local copies may be served now, by the clock at this
+// very moment: the request's own instant may be old if the process was stopped
+// in between.
+func (m *Manager) fresh() bool {
+	if m.feed == nil {
+		return true
+	}
+	until := m.feed.FreshUntil()
+	if until.IsZero() {
+		return false
+	}
+	if ns := until.UnixNano(); ns > m.lastFresh.Load() {
+		m.lastFresh.Store(ns)
+	}
+	return m.o.Clock().Before(until)
+}
+
+// graceful returns the copy that is still there when the store is not, within
+// StaleGrace of when copies were last known to be fresh.
+func (m *Manager) graceful(k Key, cause error) (*liveCopy, error) {
+	if m.o.StaleGrace == 0 || m.o.Clock().UnixNano() >= m.lastFresh.Load()+int64(m.o.StaleGrace) {
+		return nil, cause
+	}
+	c, ok := m.live.get(k)
+	if !ok {
+		return nil, cause
+	}
+	m.metrics.stale.Inc()
+	return c, nil
+}
+
+// load reads k from the store and keeps a copy, unless it went meanwhile.
+func (m *Manager) load(ctx context.Context, k Key, epoch uint64) (*liveCopy, error) {
+	s, err := m.o.Store.Get(ctx, k)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, ErrInvalid
+	case errors.Is(err, ErrUnavailable):
+		return nil, err
+	case err != nil:
+		// Whatever else a store says, it did not say that there is no session.
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	c := newLiveCopy(s)
+	if c.liveAt(m.o.Clock().UnixNano()) {
+		m.live.put(k, c, epoch)
+	}
+	return c, nil
+}

@@ -1,0 +1,218 @@
+package session
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Defaults of Options.
+const (
+	DefaultLifetime  = 8 * time.Hour
+	DefaultCacheSize = 100_000
+)
+
+// Options set up a Manager. Store and Sealer are needed.
+type Options struct {
+	Store  Store
+	Sealer Sealer
+	// Clock is time.Now if nil.
+	Clock func() time.Time
+	// Lifetime is the absolute life of a session; 0 means DefaultLifetime.
+	Lifetime time.Duration
+	// Idle ends a session that was not used for so long; 0 means never before
+	// its Lifetime. Use is written down at most once in max(Idle/20, 10 s), so
+	// a session may end that much early, never late.
+	Idle time.Duration
+	// StaleGrace is how long after the store's feed fell silent local copies
+	// are still served while the store cannot be asked. Above 0 it forfeits
+	// the promise that a revoked session is dead within a second.
+	StaleGrace time.Duration
+	// CacheSize is the most sessions of which local copies are kept; 0 means
+	// DefaultCacheSize. A copy with a dozen claims takes about 1 KiB or two.
+	CacheSize int
+	// Bearer verifies the access tokens that are no service sessions of ours;
+	// nil means that there are none.
+	Bearer TokenVerifier
+	// Logger is slog.Default() if nil.
+	Logger *slog.Logger
+	// Registerer takes the metrics; nil means none are shown.
+	Registerer prometheus.Registerer
+	// MetricPrefix is "pomerium_" if empty.
+	MetricPrefix string
+	// Housekeeping is how often dead records are swept and live ones counted;
+	// 0 means 30 s.
+	Housekeeping time.Duration
+}
+
+// TokenVerifier verifies access tokens: ErrInvalid or ErrUnavailable if it cannot.
+// Safe for concurrent use.
+type TokenVerifier interface {
+	ByBearer(ctx context.Context, token string, now time.Time) (*Session, error)
+}
+
+// Manager is the life of sessions: it begins them, finds them by their
+// credentials, keeps them alive while used and ends them. It implements Issuer
+// and authz.Sessions. Safe for concurrent use; Run does the work that is off
+// the request path.
+type Manager struct {
+	o       Options
+	log     *slog.Logger
+	metrics *metrics
+	feed    Feed // nil if the store is this process's own
+	stop    func()
+
+	seed   maphash.Seed
+	opened *copies[uint64, *openedCookie]
+	live   *copies[Key, *liveCopy]
+	fills  fills
+
+	touchEvery time.Duration
+	touches    chan touch
+	recount    chan struct{}
+	lastFresh  atomic.Int64 // unix ns: the latest FreshUntil seen
+}
+
+// NewManager returns a Manager, or says which option is wrong. Close it when
+// done.
+func NewManager(o Options) (*Manager, error) {
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("session manager: %w", err)
+	}
+	ms, err := newMetrics(o.Registerer, o.MetricPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("session manager: %w", err)
+	}
+	m := &Manager{
+		o:          o,
+		log:        o.Logger,
+		metrics:    ms,
+		stop:       func() {},
+		seed:       maphash.MakeSeed(),
+		opened:     newCopies[uint64, *openedCookie](o.CacheSize, func(h uint64) uint64 { return h >> 32 }),
+		live:       newCopies[Key, *liveCopy](o.CacheSize, func(k Key) uint64 { return binary.LittleEndian.Uint64(k[:8]) }),
+		touchEvery: touchInterval(o.Idle),
+		touches:    make(chan touch, touchQueue),
+		recount:    make(chan struct{}, 1),
+	}
+	m.fills.flights = make(map[fillKey]*fill)
+	if f, ok := o.Store.(Feed); ok {
+		m.feed = f
+		m.stop = f.Watch(m.changed)
+	}
+	return m, nil
+}
+
+func (o *Options) complete() error {
+	switch {
+	case o.Store == nil:
+		return errors.New("no Store")
+	case o.Sealer == nil:
+		return errors.New("no Sealer")
+	case o.Lifetime < 0 || o.Idle < 0 || o.StaleGrace < 0 || o.Housekeeping < 0 || o.CacheSize < 0:
+		return errors.New("Lifetime, Idle, StaleGrace, Housekeeping and CacheSize must not be negative")
+	case o.CacheSize > 1<<30:
+		return fmt.Errorf("CacheSize %d is above %d", o.CacheSize, 1<<30)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Lifetime == 0 {
+		o.Lifetime = DefaultLifetime
+	}
+	if o.Idle == 0 || o.Idle > o.Lifetime {
+		o.Idle = o.Lifetime
+	}
+	if o.CacheSize == 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	if o.Housekeeping == 0 {
+		o.Housekeeping = 30 * time.Second
+	}
+	if o.MetricPrefix == "" {
+		o.MetricPrefix = "pomerium_"
+	}
+	return nil
+}
+
+// Close ends the watch on the store's feed. The store stays open: it belongs
+// to whoever opened it.
+func (m *Manager) Close() { m.stop() }
+
+// changed is told by the feed which record somebody changed.
+func (m *Manager) changed(k Key) {
+	if k == (Key{}) {
+		m.live.forgetAll()
+		return
+	}
+	m.live.forget(k)
+}
+
+// Create implements Issuer. kind is Browser or Service; Bearer sessions come
+// from elsewhere. The identity is checked (a user id, clean role and group
+// names, a bounded size) and its claims are kept as JSON types.
+func (m *Manager) Create(ctx context.Context, id Identity, kind Kind, lifetime time.Duration) (*Session, string, error) {
+	if kind != Browser && kind != Service {
+		return nil, "", fmt.Errorf("create session: kind %q is neither %q nor %q", clip(string(kind)), Browser, Service)
+	}
+	if lifetime < 0 {
+		return nil, "", fmt.Errorf("create session: lifetime %s is negative", lifetime)
+	}
+	if lifetime == 0 || lifetime > m.o.Lifetime {
+		lifetime = m.o.Lifetime
+	}
+	now := m.o.Clock().UTC().Truncate(time.Millisecond)
+	if id.AuthenticatedAt.IsZero() {
+		id.AuthenticatedAt = now
+	}
+	secretID := NewID()
+	draft := &Session{
+		Key: secretID.Key(), Kind: kind, Identity: id, Version: 1,
+		CreatedAt: now, ExpiresAt: now.Add(lifetime), IdleExpiresAt: now.Add(min(lifetime, m.o.Idle)),
+	}
+	s, err := m.clean(draft)
+	if err != nil {
+		return nil, "", fmt.Errorf("create session: %w", err)
+	}
+	// Sealed first: a record whose cookie could not be made would be a session
+	// that nobody holds.
+	value, err := m.o.Sealer.Seal(CookiePayload{ID: secretID, Secret: NewSecret(), ExpiresAt: s.ExpiresAt})
+	if err != nil {
+		return nil, "", fmt.Errorf("create session: %w", err)
+	}
+	if err := m.o.Store.Create(ctx, s); err != nil {
+		return nil, "", fmt.Errorf("create session: %w", err)
+	}
+	m.metrics.created.WithLabelValues(string(kind)).Inc()
+	m.countSoon()
+	return s, value, nil
+}
+
+// clean returns a checked copy of s that shares nothing with it.
+func (m *Manager) clean(s *Session) (*Session, error) {
+	if s.Identity.UserID == "" {
+		return nil, errors.New("the identity has no user id")
+	}
+	roles, err := CheckNames("role", s.Identity.Roles)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := CheckNames("group", s.Identity.Groups)
+	if err != nil {
+		return nil, err
+	}
+	c := *s
+	c.Identity.Roles, c.Identity.Groups = roles, groups
+	c.Identity.AuthenticatedAt = c.Identity.AuthenticatedAt.UTC()
+	return Canonical(&c)
+}

@@ -1,0 +1,77 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// sqliteConns bounds open connections: one writer and a few readers, which in
+// WAL mode do not wait for each other.
+const sqliteConns = 4
+
+// OpenSQLite opens the database file at path for this gate's local state, and
+// creates it (mode 0600) and its folder (mode 0700) if they are not there. A
+// file that others can read or write is refused.
+//
+// The journal is a WAL. synchronous is FULL, which costs one fsync per write:
+// with NORMAL the last commits before a power cut may be lost, and a session
+// that an operator was told is revoked would live again.
+func OpenSQLite(ctx context.Context, path string) (*sql.DB, error) {
+	if err := prepareFile(path); err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	q := url.Values{
+		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "trusted_schema(0)"},
+		"_txlock": {"immediate"},
+	}
+	dsn := url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(sqliteConns)
+	db.SetMaxIdleConns(sqliteConns)
+	if err := db.PingContext(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// prepareFile makes the file before SQLite does, which would give it the
+// umask's mode; its WAL then inherits ours.
+func prepareFile(path string) error {
+	if path == "" || path == ":memory:" {
+		return errors.New("want a file's path (for state in memory there is the memory store)")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() {
+		return errors.New("is not a regular file")
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("has mode %#o, so others can read it; run: chmod 600 %s", st.Mode().Perm(), path)
+	}
+	return nil
+}
