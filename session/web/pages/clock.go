@@ -50,8 +50,8 @@ func wholeSeconds(d time.Duration) int {
 	return int(math.Ceil(d.Seconds()))
 }
 
-// inWords says a wait in the largest unit that fits.
-func inWords(seconds int) string {
+// InWords says a wait in the largest unit that fits.
+func InWords(seconds int) string {
 	switch {
 	case seconds == 1:
 		return "1 second"

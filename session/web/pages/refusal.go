@@ -155,7 +155,7 @@ func (r *Renderer) addWait(d *refusal, w *words, v RefusalView) {
 	if left == 0 {
 		return
 	}
-	text, at := inWords(left), v.Now.Add(time.Duration(left)*time.Second)
+	text, at := InWords(left), v.Now.Add(time.Duration(left)*time.Second)
 	d.Strong = "You can continue in " + text + "."
 	d.Wait = &wait{Clock: newClock(left), Text: text, Stamp: at.UTC().Format(time.RFC3339), At: r.at(at, "15:04:05")}
 	script := []string{"Retry-After: " + strconv.Itoa(left)}

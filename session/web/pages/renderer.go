@@ -120,13 +120,13 @@ type Page struct {
 // Header is one header field.
 type Header struct{ Name, Value string }
 
-// Headers returns the header fields that every answer with this page carries.
+// Headers returns the header fields that every answer with this page carries,
+// besides Content-Type.
 //
 // The referrer policy is same-origin and not no-referrer: under the latter a
 // form sends "Origin: null", and the check of its origin would refuse it.
 func (p Page) Headers() []Header {
 	return []Header{
-		{"Content-Type", p.ContentType},
 		{"Content-Security-Policy", p.CSP},
 		{"Cache-Control", "no-store"},
 		{"Referrer-Policy", "same-origin"},

@@ -24,6 +24,7 @@ var byReason = []struct {
 	{"limits_unavailable", words{title: "Temporary trouble", Heading: "We could not count this request.", Lead: "What counts requests did not answer, and {host} opens only when it does. The fault is ours, and it is in our log.", Emblem: "bolt", Tone: "bad", acts: []string{"retry", "apps"}}},
 	{"rate_limited", words{title: "Too many requests", Heading: "Too many requests", Lead: "More requests came than are open to you here. This one was not carried out.", Emblem: "gauge", Tone: "warn", acts: []string{"retry"}}},
 	{"bad_request", words{title: "Not readable", Heading: "The gate could not read this request.", Lead: "Its address or its headers have a form that can mean two things, so it was not passed on.", Emblem: "what", Tone: "warn", acts: []string{"apps"}}},
+	{"form_refused", words{title: "Form not accepted", Heading: "The gate did not accept this form.", Lead: "It did not come from a page of the gate that is still good, or it is not a form that the gate has. Nothing was done, and opening the page again mends it.", Emblem: "bars", Tone: "warn", acts: []string{"apps"}}},
 	{"method_not_allowed", words{title: "Not possible here", Heading: "This address does not do that.", Lead: "The request wanted a deed that {host} does not know. Nothing was changed.", Emblem: "what", Tone: "warn", acts: []string{"open", "apps"}}},
 	{"unknown_route", words{title: "Nothing here", Heading: "There is nothing at this address.", Lead: "The gate knows no application there. The address may be old, or have a typing error.", Emblem: "what", Tone: "info", acts: []string{"apps"}}},
 	{"ambiguous_credentials", words{title: "Two sessions at once", Heading: "Two sessions arrived at once.", Lead: "Your browser sent more than one valid session, so nobody can tell which one asks. Signing in again leaves one.", Emblem: "bars", Tone: "warn", acts: []string{"signin"}}},
@@ -39,7 +40,7 @@ var byReason = []struct {
 
 // byStatus is for reasons that byReason lacks, policy's own among them.
 var byStatus = map[int]string{
-	400: "bad_request", 401: "unauthenticated", 404: "unknown_route", 405: "method_not_allowed", 429: "rate_limited",
+	400: "bad_request", 413: "form_refused", 415: "form_refused", 401: "unauthenticated", 404: "unknown_route", 405: "method_not_allowed", 429: "rate_limited",
 }
 
 // wordsFor never fails: a status alone has words.
