@@ -1,0 +1,143 @@
+package envoy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
+	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/neosc/gate/authz/route"
+)
+
+// Names of the clusters that lead to the gate. No upstream can have them.
+const (
+	clusterAuthz = "authz"
+	clusterGate  = route.GateUpstream
+)
+
+const (
+	// maxSocketPath is what fits sockaddr_un.sun_path (unix(7)); Envoy refuses
+	// a longer one.
+	maxSocketPath = 107
+	// maxConnections that clients may hold open in all. Envoy has no limit by
+	// default, and each costs it tens of kilobytes.
+	maxConnections = 20000
+)
+
+// Options say how the routes file becomes a bootstrap.
+type Options struct {
+	// Routes is required.
+	Routes *route.File
+	// AuthzSocket is the Unix socket of the gate's gRPC service, GateSocket the
+	// one of its HTTP. Both are required.
+	AuthzSocket, GateSocket string
+	// AdminSocket is Envoy's admin interface as a Unix socket (mode 0600), or
+	// AdminListen as a loopback address. One of them is required: whoever
+	// reaches the interface can stop Envoy and read its configuration.
+	AdminSocket string
+	AdminListen netip.AddrPort
+	// Listen overrides the routes file's address.
+	Listen netip.AddrPort
+	// AccessLogPath is the file for the access log; "" means stdout.
+	AccessLogPath string
+	// NodeID names this Envoy in its statistics; "" means "edge".
+	NodeID string
+	// TLSCert and TLSKey are PEM files; both or neither.
+	TLSCert, TLSKey string
+}
+
+func (o *Options) check() error {
+	if o.Routes == nil {
+		return errors.New("envoy: no routes file")
+	}
+	if !o.Listen.IsValid() {
+		o.Listen = o.Routes.Listen()
+	}
+	if !o.Listen.IsValid() {
+		return errors.New("envoy: nobody says where to listen; give the routes file a listen: 0.0.0.0:443")
+	}
+	for what, path := range map[string]string{"authz": o.AuthzSocket, "gate": o.GateSocket, "admin": o.AdminSocket} {
+		if len(path) > maxSocketPath {
+			return fmt.Errorf("envoy: the path of the %s socket has %d bytes; at most %d are possible, choose a shorter folder", what, len(path), maxSocketPath)
+		}
+	}
+	switch {
+	case o.AuthzSocket == "" || o.GateSocket == "":
+		return errors.New("envoy: the sockets of the gate's gRPC and HTTP are missing")
+	case o.AdminSocket == "" && !o.AdminListen.IsValid():
+		return errors.New("envoy: the admin interface needs a Unix socket or a loopback address")
+	case o.AdminSocket == "" && !o.AdminListen.Addr().IsLoopback():
+		return fmt.Errorf("envoy: the admin interface at %s would be open to others; use a Unix socket or a loopback address", o.AdminListen)
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return errors.New("envoy: a TLS certificate and its key go together; give both files or neither")
+	}
+	if o.NodeID == "" {
+		o.NodeID = "edge"
+	}
+	return nil
+}
+
+// Bootstrap gives the whole static configuration. Run Envoy on it as Args says.
+func Bootstrap(o Options) (*bootstrapv3.Bootstrap, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	b := &builder{Options: o}
+	out := &bootstrapv3.Bootstrap{
+		Node:  &corev3.Node{Id: o.NodeID, Cluster: "edge"},
+		Admin: &bootstrapv3.Admin{Address: b.adminAddress()},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{
+			Listeners: []*listenerv3.Listener{b.listener()},
+			Clusters:  b.clusters(),
+		},
+		OverloadManager: &overloadv3.OverloadManager{ResourceMonitors: []*overloadv3.ResourceMonitor{{
+			Name: "envoy.resource_monitors.global_downstream_max_connections",
+			ConfigType: &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: b.any(&connectionsv3.DownstreamConnectionsConfig{
+				MaxActiveDownstreamConnections: maxConnections,
+			})},
+		}}},
+		LayeredRuntime: &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+			Name: "base", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{Fields: map[string]*structpb.Value{
+				// The default of 100 has no room for the gate's own headers.
+				"re2.max_program_size.error_level": structpb.NewNumberValue(route.RE2Budget),
+			}}},
+		}}},
+	}
+	if b.err != nil {
+		return nil, fmt.Errorf("envoy: %w", b.err)
+	}
+	return out, nil
+}
+
+func (b *builder) adminAddress() *corev3.Address {
+	if b.AdminSocket != "" {
+		return pipe(b.AdminSocket, 0o600)
+	}
+	return tcp(b.AdminListen)
+}
+
+func (b *builder) clusters() []*clusterv3.Cluster {
+	cs := []*clusterv3.Cluster{b.authzCluster(), b.cluster(route.Upstream{Name: clusterGate, Socket: b.GateSocket})}
+	for _, u := range b.Routes.Upstreams() {
+		cs = append(cs, b.cluster(u))
+	}
+	return cs
+}
+
+// Args are the arguments to run Envoy with on a bootstrap file. Hot restart is
+// off: two Envoys on one machine would meet in its shared memory. concurrency
+// is the number of worker threads; 0 means one a core.
+func Args(bootstrapPath string, concurrency int) []string {
+	args := []string{"--config-path", bootstrapPath, "--disable-hot-restart", "--log-level", "warning"}
+	if concurrency > 0 {
+		args = append(args, "--concurrency", fmt.Sprint(concurrency))
+	}
+	return args
+}

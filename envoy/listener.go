@@ -1,0 +1,110 @@
+package envoy
+
+import (
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+)
+
+func (b *builder) listener() *listenerv3.Listener {
+	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{
+		Name:       "envoy.filters.network.http_connection_manager",
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: b.any(b.connectionManager())},
+	}}}
+	if b.TLSCert != "" {
+		chain.TransportSocket = b.tls()
+	}
+	return &listenerv3.Listener{
+		Name: "edge", Address: tcp(b.Listen), FilterChains: []*listenerv3.FilterChain{chain},
+		PerConnectionBufferLimitBytes: u32(32 << 10), // 1 MiB by default: too much for a slow client to hold
+	}
+}
+
+func (b *builder) tls() *corev3.TransportSocket {
+	file := func(path string) *corev3.DataSource {
+		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
+	}
+	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{
+		TypedConfig: b.any(&tlsv3.DownstreamTlsContext{CommonTlsContext: &tlsv3.CommonTlsContext{
+			AlpnProtocols:   []string{"h2", "http/1.1"},
+			TlsParams:       &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2},
+			TlsCertificates: []*tlsv3.TlsCertificate{{CertificateChain: file(b.TLSCert), PrivateKey: file(b.TLSKey)}},
+		}}),
+	}}
+}
+
+// connectionManager holds the trust boundary: what a client may say and in
+// which form it is looked at.
+func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
+	return &hcmv3.HttpConnectionManager{
+		StatPrefix: "edge", CodecType: hcmv3.HttpConnectionManager_AUTO,
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: b.routeConfiguration()},
+		HttpFilters:    b.filters(),
+		AccessLog:      b.accessLog(),
+
+		// The client's address is the peer's, or the one that the trusted
+		// proxies report; no private range is trusted to send x-envoy-*.
+		UseRemoteAddress: yes(), XffNumTrustedHops: b.Routes.TrustedHops(),
+		InternalAddressConfig:         &hcmv3.HttpConnectionManager_InternalAddressConfig{},
+		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{b.strip()},
+		ForwardClientCertDetails:      hcmv3.HttpConnectionManager_SANITIZE,
+
+		// One path, judged and forwarded in one form. Escaped slashes have no
+		// one form, so they are refused.
+		NormalizePath: yes(), MergeSlashes: true,
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_REJECT_REQUEST,
+		StripPortMode:                &hcmv3.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
+		StripTrailingHostDot:         true,
+
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+			// X_Pomerium_Email and X-Pomerium-Email are one to a CGI-style upstream.
+			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
+			MaxHeadersCount:              u32(64),
+			IdleTimeout:                  dur(5 * time.Minute),
+			// No stream outlives any session; stream_until ends it in its time.
+			MaxStreamDuration: dur(12 * time.Hour),
+		},
+		MaxRequestHeadersKb:   u32(32),
+		RequestHeadersTimeout: dur(5 * time.Second), // slow headers hold a connection
+		StreamIdleTimeout:     dur(5 * time.Minute),
+		// With the default of 1 s an HTTP/1 client learns a second late that its
+		// WebSocket was cut.
+		DelayedCloseTimeout: dur(50 * time.Millisecond),
+		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
+			IgnoreHttp_11Upgrade: []*matcherv3.StringMatcher{{
+				MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "TLS/"}, IgnoreCase: true,
+			}},
+		},
+		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+			MaxConcurrentStreams: u32(100), InitialStreamWindowSize: u32(64 << 10), InitialConnectionWindowSize: u32(1 << 20),
+			AllowConnect: true, // WebSockets over HTTP/2 (RFC 8441); a plain CONNECT finds no route
+		},
+		UpgradeConfigs: b.noUpgrades(),
+
+		AlwaysSetRequestIdInResponse: true, // what a person reads out to support
+		ServerName:                   "neosc",
+		ServerHeaderTransformation:   hcmv3.HttpConnectionManager_OVERWRITE,
+	}
+}
+
+// noUpgrades names every upgrade that any route lists and turns it off; the
+// routes that list one turn it on for themselves.
+func (b *builder) noUpgrades() []*hcmv3.HttpConnectionManager_UpgradeConfig {
+	var configs []*hcmv3.HttpConnectionManager_UpgradeConfig
+	seen := map[string]bool{}
+	for _, h := range b.Routes.Hosts() {
+		for _, e := range h.Entries {
+			for _, u := range e.Upgrades {
+				if !seen[u] {
+					seen[u] = true
+					configs = append(configs, &hcmv3.HttpConnectionManager_UpgradeConfig{UpgradeType: u, Enabled: no()})
+				}
+			}
+		}
+	}
+	return configs
+}
