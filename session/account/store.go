@@ -1,0 +1,139 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/neosc/gate/session"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// versionTable keeps this package's schema version, apart from that of others
+// in the same database.
+const versionTable = "account_schema"
+
+// Budget is how guesses are charged: a token bucket per name and key.
+// cmd/gate joins it to the project's limiter. Safe for concurrent use.
+type Budget interface {
+	// Take takes one token from the bucket called name of key, which holds
+	// burst tokens and gets rate tokens per second. When there is none it
+	// says after how long there will be. An error refuses the guess.
+	Take(ctx context.Context, now time.Time, name, key string, rate float64, burst int) (ok bool, retryAfter time.Duration, err error)
+}
+
+// Guesses is one guess budget: Burst at once, then one in Every.
+type Guesses struct {
+	Burst int
+	Every time.Duration
+}
+
+// Options set up a Store. DB and Budget are needed.
+type Options struct {
+	// DB is an open SQLite database, which stays its opener's to close.
+	DB     *sql.DB
+	Budget Budget
+	// Clock is time.Now if nil.
+	Clock func() time.Time
+	// Params are the costs of new hashes; zero means DefaultParams. Older
+	// hashes are computed anew at their user's next sign-in.
+	Params Params
+	// HashesAtOnce and HashesWaiting bound how many sign-ins compute and wait;
+	// 0 means the number of cores, and four times that. One more is ErrBusy.
+	HashesAtOnce, HashesWaiting int
+	// PerAccount and PerAddress are the guess budgets; zero means 10 and then
+	// one a minute, and 30 and then one in 6 s.
+	PerAccount, PerAddress Guesses
+	// DemoGrant is what AddUser gives to demo accounts; zero means a "linux"
+	// workspace for 1800 s.
+	DemoGrant DemoGrant
+	// Logger is slog.Default() if nil.
+	Logger *slog.Logger
+}
+
+// Store keeps local users. It implements session.Authenticator and
+// session.Users, and is safe for concurrent use.
+type Store struct {
+	o      Options
+	db     *sql.DB
+	hasher *hasher
+}
+
+// New returns a Store on o.DB, whose schema it brings up to date.
+func New(ctx context.Context, o Options) (*Store, error) {
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("accounts: %w", err)
+	}
+	if err := migrate(ctx, o.DB); err != nil {
+		return nil, fmt.Errorf("accounts: %w", err)
+	}
+	return &Store{o: o, db: o.DB, hasher: newHasher(o.Params, o.HashesAtOnce, o.HashesWaiting)}, nil
+}
+
+func (o *Options) complete() error {
+	if o.DB == nil || o.Budget == nil {
+		return errors.New("need DB and Budget")
+	}
+	if o.HashesAtOnce < 0 || o.HashesWaiting < 0 {
+		return errors.New("HashesAtOnce and HashesWaiting must not be negative")
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Params == (Params{}) {
+		o.Params = DefaultParams()
+	}
+	if o.HashesAtOnce == 0 {
+		o.HashesAtOnce = runtime.GOMAXPROCS(0)
+	}
+	if o.HashesWaiting == 0 {
+		o.HashesWaiting = 4 * o.HashesAtOnce
+	}
+	if o.PerAccount == (Guesses{}) {
+		o.PerAccount = Guesses{Burst: 10, Every: time.Minute}
+	}
+	if o.PerAddress == (Guesses{}) {
+		o.PerAddress = Guesses{Burst: 30, Every: 6 * time.Second}
+	}
+	if o.DemoGrant == (DemoGrant{}) {
+		o.DemoGrant = DemoGrant{WorkspaceType: "linux", Seconds: 1800}
+	}
+	for _, g := range []Guesses{o.PerAccount, o.PerAddress} {
+		if g.Burst < 1 || g.Every <= 0 {
+			return fmt.Errorf("a guess budget of %d and one in %s: want at least 1 and a time above 0", g.Burst, g.Every)
+		}
+	}
+	return errors.Join(o.Params.validate(), o.DemoGrant.validate())
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	dir, err := fs.Sub(migrations, "migrations/sqlite")
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir,
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	return nil
+}
+
+// unavailable says that the database could not be asked, and why.
+func unavailable(err error) error { return fmt.Errorf("%w: %w", session.ErrUnavailable, err) }
