@@ -52,7 +52,7 @@ type MetricsOptions struct {
 // nothing once a reason has been seen. Safe for concurrent use.
 type Metrics struct {
 	total, denied *prometheus.CounterVec
-	check, policy prometheus.Histogram
+	check         prometheus.Histogram
 	panics        prometheus.Counter
 	routes        atomic.Pointer[map[string]*routeCounters]
 	unknown       *routeCounters
@@ -90,13 +90,11 @@ func NewMetrics(o MetricsOptions) (*Metrics, error) {
 			[]string{"reason", "route"}),
 		check: prometheus.NewHistogram(prometheus.HistogramOpts{Name: prefix + "check_duration_seconds", Buckets: buckets,
 			Help: "How long a decision took, from session to answer."}),
-		policy: prometheus.NewHistogram(prometheus.HistogramOpts{Name: prefix + "policy_evaluation_duration_seconds", Buckets: buckets,
-			Help: "How long policy took of that, where it was asked."}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + "check_panics_total",
 			Help: "Panics caught in a check, each answered with 503."}),
 		reasons: map[string]bool{}, most: o.MaxReasons,
 	}
-	if err := register(o.Registerer, m.total, m.denied, m.check, m.policy, m.panics); err != nil {
+	if err := register(o.Registerer, m.total, m.denied, m.check, m.panics); err != nil {
 		return nil, err
 	}
 	m.unknown = m.newRoute(unknownRoute)
@@ -153,9 +151,6 @@ func (m *Metrics) Observe(r *authz.Request, o *authz.Outcome, took time.Duration
 	}
 	c.verdicts[v].Inc()
 	m.check.Observe(took.Seconds())
-	if o.PolicyTime > 0 {
-		m.policy.Observe(o.PolicyTime.Seconds())
-	}
 	if v == authz.Allowed {
 		return
 	}
