@@ -46,6 +46,7 @@ func shipped(t testing.TB) *engine.Program {
 	if err != nil {
 		t.Fatal(err)
 	}
+	src.Timeout = 10 * time.Second // a busy machine is no reason to fail
 	p, err := engine.Compile(src, testEdge())
 	if err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func TestMalformedDecisionsAreErrors(t *testing.T) {
 		{"ReasonEmpty", `{"allowed": true, "reasons": [""]}`, "reasons[0]"},
 		{"ReasonUpperCase", `{"allowed": true, "reasons": ["a", "B"]}`, "reasons[1]"},
 		{"TooManyReasons", `{"allowed": true, "reasons": [sprintf("r%d", [i]) | some i in numbers.range(1, 17)]}`, "17 elements"},
-		{"HeaderNameWithSpace", `{"allowed": true, "headers": {"x pomerium": "a"}}`, "no header name"},
+		{"HeaderNameWithSpace", `{"allowed": true, "headers": {["x pomerium"][0]: "a"}}`, "no header name"},
 		{"HeaderNotSettable", `{"allowed": true, "headers": {["x-", "role"][0]: "a"}}`, "x-, which policy may not set"},
 		{"HeaderWithLineBreak", `{"allowed": true, "headers": {"x-session-id": "a\r\nx-role: admin"}}`, "control character"},
 		{"HeaderWithNUL", `{"allowed": true, "headers": {"x-session-id": "a\u0000"}}`, "control character"},
