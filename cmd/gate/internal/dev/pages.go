@@ -40,11 +40,10 @@ type page struct {
 func newPage(name, ownSources string, o Origins) page {
 	return page{
 		tmpl: template.Must(template.ParseFS(assets, "assets/layout.html", "assets/"+name)),
-		policy: fmt.Sprintf("default-src 'none'; style-src %[1]s; img-src %[1]s; form-action %[2]s; "+
-			"base-uri 'none'; frame-ancestors 'none'%[3]s", o.Gate,
-			// Browsers hold a redirect after a form to form-action as well:
-			// signing out may lead to any of these.
-			strings.Join([]string{o.Gate, o.Portal, o.Workspace}, " "), ownSources),
+		// No form leaves these pages: signing out is a link to the gate's own
+		// page, which alone can make a request that the gate believes was meant.
+		policy: fmt.Sprintf("default-src 'none'; style-src %[1]s; img-src %[1]s; form-action 'none'; "+
+			"base-uri 'none'; frame-ancestors 'none'%[2]s", o.Gate, ownSources),
 	}
 }
 
@@ -59,10 +58,7 @@ func (p page) write(w http.ResponseWriter, d pageData) {
 	h.Set("Content-Security-Policy", p.policy)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	// The sign-out form goes to another origin. Under same-origin or
-	// no-referrer a browser would send it with "Origin: null" (Fetch, "append a
-	// request Origin header") and the gate would refuse it.
-	h.Set("Referrer-Policy", "strict-origin")
+	h.Set("Referrer-Policy", "same-origin")
 	_, _ = w.Write(out.Bytes())
 }
 

@@ -95,15 +95,11 @@ func TestFrontendGreetsAndLinks(t *testing.T) {
 		t.Fatalf("%d %v", status, head)
 	}
 	wantText(t, body, "Welcome, &#34;&gt;&lt;script&gt;", "<strong>neosc</strong>, <strong>staff</strong>",
-		`href="http://gate.neosc.localhost:8080/assets/gate.css"`, `action="http://gate.neosc.localhost:8080/oauth2/sign_out"`,
-		`method="post"`, "_pomerium=…; theme=…", origins.Portal+"/", origins.API+"/api/whoami", origins.Admin+"/", origins.Workspace+"/")
+		`href="http://gate.neosc.localhost:8080/assets/gate.css"`, `href="http://gate.neosc.localhost:8080/oauth2/sign_out?rd=http%3a%2f%2fportal.neosc.localhost%3a8080/"`, "_pomerium=…; theme=…", origins.Portal+"/", origins.API+"/api/whoami", origins.Admin+"/", origins.Workspace+"/")
 	if strings.Contains(body, "hush") || strings.Contains(body, "<script") || strings.Contains(body, " style=") {
 		t.Error("the page shows a cookie, or has a script or a style of its own")
 	}
-	wantText(t, head.Get("Content-Security-Policy"), "default-src 'none'", "style-src "+origins.Gate, "form-action "+origins.Gate)
-	if head.Get("Referrer-Policy") != "strict-origin" {
-		t.Error("the sign-out form would be sent without its origin")
-	}
+	wantText(t, head.Get("Content-Security-Policy"), "default-src 'none'", "style-src "+origins.Gate, "form-action 'none'")
 }
 
 func TestBackendShowsWhoAndWhatItWasGiven(t *testing.T) {
