@@ -15,6 +15,21 @@ import (
 // should heed ctx and must be safe for concurrent use.
 type Check func(ctx context.Context) error
 
+// Degraded wraps what is amiss but keeps no request from being served, such as
+// a refused reload behind which the old policy goes on: the part stays ready
+// and shows it. Were it not ready, one bad file would turn every replica away
+// at once. nil stays nil.
+func Degraded(err error) error {
+	if err == nil {
+		return nil
+	}
+	return degraded{err}
+}
+
+type degraded struct{ error }
+
+func (d degraded) Unwrap() error { return d.error }
+
 // Health knows what has to be ready. Safe for concurrent use.
 type Health struct {
 	limit time.Duration
@@ -85,7 +100,8 @@ type Report struct {
 	Parts []PartReport `json:"parts"`
 }
 
-// PartReport is one check's result; Detail is why it is not ready.
+// PartReport is one check's result; Detail is why it is not ready, or what is
+// amiss although it is.
 type PartReport struct {
 	Name   string `json:"name"`
 	Ready  bool   `json:"ready"`
@@ -108,9 +124,11 @@ func (h *Health) Report(ctx context.Context) Report {
 	defer cancel()
 	out := Report{Ready: true, Parts: make([]PartReport, 0, len(parts)+1)}
 	add := func(name string, err error) {
-		r := PartReport{Name: name, Ready: err == nil}
+		r := PartReport{Name: name, Ready: true}
 		if err != nil {
-			r.Detail, out.Ready = err.Error(), false
+			_, serves := errors.AsType[degraded](err)
+			r.Detail, r.Ready = err.Error(), serves
+			out.Ready = out.Ready && serves
 		}
 		out.Parts = append(out.Parts, r)
 	}

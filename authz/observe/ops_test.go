@@ -70,6 +70,17 @@ func TestReadinessSaysWhatIsNotReady(t *testing.T) {
 	}
 }
 
+func TestDegradedPartStaysReadyAndSaysSo(t *testing.T) {
+	t.Parallel()
+	h := NewHealth(HealthOptions{})
+	h.Add("policy", func(context.Context) error { return Degraded(errors.New("the new policy was refused")) })
+	h.Add("store", func(context.Context) error { return Degraded(nil) })
+	got := h.Report(t.Context())
+	if !got.Ready || got.Parts[0] != (PartReport{Name: "policy", Ready: true, Detail: "the new policy was refused"}) || got.Parts[1] != (PartReport{Name: "store", Ready: true}) {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestHangingCheckIsBoundedAndStartedOnce(t *testing.T) {
 	t.Parallel()
 	h := NewHealth(HealthOptions{Limit: 20 * time.Millisecond})
