@@ -135,7 +135,8 @@ func (b *builder) clusters() []*clusterv3.Cluster {
 // off: two Envoys on one machine would meet in its shared memory. concurrency
 // is the number of worker threads; 0 means one a core.
 func Args(bootstrapPath string, concurrency int) []string {
-	args := []string{"--config-path", bootstrapPath, "--disable-hot-restart", "--log-level", "warning"}
+	// Access log lines wait up to 10 s in a buffer by default.
+	args := []string{"--config-path", bootstrapPath, "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "200"}
 	if concurrency > 0 {
 		args = append(args, "--concurrency", fmt.Sprint(concurrency))
 	}

@@ -49,7 +49,7 @@ func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
 		// The client's address is the peer's, or the one that the trusted
 		// proxies report; no private range is trusted to send x-envoy-*.
 		UseRemoteAddress: yes(), XffNumTrustedHops: b.Routes.TrustedHops(),
-		InternalAddressConfig:         &hcmv3.HttpConnectionManager_InternalAddressConfig{},
+		InternalAddressConfig:         nobodyInternal(),
 		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{b.strip()},
 		ForwardClientCertDetails:      hcmv3.HttpConnectionManager_SANITIZE,
 
@@ -88,6 +88,15 @@ func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
 		AlwaysSetRequestIdInResponse: true, // what a person reads out to support
 		ServerName:                   "neosc",
 		ServerHeaderTransformation:   hcmv3.HttpConnectionManager_OVERWRITE,
+	}
+}
+
+// nobodyInternal trusts no address. An empty list would mean the private
+// ranges, whose clients get x-envoy-internal and no x-envoy-external-address;
+// so the list has the one address that no peer can have (RFC 1122, 3.2.1.3).
+func nobodyInternal() *hcmv3.HttpConnectionManager_InternalAddressConfig {
+	return &hcmv3.HttpConnectionManager_InternalAddressConfig{
+		CidrRanges: []*corev3.CidrRange{{AddressPrefix: "0.0.0.0", PrefixLen: u32(32)}},
 	}
 }
 

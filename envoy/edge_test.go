@@ -1,0 +1,225 @@
+package envoy_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/envoy"
+)
+
+// testRoutes is a routes file with every feature that the tests need. The %s
+// is the folder of the sockets.
+const testRoutes = `
+gate: http://gate.test:8080
+check_headers: [x-test-id, x-test-mode]
+strip_headers: [x-user-*]
+upstreams:
+  frontend: unix:%[1]s/up.sock
+  gone: unix:%[1]s/gone.sock
+hosts:
+- origin: http://portal.test:8080
+  routes:
+  - {name: portal, prefix: /, upstream: frontend, upgrades: [websocket], timeout: 300ms}
+  - {name: exact, path: /exact, upstream: frontend}
+- origin: http://api.test:8080
+  cors: {allow_origins: ["http://portal.test:8080"], credentials: true, methods: [GET, POST], headers: [content-type], expose_headers: [x-request-id], max_age: 5m}
+  routes:
+  - {name: api, prefix: /, upstream: frontend, timeout: 2s}
+  - {name: gate-api, prefix: [/api/auth, /api/users], upstream: gate, pass_authorization: true}
+- origin: http://admin.test:8080
+  routes:
+  - {name: admin, prefix: /admin, upstream: frontend}
+- origin: http://workspace.test:8080
+  routes:
+  - {name: workspace, prefix: /, upstream: frontend, upgrades: [websocket, SPDY/3.1], timeout: 0s}
+- origin: http://gate.test:8080
+  routes:
+  - {name: gate, prefix: /, upstream: gate}
+`
+
+// edge is a running Envoy between a recording upstream and a recording
+// ext_authz server, both of which stand in for the real ones.
+type edge struct {
+	addr, dir, log string
+	authz          *authzFixture
+	upstream       *upstreamFixture
+}
+
+// binary installs the pinned Envoy when it is not there yet.
+var binary = sync.OnceValues(func() (string, error) {
+	if path, err := envoy.FindBinary(); err == nil {
+		return path, nil
+	}
+	var stderr bytes.Buffer
+	cmd := exec.Command("sh", "install.sh")
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("installing Envoy: %w: %s", err, stderr.String())
+	}
+	return strings.TrimSpace(string(out)), nil
+})
+
+func envoyBinary(t *testing.T) string {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// startEdge starts all three and returns when Envoy is ready.
+func startEdge(t *testing.T) *edge {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "edge") // short: a socket's path has at most 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	e := &edge{dir: dir, log: filepath.Join(dir, "access.log")}
+	e.authz = startAuthz(t, filepath.Join(dir, "authz.sock"))
+	e.upstream = startUpstream(t, filepath.Join(dir, "up.sock"), filepath.Join(dir, "gate.sock"))
+
+	file, err := route.Parse("test", fmt.Appendf(nil, testRoutes, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := filepath.Join(dir, "admin.sock")
+	b, err := envoy.Bootstrap(envoy.Options{
+		Routes: file, AuthzSocket: filepath.Join(dir, "authz.sock"), GateSocket: filepath.Join(dir, "gate.sock"),
+		AdminSocket: admin, AccessLogPath: e.log, Listen: netip.MustParseAddrPort("127.0.0.1:0"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	yaml, err := envoy.RenderYAML(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "envoy.yaml")
+	if err := os.WriteFile(config, yaml, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e.run(t, config, admin)
+	return e
+}
+
+func (e *edge) run(t *testing.T, config, admin string) {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command(envoyBinary(t), envoy.Args(config, 1)...)
+	cmd.Stderr = &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-exited
+		if t.Failed() {
+			t.Logf("Envoy said:\n%s", stderr.String())
+		}
+	})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", admin)
+	}}}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		select {
+		case <-exited:
+			t.Fatalf("Envoy ended before it was ready:\n%s", stderr.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+		if addr, ok := listenerAddress(client); ok {
+			e.addr = addr
+			return
+		}
+	}
+	t.Fatal("Envoy was not ready in 20 s")
+}
+
+func listenerAddress(c *http.Client) (string, bool) {
+	res, err := c.Get("http://envoy/ready")
+	if err != nil {
+		return "", false
+	}
+	res.Body.Close()
+	if res.StatusCode != 200 {
+		return "", false
+	}
+	if res, err = c.Get("http://envoy/listeners?format=json"); err != nil {
+		return "", false
+	}
+	defer res.Body.Close()
+	var l struct {
+		Statuses []struct {
+			Local struct {
+				Socket struct {
+					Address string `json:"address"`
+					Port    int    `json:"port_value"`
+				} `json:"socket_address"`
+			} `json:"local_address"`
+		} `json:"listener_statuses"`
+	}
+	if json.NewDecoder(res.Body).Decode(&l) != nil || len(l.Statuses) != 1 || l.Statuses[0].Local.Socket.Port == 0 {
+		return "", false
+	}
+	s := l.Statuses[0].Local.Socket
+	return fmt.Sprintf("%s:%d", s.Address, s.Port), true
+}
+
+// answer is what a client got back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// raw sends bytes just as they are and reads the first answer.
+func (e *edge) raw(t *testing.T, request string) answer {
+	t.Helper()
+	conn, err := net.Dial("tcp", e.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(body)}
+}
+
+// request writes an HTTP/1.1 request; headers are whole lines.
+func request(method, host, target, id string, headers ...string) string {
+	lines := append([]string{method + " " + target + " HTTP/1.1", "Host: " + host, "X-Test-Id: " + id, "Connection: close"}, headers...)
+	return strings.Join(lines, "\r\n") + "\r\n\r\n"
+}
