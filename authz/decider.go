@@ -121,7 +121,7 @@ func (d *Decider) authenticate(ctx context.Context, r *Request) (byCookie bool, 
 		found := values[:0]
 		for i := range r.Headers {
 			if r.Headers[i].Name == "cookie" {
-				found = session.CookieValues(found, r.Headers[i].Value, d.opt.CookieName)
+				found = session.AppendCookieValues(found, r.Headers[i].Value, d.opt.CookieName)
 			}
 		}
 		if len(found) == 0 {

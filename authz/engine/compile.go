@@ -48,7 +48,7 @@ func Compile(src Source, edge Edge) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Program{revision: src.Revision, edge: edge, build: newBuilder(edge), timeout: cmp.Or(src.Timeout, DefaultTimeout)}
+	p := &Program{revision: src.Revision, data: src.Data, edge: edge, build: newBuilder(edge), timeout: cmp.Or(src.Timeout, DefaultTimeout)}
 	if err := p.compile(modules, data, entry); err != nil {
 		return nil, err
 	}

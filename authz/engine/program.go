@@ -16,6 +16,7 @@ import (
 // may use it at once. It evaluates with OPA's own evaluator.
 type Program struct {
 	revision string
+	data     map[string]any
 	edge     Edge
 	build    *builder
 	timeout  time.Duration
@@ -31,6 +32,21 @@ const resultVar = ast.Var("result")
 
 // Revision names the policy set.
 func (p *Program) Revision() string { return p.revision }
+
+// Data returns the value at a path of the base document, nil if there is none:
+// JSON values as Source.Data has them, not to be changed. It is for showing
+// people what policy decides by; decisions never go through it.
+func (p *Program) Data(path ...string) any {
+	var v any = p.data
+	for _, name := range path {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = m[name]
+	}
+	return v
+}
 
 // Decide evaluates the entry point for r at r.Time. It is what an Engine does
 // with its active program, without counting. Errors are of type *Error.

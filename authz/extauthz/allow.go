@@ -67,7 +67,7 @@ func (s *Server) stripCredentials(r *authz.Request, ok *authv3.OkHttpResponse) {
 		if h.Name != "cookie" {
 			continue
 		}
-		kept, had := session.WithoutCookie(h.Value, s.opt.CookieName)
+		kept, had := session.StripCookie(h.Value, s.opt.CookieName)
 		found = found || had
 		if kept != "" {
 			rest = append(rest, kept)

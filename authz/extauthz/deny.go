@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -14,6 +16,10 @@ import (
 
 	"github.com/neosc/gate/authz"
 )
+
+// failedRetry is when a client may try again after trouble of ours: most of it
+// (a restart, a failover) is over within a second.
+const failedRetry = time.Second
 
 // deny answers anything but an allow. The gRPC status is never 0: Envoy reads
 // status 0 as an allow, whatever else the message says.
@@ -41,7 +47,7 @@ func (s *Server) deny(r *authz.Request, o *authz.Outcome) *authv3.CheckResponse 
 		DynamicMetadata: metadata(r, o),
 	}
 	if o.Verdict == authz.Failed { // answered as our own trouble: not retried, not counted as a denial
-		add(body, "retry-after", "1")
+		add(body, "retry-after", strconv.Itoa(int(failedRetry.Seconds())))
 		resp.HttpResponse = &authv3.CheckResponse_ErrorResponse{ErrorResponse: body}
 	} else {
 		resp.HttpResponse = &authv3.CheckResponse_DeniedResponse{DeniedResponse: body}
@@ -75,7 +81,8 @@ func (s *Server) toSignIn(r *authz.Request, body *authv3.DeniedHttpResponse) {
 
 func (s *Server) page(r *authz.Request, o *authz.Outcome, body *authv3.DeniedHttpResponse) {
 	p := s.opt.RefusalPage(Refusal{
-		Status: o.Status, Reasons: o.Reasons, Request: r, Session: r.Session, RetryAfter: o.Spent.RetryAfter,
+		Status: o.Status, Reasons: o.Reasons, Request: r, Session: r.Session, RetryAfter: retryAfter(o),
+		Charge: o.Charge, Spent: o.Spent,
 		Explain: o.Decision != nil && o.Decision.Explain,
 	})
 	add(body, "content-type", p.ContentType)
@@ -83,6 +90,14 @@ func (s *Server) page(r *authz.Request, o *authz.Outcome, body *authv3.DeniedHtt
 		add(body, h.Name, h.Value)
 	}
 	body.Body = p.Body
+}
+
+// retryAfter is the wait that a page advises.
+func retryAfter(o *authz.Outcome) time.Duration {
+	if o.Verdict == authz.Failed {
+		return failedRetry
+	}
+	return o.Spent.RetryAfter
 }
 
 // problem is a problem document (RFC 9457) for programs.
@@ -96,7 +111,7 @@ type problem struct {
 }
 
 func (s *Server) problem(r *authz.Request, o *authz.Outcome, body *authv3.DeniedHttpResponse) {
-	p := problem{Type: "about:blank", Title: http.StatusText(o.Status), Status: o.Status, Detail: detail(o.Reasons), Reasons: o.Reasons, RequestID: clip(r.ID, 128)}
+	p := problem{Type: "about:blank", Title: http.StatusText(o.Status), Status: o.Status, Detail: Detail(o.Reasons...), Reasons: o.Reasons, RequestID: clip(r.ID, 128)}
 	if o.Verdict == authz.Limited {
 		p.Type = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 	}
@@ -181,7 +196,9 @@ var details = map[string]string{
 	"outside_business_hours":     "This is open in business hours only.",
 }
 
-func detail(reasons []string) string {
+// Detail says in a sentence what one or more reasons mean; reasons that are a
+// policy's own have none.
+func Detail(reasons ...string) string {
 	var known []string
 	for _, r := range reasons {
 		if d, ok := details[r]; ok {

@@ -21,6 +21,9 @@ type Refusal struct {
 	Request    *authz.Request
 	Session    *session.Session
 	RetryAfter time.Duration
+	// Charge and Spent say which limit refused; Charge is nil otherwise.
+	Charge *authz.Charge
+	Spent  authz.Spent
 	// Explain: policy lets this person see why.
 	Explain bool
 }
@@ -34,7 +37,7 @@ type Page struct {
 	Body string
 }
 
-// Options make a Server; all are required.
+// Options make a Server; all but OnPanic are required.
 type Options struct {
 	Decider *authz.Decider
 	Routes  authz.Routes
@@ -53,6 +56,8 @@ type Options struct {
 	Logger       *slog.Logger
 	// Clock gives the instant of each decision.
 	Clock func() time.Time
+	// OnPanic is called for a panic caught outside the Decider; may be nil.
+	OnPanic func()
 }
 
 // Server implements envoy.service.auth.v3.Authorization.
@@ -81,6 +86,9 @@ func New(o Options) (*Server, error) {
 func (s *Server) Check(ctx context.Context, in *authv3.CheckRequest) (resp *authv3.CheckResponse, err error) {
 	defer func() {
 		if p := recover(); p != nil { // outside the Decider, which catches its own
+			if s.opt.OnPanic != nil {
+				s.opt.OnPanic()
+			}
 			s.opt.Logger.Error("panic while answering a check", "panic", p)
 			resp, err = s.plainTrouble(), nil
 		}

@@ -35,7 +35,9 @@ type command struct {
 
 // commands lists every subcommand; each lives in the file of its name.
 func commands() []command {
-	return []command{}
+	return []command{
+		serveCommand(), devCommand(), checkCommand(), envoyCommand(), sessionCommand(), userCommand(), versionCommand(),
+	}
 }
 
 func main() {

@@ -3,7 +3,9 @@ package cookie
 import (
 	"bytes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -37,8 +39,9 @@ type keySet struct {
 }
 
 type key struct {
-	id   string
-	aead cipher.AEAD
+	id     string
+	aead   cipher.AEAD
+	secret []byte // for deriving others, never for sealing twice
 }
 
 // ringFile is the file: YAML, of which JSON is a part.
@@ -97,7 +100,7 @@ func (f *ringFile) parse() (*keySet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("keys[%d] (%s): %w", i, k.ID, err)
 		}
-		set.byID[k.ID] = &key{id: k.ID, aead: aead}
+		set.byID[k.ID] = &key{id: k.ID, aead: aead, secret: secret}
 	}
 	set.active = set.byID[f.Active]
 	if set.active == nil {
@@ -136,6 +139,13 @@ func readRing(r io.Reader) (*keySet, error) {
 func (r *Ring) active() *key { return r.keys.Load().active }
 
 func (r *Ring) find(id string) *key { return r.keys.Load().byID[id] }
+
+// DeriveKey returns a key of 32 bytes for another use, by HKDF-SHA256 (RFC 5869)
+// from the active key. Replicas with the same ring get the same one; it changes
+// when another key becomes active.
+func (r *Ring) DeriveKey(purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, r.active().secret, nil, "neosc gate "+purpose, 32)
+}
 
 // Generation grows with each Reload that changed the keys in use.
 func (r *Ring) Generation() uint64 { return r.generation.Load() }

@@ -174,3 +174,28 @@ func TestARingThatOthersCanReadIsRefused(t *testing.T) {
 		t.Error("a folder was taken for a ring")
 	}
 }
+
+func TestDerivedKeysDifferByPurposeAndAgreeBetweenReplicas(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.yaml")
+	a, err := cookie.OpenRing(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := cookie.OpenRing(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	derive := func(r *cookie.Ring, purpose string) string {
+		k, err := r.DeriveKey(purpose)
+		if err != nil || len(k) != 32 {
+			t.Fatalf("%d bytes, %v", len(k), err)
+		}
+		return string(k)
+	}
+	if derive(a, "forms") != derive(b, "forms") {
+		t.Error("two replicas with one ring derive different keys")
+	}
+	if derive(a, "forms") == derive(a, "other") {
+		t.Error("two purposes share a key")
+	}
+}

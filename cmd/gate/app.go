@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/authz/extauthz"
+	"github.com/neosc/gate/authz/limit"
+	"github.com/neosc/gate/authz/observe"
+	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/bundles"
+	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/cmd/gate/internal/dev"
+	"github.com/neosc/gate/policies"
+	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/account"
+	"github.com/neosc/gate/session/cookie"
+	"github.com/neosc/gate/session/web/pages"
+)
+
+// app is everything that a running gate consists of, wired and not yet
+// listening: whatever can fail in its parts has failed before a socket opens.
+type app struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	health   *observe.Health
+	teardown *dev.Teardown
+
+	routes   *route.File
+	engine   *engine.Engine
+	policy   *bundles.Manager
+	limiter  authz.Limiter
+	sessions *session.Manager
+	ring     *cookie.Ring
+	accounts *account.Store
+	opsAddr  string
+	pages    *pages.Renderer
+	access   *observe.Log
+	metrics  *observe.Metrics
+	decider  *authz.Decider
+}
+
+// newApp builds the parts. On an error nothing is left open.
+func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer) (a *app, err error) {
+	a = &app{cfg: cfg, log: log, registry: prometheus.NewRegistry(), health: observe.NewHealth(observe.HealthOptions{}), teardown: &dev.Teardown{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.teardown.Close())
+			a = nil
+		}
+	}()
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, step := range []func(context.Context, io.Writer) error{
+		a.openRoutes, a.openPolicy, a.openLimits, a.openSessions, a.openPages, a.openObservers, a.openDecider,
+	} {
+		if err := step(ctx, stdout); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+func (a *app) openRoutes(context.Context, io.Writer) (err error) {
+	a.routes, err = loadRoutes(a.cfg)
+	return err
+}
+
+// loadRoutes reads the routes file and checks what it and the config must
+// agree on.
+func loadRoutes(cfg *config.Config) (*route.File, error) {
+	f, err := route.Load(cfg.Routes)
+	if err != nil {
+		return nil, err
+	}
+	if p := cfg.Identity.HeaderPrefix; !f.Settable().Has(p + "email") {
+		return nil, fmt.Errorf("%s: set_headers lacks %s*, which identity.header_prefix asks for; add it there", cfg.Routes, p)
+	}
+	return f, nil
+}
+
+// edge is what the engine has to know of what Envoy forwards and lets be set.
+func edge(cfg *config.Config, f *route.File) engine.Edge {
+	return engine.Edge{
+		SessionCookie: cfg.Cookie.Name, IdentityPrefix: cfg.Identity.HeaderPrefix,
+		Forwarded: f.Forwarded(), Settable: f.Settable().Patterns(), ResponseSettable: f.ResponseSettable().Patterns(),
+	}
+}
+
+func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
+	if a.engine, err = engine.New(engine.Options{Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix}); err != nil {
+		return err
+	}
+	o := bundles.Options{Engine: a.engine, Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Logger: a.log}
+	if o.Dir = a.cfg.Policy.Path; o.Dir == "" {
+		o.FS = policies.Files()
+	}
+	if a.policy, err = bundles.New(o); err != nil {
+		return err
+	}
+	a.health.Add("policy", func(context.Context) error { return a.policy.Status().LastError })
+	return a.policy.Reload()
+}
+
+func (a *app) openLimits(context.Context, io.Writer) (err error) {
+	a.limiter, err = limit.NewLocal(limit.Options{MaxKeys: a.cfg.Limits.MaxKeys, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix})
+	return err
+}
+
+func (a *app) openPages(context.Context, io.Writer) (err error) {
+	place, err := time.LoadLocation("America/Mexico_City")
+	if err != nil {
+		return err
+	}
+	a.pages, err = pages.New(pages.Options{
+		GateOrigin: a.routes.GateOrigin(), FormTargets: a.routes.Origins(), Location: place, Place: "Mexico City",
+	})
+	return err
+}
+
+func (a *app) openObservers(_ context.Context, stdout io.Writer) (err error) {
+	a.metrics, err = observe.NewMetrics(observe.MetricsOptions{Registerer: a.registry, Prefix: a.cfg.Metrics.Prefix, Routes: a.routes.RouteNames()})
+	if err != nil || a.cfg.Log.Access == "off" {
+		return err
+	}
+	w := stdout
+	if a.cfg.Log.Access != "stdout" {
+		f, err := os.OpenFile(a.cfg.Log.Access, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+		if err != nil {
+			return fmt.Errorf("log.access: %w", err)
+		}
+		a.teardown.Add("access log file", time.Second, func(context.Context) error { return f.Close() })
+		w = f
+	}
+	if a.access, err = observe.NewLog(observe.LogOptions{Writer: w, Registerer: a.registry, Prefix: a.cfg.Metrics.Prefix}); err != nil {
+		return err
+	}
+	a.teardown.Add("access log", 5*time.Second, a.access.Close)
+	return nil
+}
+
+func (a *app) openDecider(context.Context, io.Writer) (err error) {
+	observers := authz.Observers{a.metrics}
+	if a.access != nil {
+		observers = append(observers, a.access)
+	}
+	a.decider, err = authz.NewDecider(authz.Options{
+		Sessions: a.sessions, Engine: a.engine, Limiter: a.limiter, CookieName: a.cfg.Cookie.Name, Observer: observers,
+	})
+	return err
+}
+
+// checkServer is the gRPC side.
+func (a *app) checkServer() (*extauthz.Server, error) {
+	return extauthz.New(extauthz.Options{
+		Decider: a.decider, Routes: a.routes, CookieName: a.cfg.Cookie.Name,
+		SignInURL: a.routes.GateOrigin() + "/oauth2/sign_in",
+		Settable:  a.routes.Settable().Has, RefusalPage: a.refusalPage, LimitHeaders: limit.Headers,
+		Logger: a.log, Clock: time.Now, OnPanic: a.metrics.Panic,
+	})
+}

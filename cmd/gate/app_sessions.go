@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/neosc/gate/authz/limit"
+	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/account"
+	"github.com/neosc/gate/session/cookie"
+	"github.com/neosc/gate/session/memstore"
+	"github.com/neosc/gate/session/sqlstore"
+	"github.com/neosc/gate/session/web"
+	"github.com/neosc/gate/session/web/admin"
+)
+
+// openSessions opens the local state: the key ring, sessions and accounts.
+func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
+	ring, err := cookie.OpenRing(a.cfg.Cookie.Keys)
+	if err != nil {
+		return err
+	}
+	a.ring = ring
+	sealer, err := cookie.New(ring, a.cfg.Cookie.Name, "session")
+	if err != nil {
+		return err
+	}
+	db, err := sqlstore.OpenSQLite(ctx, a.cfg.Session.Path)
+	if err != nil {
+		return fmt.Errorf("session.path: %w", err)
+	}
+	a.teardown.Add("database", 5*time.Second, func(context.Context) error { return db.Close() })
+	a.health.Add("database", db.PingContext)
+	var store session.Store = memstore.New()
+	if a.cfg.Session.Store == "sqlite" {
+		if store, err = sqlstore.New(ctx, db, sqlstore.SQLite()); err != nil {
+			return err
+		}
+	}
+	a.sessions, err = session.NewManager(session.Options{
+		Store: store, Sealer: sealer, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+	})
+	if err != nil {
+		return err
+	}
+	a.teardown.Add("sessions", 5*time.Second, func(context.Context) error { a.sessions.Close(); return nil })
+	c := a.cfg.Accounts
+	a.accounts, err = account.New(ctx, account.Options{
+		DB: db, Budget: limit.NewGuesses(a.limiter), Logger: a.log, HashesAtOnce: c.MaxHashing,
+		Params:     account.Params{MemoryKiB: uint32(c.Argon2Memory) << 10, Passes: uint32(c.Argon2Passes), Threads: 1},
+		PerAccount: account.Guesses{Burst: c.GuessBurst, Every: time.Minute / time.Duration(c.GuessesPerMinute)},
+		PerAddress: account.Guesses{Burst: 3 * c.GuessBurst, Every: time.Minute / time.Duration(10*c.GuessesPerMinute)},
+	})
+	return err
+}
+
+// reloadOnHangup reads the policy and the key ring again on SIGHUP.
+func (a *app) reloadOnHangup(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			_ = a.policy.Reload() // says itself what was refused
+			if err := a.ring.Reload(); err != nil {
+				a.log.Error("cookie keys refused, the ones before go on", "error", err)
+			}
+		}
+	}
+}
+
+// ownHandler is the gate's own host.
+func (a *app) ownHandler() (http.Handler, error) {
+	key, err := a.ring.DeriveKey("sign-in forms")
+	if err != nil {
+		return nil, err
+	}
+	return web.New(web.Options{
+		Pages: a.pages, Accounts: a.accounts, Sessions: a.sessions,
+		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.routes.IsOrigin, Apps: a.apps,
+		Cookie:  session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
+		FormKey: key, Logger: a.log, Clock: time.Now,
+		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+	})
+}
+
+// adminHandler is what the commands speak to.
+func (a *app) adminHandler() (http.Handler, error) {
+	return admin.New(admin.Options{
+		Sessions: a.sessions, Users: a.accounts, CookieName: a.cfg.Cookie.Name, Logger: a.log, Clock: time.Now,
+		ReloadPolicy: a.policy.Reload, Status: a.status,
+	})
+}
+
+// status is what `gate session`, `gate user` and operators may see of a
+// running gate.
+func (a *app) status() any {
+	p := a.policy.Status()
+	out := map[string]any{
+		"policy_revision": p.Revision, "policy_generation": p.Generation, "policy_loaded_at": p.LoadedAt, "ops": a.opsAddr,
+	}
+	if p.LastError != nil {
+		out["policy_error"] = p.LastError.Error()
+	}
+	return out
+}

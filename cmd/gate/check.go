@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/bundles"
+	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/envoy"
+	"github.com/neosc/gate/policies"
+)
+
+func checkCommand() command {
+	return command{"check", "validate config, routes, policies and Envoy's config; start nothing", runCheck}
+}
+
+func runCheck(ctx context.Context, args []string, s streams) int {
+	fs := flagSet("check", "gate check [-config gate.yaml]", "Validates gate.yaml, the routes file, the policies and the Envoy configuration made\nof them, and starts nothing. Every problem is shown, not only the first.", s)
+	file := fs.String("config", "gate.yaml", "configuration `file`")
+	if code, done := fs.parse(args, 0); done {
+		return code
+	}
+	cfg, err := config.Load(*file, os.Environ())
+	if err != nil {
+		return fail(s.err, "check", err)
+	}
+	f, err := loadRoutes(cfg)
+	if err != nil {
+		return fail(s.err, "check", err)
+	}
+	fmt.Fprintf(s.out, "config    ok  %s\n", *file)
+	fmt.Fprintf(s.out, "routes    ok  %s: %d hosts, routes %s\n", cfg.Routes, len(f.Hosts()), strings.Join(f.RouteNames(), ", "))
+	revision, perr := compilePolicy(cfg, edge(cfg, f))
+	if perr == nil {
+		fmt.Fprintf(s.out, "policies  ok  %s\n", revision)
+	}
+	eerr := checkEnvoy(ctx, envoyOptions(cfg, f))
+	if eerr == nil {
+		fmt.Fprintf(s.out, "envoy     ok  accepted by Envoy %s\n", envoy.Version)
+	}
+	return fail(s.err, "check", errors.Join(perr, eerr))
+}
+
+// compilePolicy does what activation does, short of activating.
+func compilePolicy(cfg *config.Config, e engine.Edge) (revision string, err error) {
+	var src engine.Source
+	if cfg.Policy.Path == "" {
+		src, err = bundles.Load(policies.Files())
+	} else {
+		var root *os.Root
+		if root, err = os.OpenRoot(cfg.Policy.Path); err != nil {
+			return "", fmt.Errorf("policy.path: %w", err)
+		}
+		defer root.Close()
+		src, err = bundles.Load(root.FS())
+	}
+	if err != nil {
+		return "", err
+	}
+	src.EntryPoint = cfg.Policy.Entrypoint
+	p, err := engine.Compile(src, e)
+	if err != nil {
+		return "", err
+	}
+	return p.Revision(), nil
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/cmd/gate/internal/dev"
+	"github.com/neosc/gate/envoy"
+	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/account"
+)
+
+// devDomain is the parent of the demo's hosts. Names below localhost resolve to
+// loopback in browsers and curl, and a cookie may be set for this one.
+const devDomain = "neosc.localhost"
+
+// devOptions are gate dev's flags.
+type devOptions struct {
+	port          int
+	state, policy string
+	ops           string
+}
+
+func devCommand() command {
+	return command{"dev", "run the whole demo: Envoy, gate, three upstreams, state under .state/", runDev}
+}
+
+func runDev(ctx context.Context, args []string, s streams) int {
+	fs := flagSet("dev", "gate dev [-port 8080] [-state .state] [-policy DIR]", "Runs Envoy, the gate and three small upstreams until Ctrl-C. Users, sessions and logs\nare kept in the state folder; gate.yaml there is what other commands take as -config.", s)
+	var o devOptions
+	fs.IntVar(&o.port, "port", 8080, "port of the edge on 127.0.0.1")
+	fs.StringVar(&o.state, "state", ".state", "`folder` of users, sessions and logs")
+	fs.StringVar(&o.policy, "policy", "", "policy `folder` to watch instead of the built-in rules")
+	fs.StringVar(&o.ops, "ops", "127.0.0.1:9464", "`address` of /metrics, /healthz and /readyz")
+	if code, done := fs.parse(args, 0); done {
+		return code
+	}
+	return fail(s.err, "dev", runDemo(ctx, o, s))
+}
+
+// demo is what gate dev has started.
+type demo struct {
+	o        devOptions
+	down     dev.Teardown
+	sockets  *dev.SocketDir
+	upstream *dev.Upstreams
+	envoy    *dev.Envoy
+	app      *app
+	failed   <-chan error
+}
+
+// runDemo starts everything or nothing, prints where to go, and stops
+// everything when ctx is done or a part ends.
+func runDemo(ctx context.Context, o devOptions, s streams) (err error) {
+	d := &demo{o: o}
+	defer func() { err = errors.Join(err, d.down.Close()) }()
+	binary, err := envoy.FindBinary()
+	if err != nil {
+		return err
+	}
+	if err := dev.CheckPort("127.0.0.1", o.port); err != nil {
+		return err
+	}
+	if err := d.prepare(); err != nil {
+		return err
+	}
+	if err := d.startGate(ctx, s); err != nil {
+		return err
+	}
+	if err := d.startEnvoy(ctx, binary, s.err); err != nil {
+		return err
+	}
+	d.welcome(s.out)
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(s.out, "\nStopping.")
+		return nil
+	case err := <-d.failed:
+		return err
+	case <-d.envoy.Done():
+		return d.envoy.Err()
+	}
+}
+
+// prepare makes the state folder, the sockets' folder and the upstreams.
+func (d *demo) prepare() (err error) {
+	if d.o.state, err = filepath.Abs(d.o.state); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.o.state, 0o700); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	unlock, err := lockFolder(d.o.state)
+	if err != nil {
+		return err
+	}
+	d.down.Add("state folder", time.Second, func(context.Context) error { return unlock() })
+	if d.sockets, err = dev.NewSocketDir(); err != nil {
+		return err
+	}
+	d.down.Add("sockets", time.Second, func(context.Context) error { return d.sockets.Close() })
+	if d.upstream, err = dev.StartUpstreams(d.origins(), slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	d.down.Add("upstreams", 5*time.Second, d.upstream.Close)
+	return nil
+}
+
+func (d *demo) origins() dev.Origins {
+	at := func(host string) string { return fmt.Sprintf("http://%s.%s:%d", host, devDomain, d.o.port) }
+	return dev.Origins{Portal: at("portal"), API: at("api.portal"), Admin: at("admin.portal"), Workspace: at("workspace.portal"), Gate: at("gate")}
+}
+
+// startGate writes gate.yaml and routes.yaml into the state folder and serves
+// by them, as gate serve would.
+func (d *demo) startGate(ctx context.Context, s streams) error {
+	cfg, err := d.configure()
+	if err != nil {
+		return err
+	}
+	if d.app, err = newApp(ctx, cfg, newLogger(cfg, s.err), io.Discard); err != nil {
+		return err
+	}
+	d.down.Add("gate", 30*time.Second, func(context.Context) error { return d.app.teardown.Close() })
+	if err := dev.Seed(ctx, demoUsers{d.app.accounts}, devDomain, s.out); err != nil {
+		return err
+	}
+	d.failed, err = d.app.listen(ctx)
+	return err
+}
+
+func (d *demo) configure() (*config.Config, error) {
+	var sockets [3]string
+	for i, name := range []string{"authz.sock", "http.sock", "admin.sock"} {
+		var err error
+		if sockets[i], err = d.sockets.Socket(name); err != nil {
+			return nil, err
+		}
+	}
+	routes, err := dev.Routes(dev.RoutesOptions{Port: d.o.port, Listen: fmt.Sprintf("127.0.0.1:%d", d.o.port),
+		Frontend: d.upstream.Frontend, Backend: d.upstream.Backend, KasmProxy: d.upstream.Kasm})
+	if err != nil {
+		return nil, err
+	}
+	policy := d.o.policy
+	if policy != "" {
+		if policy, err = filepath.Abs(policy); err != nil {
+			return nil, err
+		}
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Written by gate dev at each start; give it to other commands as -config.\nroutes: routes.yaml\n")
+	fmt.Fprintf(&b, "listen: {authz: %q, http: %q, admin: %q, ops: %q}\n", sockets[0], sockets[1], sockets[2], d.o.ops)
+	fmt.Fprintf(&b, "cookie: {domain: .%s, keys: cookie-keys.yaml, insecure: true}\n", devDomain)
+	fmt.Fprintf(&b, "session: {store: sqlite, path: gate.db}\npolicy: {path: %q}\nlog: {level: warn, access: access.log}\n", policy)
+	file := filepath.Join(d.o.state, "gate.yaml")
+	if err := errors.Join(os.WriteFile(filepath.Join(d.o.state, "routes.yaml"), routes, 0o600), os.WriteFile(file, b.Bytes(), 0o600)); err != nil {
+		return nil, err
+	}
+	return config.Load(file, os.Environ())
+}
+
+func (d *demo) startEnvoy(ctx context.Context, binary string, log io.Writer) error {
+	adminSocket, err := d.sockets.Socket("envoy.sock")
+	if err != nil {
+		return err
+	}
+	o := envoyOptions(d.app.cfg, d.app.routes)
+	o.AdminSocket, o.AccessLogPath = adminSocket, filepath.Join(d.o.state, "edge.log")
+	bootstrap, err := renderEnvoy(o)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(d.sockets.Path(), "envoy.yaml")
+	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
+		return err
+	}
+	d.envoy, err = dev.StartEnvoy(ctx, dev.EnvoyOptions{Path: binary, Args: envoy.Args(file, 2), AdminSocket: adminSocket, Log: log})
+	if err != nil {
+		return err
+	}
+	d.down.Add("Envoy", 10*time.Second, d.envoy.Stop)
+	return nil
+}
+
+func (d *demo) welcome(w io.Writer) {
+	o := d.origins()
+	fmt.Fprintf(w, `
+Open     %s
+also     %s  %s  %s
+logs     %s (Envoy's, one line a request)  %s (the gate's)
+metrics  http://%s/metrics
+config   %s (give it to gate user, gate session, … as -config)
+
+Ctrl-C stops everything; users and sessions stay in %s.
+`, o.Portal, o.API, o.Admin, o.Workspace, filepath.Join(d.o.state, "edge.log"), filepath.Join(d.o.state, "access.log"),
+		d.app.opsAddr, filepath.Join(d.o.state, "gate.yaml"), d.o.state)
+}
+
+// demoUsers seeds into the account store.
+type demoUsers struct{ store *account.Store }
+
+func (u demoUsers) Exists(ctx context.Context, email string) (bool, error) {
+	_, err := u.store.Get(ctx, email)
+	if errors.Is(err, session.ErrNoUser) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (u demoUsers) Add(ctx context.Context, s dev.SeedUser) error {
+	x := account.User{Email: s.Email, Name: s.Name, Organization: s.Organization, Roles: s.Roles, EmailVerified: true}
+	if s.WorkspaceType != "" {
+		x.Demo = &account.DemoGrant{WorkspaceType: s.WorkspaceType, Seconds: s.DemoSeconds}
+	}
+	_, err := u.store.Add(ctx, x, s.Password)
+	return err
+}

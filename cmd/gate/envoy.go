@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/envoy"
+)
+
+func envoyCommand() command {
+	return command{"envoy", "render Envoy's configuration from the routes file", runEnvoy}
+}
+
+func runEnvoy(ctx context.Context, args []string, s streams) int {
+	const usage = "gate envoy bootstrap [-config gate.yaml] [-o FILE]"
+	if len(args) == 0 || args[0] != "bootstrap" {
+		fs := flagSet("envoy", usage, "bootstrap   prints the hardened static configuration for all routes.", s)
+		if code, done := fs.parse(args, 0); done {
+			return code
+		}
+		fs.Usage()
+		return exitUsage
+	}
+	fs := flagSet("envoy bootstrap", usage, "Prints the hardened static configuration for all routes of the routes file.\nRun Envoy on it with --disable-hot-restart.", s)
+	file := fs.String("config", "gate.yaml", "configuration `file`")
+	out := fs.String("o", "", "write to `FILE` instead of standard output")
+	adminSocket := fs.String("admin", "", "Unix `socket` of Envoy's admin interface (default: envoy-admin.sock beside listen.authz)")
+	accessLog := fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)")
+	if code, done := fs.parse(args[1:], 0); done {
+		return code
+	}
+	return fail(s.err, "envoy bootstrap", func() error {
+		cfg, err := config.Load(*file, os.Environ())
+		if err != nil {
+			return err
+		}
+		f, err := loadRoutes(cfg)
+		if err != nil {
+			return err
+		}
+		o := envoyOptions(cfg, f)
+		if *adminSocket != "" {
+			o.AdminSocket = *adminSocket
+		}
+		o.AccessLogPath = *accessLog
+		b, err := renderEnvoy(o)
+		if err != nil {
+			return err
+		}
+		if *out == "" {
+			_, err = s.out.Write(b)
+			return err
+		}
+		return os.WriteFile(*out, b, 0o600)
+	}())
+}
+
+// envoyOptions are what config and routes say of Envoy.
+func envoyOptions(cfg *config.Config, f *route.File) envoy.Options {
+	return envoy.Options{
+		Routes: f, AuthzSocket: cfg.Listen.Authz, GateSocket: cfg.Listen.HTTP,
+		AdminSocket: filepath.Join(filepath.Dir(cfg.Listen.Authz), "envoy-admin.sock"),
+	}
+}
+
+func renderEnvoy(o envoy.Options) ([]byte, error) {
+	b, err := envoy.Bootstrap(o)
+	if err != nil {
+		return nil, err
+	}
+	return envoy.RenderYAML(b)
+}
+
+// checkEnvoy lets the real Envoy judge the rendered configuration.
+func checkEnvoy(ctx context.Context, o envoy.Options) error {
+	b, err := renderEnvoy(o)
+	if err != nil {
+		return err
+	}
+	binary, err := envoy.FindBinary()
+	if err != nil {
+		return fmt.Errorf("%w; without it the rendered configuration cannot be validated", err)
+	}
+	return envoy.Validate(ctx, binary, b)
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/neosc/gate/authz/extauthz"
+	"github.com/neosc/gate/authz/observe"
+	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/session/web"
+)
+
+// drainTime is how long a stopping gate lets checks and pages under way end.
+const drainTime = 10 * time.Second
+
+func serveCommand() command {
+	return command{"serve", "decide for an Envoy, as gate.yaml says", runServe}
+}
+
+func runServe(ctx context.Context, args []string, s streams) int {
+	fs := flagSet("serve", "gate serve [-config gate.yaml]", "Answers Envoy's checks and serves the gate's own pages until it is told to stop.\nEnvoy's configuration comes from `gate envoy bootstrap`.", s)
+	file := fs.String("config", "gate.yaml", "configuration `file`")
+	if code, done := fs.parse(args, 0); done {
+		return code
+	}
+	cfg, err := config.Load(*file, os.Environ())
+	if err == nil {
+		err = serve(ctx, cfg, newLogger(cfg, s.err), s.out)
+	}
+	return fail(s.err, "serve", err)
+}
+
+// fail prints an error on one line that begins with the command, and returns
+// the exit code.
+func fail(w io.Writer, name string, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(w, "gate %s: %v\n", name, err)
+	return exitError
+}
+
+// newLogger writes structured lines to w at the configured level.
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.Log.Level)) // config has checked it
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// serve runs a gate until ctx is done, then drains it.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer) (err error) {
+	a, err := newApp(ctx, cfg, log, stdout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.teardown.Close()) }()
+	failed, err := a.listen(ctx)
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "authz", cfg.Listen.Authz, "http", cfg.Listen.HTTP, "ops", cfg.Listen.Ops, "policy_revision", a.policy.Status().Revision)
+	select {
+	case <-ctx.Done():
+		a.health.Ending("stopping")
+		log.Info("stopping")
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// listen opens every socket and serves on it. The returned channel gets the
+// error of a server that ended by itself. Order of teardown is the reverse of
+// the order here: checks drain first, while everything they need still stands.
+func (a *app) listen(ctx context.Context) (<-chan error, error) {
+	failed := make(chan error, 4)
+	run := func(name string, f func() error) {
+		go func() {
+			if err := f(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				failed <- fmt.Errorf("%s: %w", name, err)
+			}
+		}()
+	}
+	a.background(ctx)
+	if err := a.listenOps(run); err != nil {
+		return nil, err
+	}
+	admin, err := a.adminHandler()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.listenHTTP(run, "admin", a.cfg.Listen.Admin, 0o600, web.Server(admin, a.log)); err != nil {
+		return nil, err
+	}
+	own, err := a.ownHandler()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.listenHTTP(run, "http", a.cfg.Listen.HTTP, 0o660, web.Server(own, a.log)); err != nil {
+		return nil, err
+	}
+	return failed, a.listenAuthz(run)
+}
+
+// background starts what runs beside requests.
+func (a *app) background(ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{}, 2)
+	go func() { a.sessions.Run(ctx); done <- struct{}{} }()
+	go func() {
+		if err := a.policy.Watch(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("the policy directory is no longer watched; restart the gate", "error", err)
+		}
+		done <- struct{}{}
+	}()
+	a.teardown.Add("background work", drainTime, func(limit context.Context) error {
+		cancel()
+		for range cap(done) {
+			select {
+			case <-done:
+			case <-limit.Done():
+				return limit.Err()
+			}
+		}
+		return nil
+	})
+}
+
+func (a *app) listenOps(run func(string, func() error)) error {
+	l, err := net.Listen("tcp", a.cfg.Listen.Ops)
+	if err != nil {
+		return fmt.Errorf("listen.ops: %w (another gate? choose another port)", err)
+	}
+	addr, _ := l.Addr().(*net.TCPAddr)
+	h, err := observe.OpsHandler(observe.OpsOptions{Health: a.health, Gatherer: a.registry, Profiles: addr != nil && addr.IP.IsLoopback()})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	a.opsAddr = l.Addr().String()
+	a.teardown.Add("ops server", drainTime, srv.Shutdown)
+	run("ops server", func() error { return srv.Serve(l) })
+	return nil
+}
+
+func (a *app) listenHTTP(run func(string, func() error), name, path string, mode os.FileMode, srv *http.Server) error {
+	l, err := listenUnix(path, mode)
+	if err != nil {
+		return err
+	}
+	a.teardown.Add(name+" server", drainTime, srv.Shutdown)
+	run(name+" server", func() error { return srv.Serve(l) })
+	return nil
+}
+
+func (a *app) listenAuthz(run func(string, func() error)) error {
+	s, err := a.checkServer()
+	if err != nil {
+		return err
+	}
+	l, err := listenUnix(a.cfg.Listen.Authz, 0o660)
+	if err != nil {
+		return err
+	}
+	g := extauthz.NewGRPCServer(s)
+	a.teardown.Add("check server", drainTime, func(limit context.Context) error {
+		stopped := make(chan struct{})
+		go func() { g.GracefulStop(); close(stopped) }()
+		select {
+		case <-stopped:
+			return nil
+		case <-limit.Done():
+			g.Stop()
+			return limit.Err()
+		}
+	})
+	run("check server", func() error { return g.Serve(l) })
+	return nil
+}

@@ -1,0 +1,195 @@
+package kit
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Domain is the parent of the demo's hosts.
+const Domain = "neosc.localhost"
+
+// Demo is a running `gate dev`.
+type Demo struct {
+	Port      int
+	State     string // folder of gate.yaml, edge.log, access.log
+	Bin       string // the gate binary
+	Passwords map[string]string
+
+	cmd    *exec.Cmd
+	done   chan struct{}
+	mu     sync.Mutex
+	output bytes.Buffer
+}
+
+// DemoOptions set up a Demo. The zero value runs the shipped rules.
+type DemoOptions struct {
+	// State is the state folder; "" makes one that goes with the test.
+	State string
+	// Policy is the policy folder; "" is the built-in one, "raised" the shipped
+	// rules with limits that are never reached.
+	Policy string
+}
+
+// password finds "email  password" rows in what gate dev prints.
+var password = regexp.MustCompile(`(?m)^\s+(\S+@neosc\.localhost)\s+(\S{16,})\s`)
+
+// StartDemo runs gate dev on a free port until the test ends.
+func StartDemo(t testing.TB, o DemoOptions) *Demo {
+	t.Helper()
+	bin, err := Gate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.State == "" {
+		o.State = filepath.Join(t.TempDir(), "state")
+	}
+	if o.Policy == "raised" {
+		o.Policy = filepath.Join(t.TempDir(), "policies")
+		if err := WritePolicies(o.Policy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &Demo{Port: FreePort(t), State: o.State, Bin: bin, Passwords: map[string]string{}, done: make(chan struct{})}
+	args := []string{"dev", "-port", fmt.Sprint(d.Port), "-state", d.State, "-ops", "127.0.0.1:0"}
+	if o.Policy != "" {
+		args = append(args, "-policy", o.Policy)
+	}
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cmd = exec.Command(bin, args...)
+	d.cmd.Dir = root // where Envoy is found
+	stdout, err := d.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.cmd.Stderr = lockedWriter{d}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Stop(t) })
+	d.await(t, stdout)
+	return d
+}
+
+// await reads what gate dev prints until it says where to go.
+func (d *Demo) await(t testing.TB, stdout io.Reader) {
+	ready := make(chan struct{})
+	go func() {
+		defer close(d.done)
+		s := bufio.NewScanner(stdout)
+		for s.Scan() {
+			d.write(s.Text() + "\n")
+			if strings.HasPrefix(s.Text(), "Ctrl-C") {
+				close(ready)
+			}
+		}
+		_ = d.cmd.Wait()
+	}()
+	select {
+	case <-ready:
+	case <-d.done:
+		t.Fatalf("gate dev ended:\n%s", d.Output())
+	case <-time.After(60 * time.Second):
+		t.Fatalf("gate dev is not ready after 60 s:\n%s", d.Output())
+	}
+	for _, m := range password.FindAllStringSubmatch(d.Output(), -1) {
+		d.Passwords[m[1]] = m[2]
+	}
+}
+
+type lockedWriter struct{ d *Demo }
+
+func (w lockedWriter) Write(p []byte) (int, error) { w.d.write(string(p)); return len(p), nil }
+
+func (d *Demo) write(s string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.output.WriteString(s)
+}
+
+// Output is what gate dev has printed so far, on both streams.
+func (d *Demo) Output() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.output.String()
+}
+
+// PID is gate's process id.
+func (d *Demo) PID() int { return d.cmd.Process.Pid }
+
+// Stop sends the interrupt that Ctrl-C sends and waits for the end; a data race
+// that the detector found fails the test.
+func (d *Demo) Stop(t testing.TB) {
+	_ = d.cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-d.done:
+	case <-time.After(30 * time.Second):
+		_ = d.cmd.Process.Kill()
+		t.Errorf("gate dev did not end within 30 s of its interrupt:\n%s", d.Output())
+		<-d.done
+	}
+	if strings.Contains(d.Output(), "WARNING: DATA RACE") {
+		t.Errorf("gate dev has a data race:\n%s", d.Output())
+	}
+}
+
+// Origin is the external origin of one of the demo's hosts ("portal",
+// "api.portal", "gate").
+func (d *Demo) Origin(host string) string {
+	return fmt.Sprintf("http://%s.%s:%d", host, Domain, d.Port)
+}
+
+// Run runs another gate command against this demo and returns its output.
+func (d *Demo) Run(t testing.TB, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, d.Bin, append(args, "-config", filepath.Join(d.State, "gate.yaml"))...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("gate %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// FreePort returns a TCP port on which nobody listens now.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// EdgeLog reads the lines that Envoy has logged so far.
+func (d *Demo) EdgeLog(t testing.TB) []string { return lines(t, filepath.Join(d.State, "edge.log")) }
+
+// AccessLog reads the lines that gate has logged so far.
+func (d *Demo) AccessLog(t testing.TB) []string {
+	return lines(t, filepath.Join(d.State, "access.log"))
+}
+
+func lines(t testing.TB, file string) []string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(b)), "\n")
+}
