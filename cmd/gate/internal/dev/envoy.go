@@ -79,11 +79,11 @@ func checkBinary(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("envoy is not at %q; `make run` installs the pinned one, or name another with -envoy PATH", path)
+		return fmt.Errorf("envoy is not at %q; `make run` installs the pinned one, or set GATE_ENVOY to the path of another", path)
 	case err != nil:
 		return fmt.Errorf("envoy: %w", err)
 	case info.IsDir() || info.Mode()&0o111 == 0:
-		return fmt.Errorf("envoy at %q is not a program; name the binary with -envoy PATH", path)
+		return fmt.Errorf("envoy at %q is not a program; set GATE_ENVOY to the path of the binary", path)
 	}
 	return nil
 }

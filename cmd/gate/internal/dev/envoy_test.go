@@ -153,7 +153,7 @@ func TestEnvoyThatIsMissingSaysHowToGetIt(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s: no error", path)
 		}
-		wantText(t, err.Error(), want, "-envoy PATH")
+		wantText(t, err.Error(), want, "GATE_ENVOY")
 	}
 }
 
