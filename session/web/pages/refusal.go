@@ -91,6 +91,9 @@ func (r *Renderer) Refusal(v RefusalView) Page {
 
 func (r *Renderer) refusal(v RefusalView) Page {
 	w := wordsFor(v.Status, v.Reasons)
+	if w.stranger {
+		v.UserEmail = ""
+	}
 	d := refusal{
 		shell: r.remote, Status: v.Status, RequestID: shown(v.RequestID, maxIDShown),
 		Email: shown(v.UserEmail, maxEmailShown), Roles: shownRoles(v.Roles),

@@ -10,6 +10,9 @@ type words struct {
 	// acts names the links, the first one primary.
 	acts  []string
 	hours bool
+	// stranger leaves out who is signed in: it explains nothing here, or is
+	// what could not be told.
+	stranger bool
 }
 
 // byReason lists refusals from the one that is most useful to hear to the
@@ -19,18 +22,18 @@ var byReason = []struct {
 	code string
 	words
 }{
-	{"session_store_unavailable", words{title: "Temporary trouble", Heading: "We could not check who you are.", Lead: "The store of sessions did not answer, so the gate opened nothing. The fault is ours, and it is in our log. A session that you have goes on: there is no need to sign in again.", Emblem: "bolt", Tone: "bad", acts: []string{"retry"}}},
+	{"session_store_unavailable", words{stranger: true, title: "Temporary trouble", Heading: "We could not check who you are.", Lead: "The store of sessions did not answer, so the gate opened nothing. The fault is ours, and it is in our log. A session that you have goes on: there is no need to sign in again.", Emblem: "bolt", Tone: "bad", acts: []string{"retry"}}},
 	{"policy_error", words{title: "Temporary trouble", Heading: "We could not decide about this request.", Lead: "The rules for {host} gave no answer, so the gate opened nothing. The fault is ours, and it is in our log.", Emblem: "bolt", Tone: "bad", acts: []string{"retry", "apps"}}},
 	{"limits_unavailable", words{title: "Temporary trouble", Heading: "We could not count this request.", Lead: "What counts requests did not answer, and {host} opens only when it does. The fault is ours, and it is in our log.", Emblem: "bolt", Tone: "bad", acts: []string{"retry", "apps"}}},
 	{"rate_limited", words{title: "Too many requests", Heading: "Too many requests", Lead: "More requests came than are open to you here. This one was not carried out.", Emblem: "gauge", Tone: "warn", acts: []string{"retry"}}},
-	{"bad_request", words{title: "Not readable", Heading: "The gate could not read this request.", Lead: "Its address or its headers have a form that can mean two things, so it was not passed on.", Emblem: "what", Tone: "warn", acts: []string{"apps"}}},
-	{"form_refused", words{title: "Form not accepted", Heading: "The gate did not accept this form.", Lead: "It did not come from a page of the gate that is still good, or it is not a form that the gate has. Nothing was done, and opening the page again mends it.", Emblem: "bars", Tone: "warn", acts: []string{"apps"}}},
-	{"method_not_allowed", words{title: "Not possible here", Heading: "This address does not do that.", Lead: "The request wanted a deed that {host} does not know. Nothing was changed.", Emblem: "what", Tone: "warn", acts: []string{"open", "apps"}}},
-	{"unknown_route", words{title: "Nothing here", Heading: "There is nothing at this address.", Lead: "The gate knows no application there. The address may be old, or have a typing error.", Emblem: "what", Tone: "info", acts: []string{"apps"}}},
-	{"ambiguous_credentials", words{title: "Two sessions at once", Heading: "Two sessions arrived at once.", Lead: "Your browser sent more than one valid session, so nobody can tell which one asks. Signing in again leaves one.", Emblem: "bars", Tone: "warn", acts: []string{"signin"}}},
-	{"invalid_token", words{title: "Token not valid", Heading: "This access token opens nothing.", Lead: "The request carried an access token that is not valid, or not any more.", Emblem: "bars", Tone: "bad", acts: []string{"signin"}}},
-	{"unauthenticated", words{title: "Sign in first", Heading: "Sign in first.", Lead: "{host} opens to people who are signed in, and this request came without a session. It was not carried out.", Emblem: "bars", Tone: "info", acts: []string{"signin"}}},
-	{"origin_mismatch", words{title: "Sent from elsewhere", Heading: "This request came from another site.", Lead: "A page that may not act on {host} sent it with your session, so it was not carried out. To do it yourself, open {host} and do it there.", Emblem: "bars", Tone: "bad", acts: []string{"open", "apps"}}},
+	{"bad_request", words{stranger: true, title: "Not readable", Heading: "The gate could not read this request.", Lead: "Its address or its headers have a form that can mean two things, so it was not passed on.", Emblem: "what", Tone: "warn", acts: []string{"apps"}}},
+	{"form_refused", words{stranger: true, title: "Form not accepted", Heading: "The gate did not accept this form.", Lead: "It did not come from a page of the gate that is still good, or it is not a form that the gate has. Nothing was done, and opening the page again mends it.", Emblem: "bars", Tone: "warn", acts: []string{"apps"}}},
+	{"method_not_allowed", words{stranger: true, title: "Not possible here", Heading: "This address does not do that.", Lead: "The request wanted a deed that {host} does not know. Nothing was changed.", Emblem: "what", Tone: "warn", acts: []string{"open", "apps"}}},
+	{"unknown_route", words{stranger: true, title: "Nothing here", Heading: "There is nothing at this address.", Lead: "The gate knows no application there. The address may be old, or have a typing error.", Emblem: "what", Tone: "info", acts: []string{"apps"}}},
+	{"ambiguous_credentials", words{stranger: true, title: "Two sessions at once", Heading: "Two sessions arrived at once.", Lead: "Your browser sent more than one valid session, so nobody can tell which one asks. Signing in again leaves one.", Emblem: "bars", Tone: "warn", acts: []string{"signin"}}},
+	{"invalid_token", words{stranger: true, title: "Token not valid", Heading: "This access token opens nothing.", Lead: "The request carried an access token that is not valid, or not any more.", Emblem: "bars", Tone: "bad", acts: []string{"signin"}}},
+	{"unauthenticated", words{stranger: true, title: "Sign in first", Heading: "Sign in first.", Lead: "{host} opens to people who are signed in, and this request came without a session. It was not carried out.", Emblem: "bars", Tone: "info", acts: []string{"signin"}}},
+	{"origin_mismatch", words{stranger: true, title: "Sent from elsewhere", Heading: "This request came from another site.", Lead: "A page that may not act on {host} sent it with your session, so it was not carried out. To do it yourself, open {host} and do it there.", Emblem: "bars", Tone: "bad", acts: []string{"open", "apps"}}},
 	{"role_required", words{title: "Not open to your role", Heading: "Your role does not open this page.", Lead: "That does not open {host}. An administrator can change it.", norole: "You have no role yet, and without one nothing opens. An administrator can give you one.", Emblem: "bars", Tone: "bad", acts: []string{"apps", "switch"}}},
 	{"demo_expired", words{title: "The demo has ended", Heading: "Your demo has ended.", Lead: "A demo opens its applications until its time is over, and yours is.", Emblem: "glass", Tone: "info", acts: []string{"apps", "switch"}}},
 	{"demo_required", words{title: "Needs a demo session", Heading: "This opens with a demo session.", Lead: "{host} opens to people who have a demo session, and you have none now.", Emblem: "glass", Tone: "warn", acts: []string{"apps", "switch"}}},
