@@ -1,0 +1,106 @@
+package admin
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/http"
+
+	"github.com/neosc/gate/session"
+)
+
+// maxUsers is the most accounts of one listing.
+const maxUsers = 10_000
+
+func (a *API) listUsers(r *http.Request) (any, error) {
+	if _, err := parameters(r); err != nil {
+		return nil, err
+	}
+	users, err := a.o.Users.ListUsers(r.Context(), maxUsers)
+	if err != nil {
+		return nil, err
+	}
+	return userList{Users: nonNil(users)}, nil
+}
+
+func (a *API) addUser(r *http.Request) (any, error) {
+	var n NewUser
+	if err := decode(r, &n); err != nil {
+		return nil, err
+	}
+	password, generated := orGenerated(n.Password)
+	u, err := a.o.Users.AddUser(r.Context(), session.NewUser{
+		Email: n.Email, Name: n.Name, Organization: n.Organization, Password: password, Roles: n.Roles, Demo: n.Demo,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.o.Logger.Info("register", "user", u.ID, "roles", u.Roles, "by", "operator")
+	return ChangedUser{User: u, Password: generated}, nil
+}
+
+// setPassword ends the account's sessions: whoever knew the old password may
+// have one.
+func (a *API) setPassword(r *http.Request) (any, error) {
+	var c passwordChange
+	if err := decode(r, &c); err != nil {
+		return nil, err
+	}
+	password, generated := orGenerated(c.Password)
+	u, err := a.o.Users.SetPassword(r.Context(), r.PathValue("email"), password)
+	if err != nil {
+		return nil, err
+	}
+	n, err := a.o.Sessions.RevokeUser(r.Context(), u.ID)
+	if err != nil {
+		return nil, fmt.Errorf("the password is changed, but sessions of before may go on; try again: %w", err)
+	}
+	a.o.Logger.Info("password_changed", "user", u.ID, "sessions", n, "by", "operator")
+	return ChangedUser{User: u, Password: generated, SessionsEnded: n}, nil
+}
+
+// setRoles changes the account and, at once, its live sessions.
+func (a *API) setRoles(r *http.Request) (any, error) {
+	var c roleChange
+	if err := decode(r, &c); err != nil {
+		return nil, err
+	}
+	if c.Roles == nil {
+		return nil, problem(http.StatusUnprocessableEntity, "roles is missing; an empty list takes all away")
+	}
+	u, err := a.o.Users.SetRoles(r.Context(), r.PathValue("email"), *c.Roles)
+	if err != nil {
+		return nil, err
+	}
+	n, err := a.o.Sessions.UpdateUser(r.Context(), u.ID, func(id *session.Identity) error {
+		id.Roles = append([]string(nil), u.Roles...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the roles are changed, but live sessions may keep the old ones; try again: %w", err)
+	}
+	a.o.Logger.Info("role_assigned", "user", u.ID, "roles", u.Roles, "sessions", n, "by", "operator")
+	return ChangedUser{User: u, SessionsChanged: n}, nil
+}
+
+func (a *API) removeUser(r *http.Request) (any, error) {
+	u, err := a.o.Users.RemoveUser(r.Context(), r.PathValue("email"))
+	if err != nil {
+		return nil, err
+	}
+	n, err := a.o.Sessions.RevokeUser(r.Context(), u.ID)
+	if err != nil {
+		return nil, fmt.Errorf("the account is gone, but its sessions may go on; end them with `gate session revoke -user %s`: %w", u.ID, err)
+	}
+	a.o.Logger.Info("user_removed", "user", u.ID, "sessions", n, "by", "operator")
+	return ChangedUser{User: u, SessionsEnded: n}, nil
+}
+
+// orGenerated returns the password, or a random one of 130 bits twice: to use
+// and to show.
+func orGenerated(password string) (use, show string) {
+	if password != "" {
+		return password, ""
+	}
+	p := rand.Text()
+	return p, p
+}
