@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/neosc/gate/authz/engine"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -87,10 +88,8 @@ func jsonObject(d *json.Decoder, depth int) (any, error) {
 	return m, err
 }
 
-// checkNumber refuses numbers beyond float64: OPA computes exactly, and
-// 1e999999999 would take all memory.
 func checkNumber(n json.Number) error {
-	if _, err := n.Float64(); err != nil || len(n) > 64 {
+	if !engine.ValidNumber(n) {
 		return fmt.Errorf("number %.20s is out of range", n)
 	}
 	return nil

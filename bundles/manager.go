@@ -25,6 +25,8 @@ type Options struct {
 	FS fs.FS
 	// EntryPoint is the rule that decides; "" means engine.DefaultEntryPoint.
 	EntryPoint string
+	// Timeout is how long one decision may take; 0 means engine.DefaultTimeout.
+	Timeout time.Duration
 	// Logger says what was activated and what was refused. Required.
 	Logger *slog.Logger
 	// Now is the clock of Status; nil means time.Now.
@@ -131,7 +133,7 @@ func (m *Manager) compile() (*engine.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	src.EntryPoint = m.opt.EntryPoint
+	src.EntryPoint, src.Timeout = m.opt.EntryPoint, m.opt.Timeout
 	return engine.Compile(src, m.opt.Edge)
 }
 

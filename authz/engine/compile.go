@@ -97,15 +97,16 @@ func parse(texts map[string]string) (map[string]*ast.Module, error) {
 	return modules, refusal(problems)
 }
 
+// maxDataValues bounds base data: 100,000 entries of some fields each fit well.
+const maxDataValues = 5_000_000
+
 func baseDocument(data map[string]any) (ast.Object, error) {
-	if data == nil {
-		return ast.NewObject(), nil
-	}
-	v, err := ast.InterfaceToValue(data)
+	c := converter{left: maxDataValues}
+	t, err := c.object(data, 0)
 	if err != nil {
-		return nil, fmt.Errorf("policy data is not JSON: %w", err)
+		return nil, fmt.Errorf("policy data: %w", err)
 	}
-	return v.(ast.Object), nil
+	return t.Value.(ast.Object), nil
 }
 
 // compile fills in what evaluates.

@@ -99,15 +99,24 @@ func floatTerm(x float64) (*ast.Term, error) {
 	}
 }
 
-// numberTerm takes a number's text as it stands, but not one like 1e999999999:
-// OPA computes numbers exactly and would need all its digits.
+// numberTerm takes a number's text as it stands.
 func numberTerm(x json.Number) (*ast.Term, error) {
-	f, err := x.Float64()
-	tooSmall := f == 0 && strings.ContainsAny(strings.SplitN(strings.ToLower(string(x)), "e", 2)[0], "123456789")
-	if err != nil || tooSmall || len(x) > 64 {
+	if !ValidNumber(x) {
 		return nil, fmt.Errorf("a number is out of range")
 	}
 	return ast.NewTerm(ast.Number(x)), nil
+}
+
+// ValidNumber reports whether x is a JSON number that float64 can hold roughly
+// and that has at most 64 characters. OPA computes exactly, and would need all
+// digits of one like 1e999999999 or 1e-999999999.
+func ValidNumber(x json.Number) bool {
+	f, err := x.Float64()
+	if err != nil || len(x) > 64 || !json.Valid([]byte(x)) {
+		return false
+	}
+	digits, _, _ := strings.Cut(strings.ToLower(string(x)), "e")
+	return f != 0 || !strings.ContainsAny(digits, "123456789")
 }
 
 // native converts a value of a decision to JSON values: sets become arrays,
