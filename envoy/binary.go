@@ -12,6 +12,10 @@ import (
 	"time"
 )
 
+// Version is the Envoy that the configuration is written for and tested with;
+// requirements.txt pins the same one.
+const Version = "1.40.0"
+
 // EnvBinary names the Envoy binary to use.
 const EnvBinary = "GATE_ENVOY"
 

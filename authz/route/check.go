@@ -92,6 +92,7 @@ func (c *checker) headers() {
 	}
 	f.settable = newHeaderSet(set)
 	f.response = newHeaderSet(c.patterns("response_headers", y.ResponseHeaders, true))
+	c.stripsNothingNeeded()
 	strip := slices.Concat(baseStrip, forwardedStrip(y.TrustedHops), set, c.patterns("strip_headers", y.StripHeaders, false))
 
 	f.forwarded = slices.Clone(alwaysForwarded)
@@ -139,6 +140,20 @@ func (c *checker) contradiction(h, setKey string) {
 		if newHeaderSet([]string{p}).Has(h) {
 			c.report.Add(y.Where, key, "check_headers: %q never arrives, since clients' values of it are stripped (%s); take it out", h, p)
 			return
+		}
+	}
+}
+
+// stripsNothingNeeded refuses to strip what the gate must see, or what frames
+// a message.
+func (c *checker) stripsNothingNeeded() {
+	for i, p := range c.y.StripHeaders {
+		s := newHeaderSet([]string{p})
+		for _, h := range slices.Concat(alwaysForwarded, framing) {
+			if s.Has(h) && h != "x-envoy-external-address" {
+				c.report.Add(c.y.Where, element("strip_headers", i), "strip_headers: %q would take off %s, which is needed; take it out", p, h)
+				break
+			}
 		}
 	}
 }

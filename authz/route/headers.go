@@ -25,6 +25,11 @@ var gateMutates = []string{"authorization", "cookie", "x-envoy-upstream-stream-d
 // a client's value of them is stripped.
 var setByEnvoy = []string{"x-envoy-external-address", "x-forwarded-for", "x-forwarded-proto"}
 
+// framing are headers without which a message cannot be read.
+var framing = []string{
+	"host", "connection", "content-length", "content-type", "content-encoding", "transfer-encoding", "te", "trailer", "expect",
+}
+
 // Headers that frame a message or steer the proxy. Setting one from policy
 // would change where the request goes or where it ends.
 var neverSettable = []string{
