@@ -25,7 +25,7 @@ type Client struct {
 	http   *http.Client
 }
 
-// maxAnswer bounds what a client reads: 10,000 users with room.
+// maxAnswer bounds what a client reads: a full listing with room.
 const maxAnswer = 32 << 20
 
 // NewClient returns a client for the socket at path. It opens nothing yet.

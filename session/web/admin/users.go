@@ -8,8 +8,8 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// maxUsers is the most accounts of one listing.
-const maxUsers = 10_000
+// maxUsers is the most accounts of one listing, as session.Users has it.
+const maxUsers = 1000
 
 func (a *API) listUsers(r *http.Request) (any, error) {
 	if _, err := parameters(r); err != nil {
