@@ -24,14 +24,14 @@ import data.neosc.lib.roles
 #   stream_until.
 # entrypoint: true
 # scope: document
-decision := {"allowed": false, "reasons": denials, "explain": roles.explain} if count(denials) > 0
-
 decision := permit if {
-	count(denials) == 0
+	permitted
 	not stream_until
 }
 
-decision := object.union(permit, {"stream_until": stream_until}) if count(denials) == 0
+decision := object.union(permit, {"stream_until": stream_until}) if permitted
+
+decision := {"allowed": false, "reasons": denials, "explain": roles.explain} if not permitted
 
 # METADATA
 # title: Permit
@@ -43,6 +43,25 @@ permit := {
 	"explain": roles.explain,
 	"headers": identity.headers,
 	"rate_limits": limits.charges,
+}
+
+# METADATA
+# title: Permitted
+# description: |
+#   Somebody is signed in for whom the route is open, with nothing of the
+#   session or the hour against it; or nobody need be signed in.
+# scope: document
+permitted if {
+	identity.user
+	open
+	not demo_missing
+	not demo_over
+	not hours.closed
+}
+
+permitted if {
+	paths.public
+	not hours.closed
 }
 
 # METADATA
@@ -61,10 +80,39 @@ stream_until := demo.ends_at if {
 route := data.neosc.routes[input.route.name]
 
 # METADATA
+# title: Open
+# description: A role, the route or an exception for the path opens it to this session.
+# scope: document
+open if roles.method_open
+
+open if data.neosc.methods[route.any_session][input.attributes.request.http.method]
+
+open if paths.session_open
+
+# METADATA
+# title: Demo missing
+# description: The route needs a demo session, and this one is none.
+# scope: rule
+demo_missing if {
+	data.neosc.routes[input.route.name].demo_session
+	not demo.session_id
+}
+
+# METADATA
+# title: Demo over
+# description: The demo has ended, and the route heeds it.
+# scope: rule
+demo_over if {
+	demo.ended
+	route.demo_expiry
+}
+
+# METADATA
 # title: Denials
 # description: |
-#   All that speaks against the request, each with its own reason. An unknown
-#   route and a missing session stand alone: a stranger is told nothing more.
+#   All that speaks against a request that is not permitted, each with its own
+#   reason. An unknown route and a missing session stand alone: a stranger is
+#   told nothing more.
 # scope: document
 denials contains "unknown_route" if not route
 
@@ -80,47 +128,29 @@ denials contains access_denial if {
 	not open
 }
 
-# Said only to those whose role opens the route: to the others a demo session
-# alone is of no help.
+# Said only to those for whom the route is open otherwise: to the others a demo
+# session alone is of no help.
 denials contains "demo_required" if {
-	route.demo_session
 	identity.user
 	open
-	not demo.session_id
+	demo_missing
 }
 
 denials contains "demo_expired" if {
-	demo.ended
-	route.demo_expiry
 	identity.user
-	not paths.public
+	demo_over
 }
 
 denials contains "outside_business_hours" if {
 	hours.closed
+	identity.user
 	route
-	admissible
 }
 
-# METADATA
-# title: Admissible
-# description: Somebody is signed in, or nobody need be.
-# scope: rule
-admissible if identity.user
-
-admissible if paths.public
-
-# METADATA
-# title: Open
-# description: A role, the route or an exception for the path opens it to this session.
-# scope: rule
-open if roles.method_open
-
-open if data.neosc.methods[route.any_session][method]
-
-open if paths.session_open
-
-open if paths.public
+denials contains "outside_business_hours" if {
+	hours.closed
+	paths.public
+}
 
 # METADATA
 # title: Why it is not open
@@ -128,16 +158,16 @@ open if paths.public
 #   A method that no route takes; a role that opens the route, but not for this
 #   method; no role that opens it.
 # scope: document
-access_denial := "method_not_allowed" if not data.neosc.methods.all[method]
+access_denial := "method_not_allowed" if not known_method
 
 access_denial := "read_only" if {
-	data.neosc.methods.all[method]
+	known_method
 	count(roles.classes) > 0
 }
 
 access_denial := "role_required" if {
-	data.neosc.methods.all[method]
+	known_method
 	count(roles.classes) == 0
 }
 
-method := input.attributes.request.http.method
+known_method if data.neosc.methods.all[input.attributes.request.http.method]

@@ -29,18 +29,14 @@ user := input.session.user.id if {
 # scope: rule
 email := input.session.user.email if {
 	input.session.user.email_verified == true
-	is_string(input.session.user.email)
 	input.session.user.email != ""
 }
 
 # METADATA
 # title: Groups
-# description: Roles, then groups, each sorted, joined with commas; undefined when there are none.
+# description: Roles, then groups, each sorted, joined with commas.
 # scope: rule
-groups := names if {
-	names := concat(",", array.concat(sort(roles.held), sort(session_groups)))
-	names != ""
-}
+groups := concat(",", array.concat(sort(roles.held), sort(session_groups)))
 
 default session_groups := []
 
@@ -48,20 +44,39 @@ session_groups := input.session.groups if is_array(input.session.groups)
 
 # METADATA
 # title: Headers
-# description: |
-#   Names to values. Those with a prefix go to routes that pass identity, the
-#   others to routes that need a demo session.
+# description: Names to values.
 # scope: document
-headers[concat("", [input.route.identity_headers.prefix, "email"])] := email
+headers := identity_headers if not workspace
 
-headers[concat("", [input.route.identity_headers.prefix, "user"])] := user
-
-headers[concat("", [input.route.identity_headers.prefix, "groups"])] := groups
-
-headers["x-session-id"] := demo.session_id if workspace
-
-headers["x-user-email"] := email if workspace
-
-headers["x-workspace-type"] := demo.workspace_type if workspace
+headers := object.union(identity_headers, workspace_headers) if workspace
 
 workspace if data.neosc.routes[input.route.name].demo_session
+
+# METADATA
+# title: Headers with a prefix
+# description: For routes that pass identity; none where nobody is signed in.
+# scope: document
+default identity_headers := {}
+
+identity_headers := {
+	concat("", [input.route.identity_headers.prefix, "email"]): email,
+	concat("", [input.route.identity_headers.prefix, "user"]): user,
+	concat("", [input.route.identity_headers.prefix, "groups"]): groups,
+}
+
+identity_headers := {
+	concat("", [input.route.identity_headers.prefix, "user"]): user,
+	concat("", [input.route.identity_headers.prefix, "groups"]): groups,
+} if {
+	not email
+}
+
+# METADATA
+# title: Headers of the workspace
+# description: For routes that need a demo session, whether they pass identity or not.
+# scope: document
+workspace_headers["x-session-id"] := demo.session_id
+
+workspace_headers["x-user-email"] := email
+
+workspace_headers["x-workspace-type"] := demo.workspace_type

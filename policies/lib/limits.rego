@@ -22,9 +22,23 @@ asked if input.route.policy.rate_limit
 # scope: document
 default charges := []
 
-charges := [object.union(data.neosc.limits.user, {"name": "user", "key": identity.user, "cost": 1})] if asked
+charges := [{
+	"name": "user",
+	"key": identity.user,
+	"requests_per_second": data.neosc.limits.user.requests_per_second,
+	"burst": data.neosc.limits.user.burst,
+	"cost": 1,
+}] if {
+	asked
+}
 
-charges := [object.union(data.neosc.limits.address, {"name": "address", "key": address, "cost": 1})] if {
+charges := [{
+	"name": "address",
+	"key": address,
+	"requests_per_second": data.neosc.limits.address.requests_per_second,
+	"burst": data.neosc.limits.address.burst,
+	"cost": 1,
+}] if {
 	asked
 	not identity.user
 }

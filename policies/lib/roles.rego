@@ -31,7 +31,9 @@ classes contains class if {
 # description: Some held role opens the route for the request's method.
 # scope: rule
 method_open if {
-	some class in classes
+	is_array(input.session.roles)
+	some role in input.session.roles
+	class := data.neosc.routes[input.route.name].roles[role]
 	data.neosc.methods[class][input.attributes.request.http.method]
 }
 
@@ -42,6 +44,7 @@ method_open if {
 default explain := false
 
 explain if {
-	some role in held
-	data.neosc.explain_roles[role] == true
+	is_array(input.session.roles)
+	some role in input.session.roles
+	data.neosc.explain_roles[role]
 }
