@@ -35,13 +35,12 @@ const (
 	Failed
 )
 
-// String returns the verdict as logs and metrics show it.
+// String returns the verdict as logs and metrics show it: allow, deny, limit or
+// error. That nobody was signed in is the reason of a denial, not a verdict.
 func (v Verdict) String() string {
 	switch v {
 	case Allowed:
 		return "allow"
-	case Unauthenticated:
-		return "unauthenticated"
 	case Limited:
 		return "limit"
 	case Failed:

@@ -77,9 +77,9 @@ func isToken(r rune) bool {
 func (c CookieSpec) bareDomain() string { return strings.TrimPrefix(c.Domain, ".") }
 
 // Set returns the Set-Cookie value that gives a browser the sealed value for
-// maxAge, rounded down to the second.
+// maxAge, rounded to the second.
 func (c CookieSpec) Set(value string, maxAge time.Duration) string {
-	return c.line(value, c.Domain, "/") + "; Max-Age=" + strconv.FormatInt(int64(maxAge/time.Second), 10)
+	return c.line(value, c.Domain, "/") + "; Max-Age=" + strconv.FormatInt(int64(maxAge.Round(time.Second)/time.Second), 10)
 }
 
 // Expire returns the Set-Cookie values that rid a browser of every cookie of

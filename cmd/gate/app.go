@@ -41,6 +41,7 @@ type app struct {
 	engine   *engine.Engine
 	policy   *bundles.Manager
 	limiter  authz.Limiter
+	store    session.Store
 	sessions *session.Manager
 	ring     *cookie.Ring
 	accounts *account.Store
@@ -108,7 +109,7 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	if a.policy, err = bundles.New(o); err != nil {
 		return err
 	}
-	a.health.Add("policy", func(context.Context) error { return a.policy.Status().LastError })
+	a.health.Add("policy", a.policyHealth)
 	return a.policy.Reload()
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/neosc/gate/session/memstore"
 	"github.com/neosc/gate/session/sqlstore"
 	"github.com/neosc/gate/session/web"
-	"github.com/neosc/gate/session/web/admin"
 )
 
 // openSessions opens the local state: the key ring, sessions and accounts.
@@ -43,6 +42,7 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 			return err
 		}
 	}
+	a.store = store
 	a.sessions, err = session.NewManager(session.Options{
 		Store: store, Sealer: sealer, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
@@ -92,25 +92,4 @@ func (a *app) ownHandler() (http.Handler, error) {
 		FormKey: key, Logger: a.log, Clock: time.Now,
 		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
-}
-
-// adminHandler is what the commands speak to.
-func (a *app) adminHandler() (http.Handler, error) {
-	return admin.New(admin.Options{
-		Sessions: a.sessions, Users: a.accounts, CookieName: a.cfg.Cookie.Name, Logger: a.log, Clock: time.Now,
-		ReloadPolicy: a.policy.Reload, Status: a.status,
-	})
-}
-
-// status is what `gate session`, `gate user` and operators may see of a
-// running gate.
-func (a *app) status() any {
-	p := a.policy.Status()
-	out := map[string]any{
-		"policy_revision": p.Revision, "policy_generation": p.Generation, "policy_loaded_at": p.LoadedAt, "ops": a.opsAddr,
-	}
-	if p.LastError != nil {
-		out["policy_error"] = p.LastError.Error()
-	}
-	return out
 }

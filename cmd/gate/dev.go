@@ -75,7 +75,7 @@ func runDemo(ctx context.Context, o devOptions, s streams) (err error) {
 	if err := d.startGate(ctx, s); err != nil {
 		return err
 	}
-	if err := d.startEnvoy(ctx, binary, s.err); err != nil {
+	if err := d.startEnvoy(ctx, binary); err != nil {
 		return err
 	}
 	d.welcome(s.out)
@@ -168,7 +168,7 @@ func (d *demo) configure() (*config.Config, error) {
 	return config.Load(file, os.Environ())
 }
 
-func (d *demo) startEnvoy(ctx context.Context, binary string, log io.Writer) error {
+func (d *demo) startEnvoy(ctx context.Context, binary string) error {
 	adminSocket, err := d.sockets.Socket("envoy.sock")
 	if err != nil {
 		return err
@@ -183,6 +183,11 @@ func (d *demo) startEnvoy(ctx context.Context, binary string, log io.Writer) err
 	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
 		return err
 	}
+	log, err := os.OpenFile(filepath.Join(d.o.state, "envoy.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	d.down.Add("Envoy's log", time.Second, func(context.Context) error { return log.Close() })
 	d.envoy, err = dev.StartEnvoy(ctx, dev.EnvoyOptions{Path: binary, Args: envoy.Args(file, 2), AdminSocket: adminSocket, Log: log})
 	if err != nil {
 		return err

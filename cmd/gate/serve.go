@@ -115,7 +115,7 @@ func (a *app) background(ctx context.Context) {
 	done := make(chan struct{}, 2)
 	go func() { a.sessions.Run(ctx); done <- struct{}{} }()
 	go func() {
-		if err := a.policy.Watch(ctx); err != nil && ctx.Err() == nil {
+		if err := a.policy.Run(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("the policy directory is no longer watched; restart the gate", "error", err)
 		}
 		done <- struct{}{}

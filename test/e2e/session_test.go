@@ -22,7 +22,7 @@ func TestSignInLeadsBackAndSignOutEndsTheSession(t *testing.T) {
 		t.Fatalf("sign-in answered %s to %q, want %q", reply.Status, reply.Header.Get("Location"), target)
 	}
 	cookie := setCookie(t, reply, "_pomerium")
-	for _, want := range []string{"Domain=" + kit.Domain, "HttpOnly", "SameSite=Lax", "Max-Age=28800", "Path=/"} {
+	for _, want := range []string{"Domain=." + kit.Domain, "HttpOnly", "SameSite=Lax", "Max-Age=28800", "Path=/"} {
 		if !strings.Contains(strings.ToLower(cookie), strings.ToLower(want)) {
 			t.Errorf("the session cookie %q lacks %s", cookie, want)
 		}

@@ -37,11 +37,11 @@ type Users interface {
 func seedUsers(domain string) []SeedUser {
 	const org = "Kappa4"
 	return []SeedUser{
-		{Email: "admin@" + domain, Name: "Ada Admin", Organization: org, Roles: []string{"admin"}, WorkspaceType: "ubuntu"},
-		{Email: "neosc@" + domain, Name: "Nora Neosc", Organization: org, Roles: []string{"neosc"}, WorkspaceType: "ubuntu"},
+		{Email: "admin@" + domain, Name: "Ada Admin", Organization: org, Roles: []string{"admin"}, WorkspaceType: "linux"},
+		{Email: "neosc@" + domain, Name: "Nora Neosc", Organization: org, Roles: []string{"neosc"}, WorkspaceType: "linux"},
 		{Email: "neosc2@" + domain, Name: "Nils Neosc", Organization: org, Roles: []string{"neosc"}},
 		{Email: "user@" + domain, Name: "Uma User", Organization: org, Roles: []string{"user"}},
-		{Email: "demo@" + domain, Name: "Dana Demo", Organization: org, Roles: []string{"demo-user"}, WorkspaceType: "chromium", DemoSeconds: 1800},
+		{Email: "demo@" + domain, Name: "Dana Demo", Organization: org, Roles: []string{"demo-user"}, WorkspaceType: "linux", DemoSeconds: 1800},
 	}
 }
 

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/neosc/gate/authz/observe"
+	"github.com/neosc/gate/session/web/admin"
+)
+
+// adminHandler is what the commands speak to.
+func (a *app) adminHandler() (http.Handler, error) {
+	started := time.Now()
+	return admin.New(admin.Options{
+		Sessions: a.sessions, Users: a.accounts, CookieName: a.cfg.Cookie.Name, Logger: a.log, Clock: time.Now,
+		Reload: func(context.Context) (admin.Policy, error) {
+			err := a.policy.Reload()
+			return a.activePolicy(), err
+		},
+		Status: func(ctx context.Context) admin.Status { return a.status(ctx, started) },
+	})
+}
+
+func (a *app) activePolicy() admin.Policy {
+	s := a.policy.Status()
+	return admin.Policy{Revision: s.Revision, Generation: s.Generation}
+}
+
+// status is what operators may see of a running gate.
+func (a *app) status(ctx context.Context, started time.Time) admin.Status {
+	out := admin.Status{Version: version(), Started: started, Policy: a.activePolicy()}
+	if n, err := a.store.CountLive(ctx, time.Now()); err == nil {
+		out.Sessions = n
+	}
+	r := a.health.Report(ctx)
+	out.Ready = r.Ready
+	for _, p := range r.Parts {
+		if !p.Ready {
+			out.NotReady = append(out.NotReady, p.Name+": "+p.Detail)
+		}
+	}
+	return out
+}
+
+// policyHealth: a refused reload is shown and keeps no request from being
+// served, once a policy is active.
+func (a *app) policyHealth(context.Context) error {
+	s := a.policy.Status()
+	if s.Generation == 0 {
+		return s.LastError
+	}
+	return observe.Degraded(s.LastError)
+}
+
+// version is the module's version as the build recorded it.
+func version() string {
+	if bi, ok := debug.ReadBuildInfo(); ok {
+		return bi.Main.Version
+	}
+	return "devel"
+}
