@@ -49,7 +49,9 @@ type step struct {
 
 // plan is the charges of one request. It lives on the stack.
 type plan struct {
-	n     int
+	n int
+	// scale multiplies costs, up to the burst; 0 is 1.
+	scale int64
 	steps [MaxCharges]step
 }
 
@@ -76,6 +78,12 @@ func (p *plan) read(charges []authz.Charge) error {
 		if first := &p.steps[s.lead]; first.cost > l.burst {
 			return fmt.Errorf("%w: limit %q: the charges of one request on one bucket come to %d, more than its burst of %d",
 				ErrInvalid, c.Name, first.cost, l.burst)
+		}
+	}
+	if p.scale > 1 {
+		for i := range p.n {
+			s := &p.steps[i]
+			s.cost = min(s.cost*p.scale, s.limit.burst)
 		}
 	}
 	return nil

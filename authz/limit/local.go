@@ -33,6 +33,8 @@ type Options struct {
 	// ("local" if empty).
 	Registerer prometheus.Registerer
 	Name       string
+	// MetricPrefix begins the metrics' names; "" means "pomerium_".
+	MetricPrefix string
 }
 
 // Local limits within one process. It implements authz.Limiter.

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,14 +21,15 @@ func newMetrics(o Options, keys func() int) (*metrics, error) {
 	if o.Name == "" {
 		o.Name = "local"
 	}
+	prefix := cmp.Or(o.MetricPrefix, "pomerium_")
 	labels := prometheus.Labels{"limiter": o.Name}
 	spends := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name:        "pomerium_limit_spends_total",
+		Name:        prefix + "limit_spends_total",
 		Help:        "Requests whose charges an in-process limiter judged, by result.",
 		ConstLabels: labels,
 	}, []string{"result"})
 	held := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name:        "pomerium_limit_buckets",
+		Name:        prefix + "limit_buckets",
 		Help:        "Buckets that an in-process limiter holds.",
 		ConstLabels: labels,
 	}, func() float64 { return float64(keys()) })

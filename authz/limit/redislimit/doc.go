@@ -1,0 +1,48 @@
+// Package redislimit is the rate limiter that replicas share through Redis.
+//
+// # What it promises
+//
+// GCRA, exactly as in package limit, in the time of the Redis server: while
+// Redis answers, all replicas together admit at most burst + rate·t tokens of a
+// bucket in any window of length t, and every token that is there.
+//
+// Checks that arrive while a call is in flight share the next one; there is no
+// timer in that path. One script call judges them all, each request all or
+// nothing, and reads and writes each bucket once.
+//
+// Each replica remembers what Redis last said of a bucket, always as the
+// earliest state that fits. That memory refuses what Redis would refuse anyway,
+// without asking; it takes over, at the same rate, when Redis is slow or away;
+// and it outlives a Redis that lost its data. Hence, whatever happens to Redis
+// (stopped, paused, flushed, failed over without its last writes),
+//
+//   - one replica never admits more than burst + rate·(t + Budget) tokens of a
+//     bucket in any window of length t,
+//   - so n replicas never admit more than n times that, and with
+//     Options.Replicas = n, while every one of them is without Redis, they admit
+//     rate once between them (plus what was left of the buckets).
+//
+// No decision waits longer than Options.Budget for Redis. A charge that was
+// sent and not answered in time counts as spent there and is never sent again:
+// the answer is then given by Options.OnError. After Options.Failures calls in
+// a row have failed, a breaker lets requests pass Redis by, and probes with a
+// call of its own until one is answered within the budget.
+//
+// # Redis Cluster
+//
+// Keys carry one of 64 hash tags by hash of the charge's Key, so the buckets of
+// one principal lie together. A call goes to one tag. A request whose charges
+// lie under several takes them one tag after the other, that of its first
+// charge last, and gives back what it took when a later one refuses: less what
+// has trickled back since, so giving back never makes room that was not there.
+// Where Redis is one server (or one with replicas and Sentinel), one call takes
+// them all.
+//
+// # Keys in Redis
+//
+// prefix{tag}interval:burst:length of name:name:key, with the interval in
+// nanoseconds; the value is the bucket's theoretical arrival time, 4 bytes of
+// Unix seconds and 4 of nanoseconds, big-endian (until the year 2106). Each key
+// expires when its bucket is full. To free someone before that, delete the key
+// and wait or restart the replicas: they remember.
+package redislimit

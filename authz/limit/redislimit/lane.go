@@ -1,0 +1,205 @@
+package redislimit
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+var (
+	// ErrClosed is what a closed limiter answers.
+	ErrClosed = errors.New("the rate limiter is closed")
+	// ErrUnavailable says that Redis gave no answer in time and the limiter is
+	// set to refuse then.
+	ErrUnavailable = errors.New("the shared rate limiter is out of reach")
+
+	errOpen = errors.New("redis is being passed by after repeated failures")
+	errBusy = errors.New("too many checks wait for redis")
+)
+
+// maxQueue bounds the checks that wait for a lane. It takes 800,000 checks a
+// second within one budget to get there.
+const maxQueue = 16384
+
+// lane carries the calls to one tag, or to all of them where Redis is one
+// server: one call at a time, with everything that has come meanwhile.
+type lane struct {
+	l   *Limiter
+	tag int
+
+	mu      sync.Mutex
+	queue   []*item
+	spare   []*item
+	running bool
+	closed  bool
+	// open is the breaker: no calls but probes.
+	open     bool
+	failures int
+}
+
+// submit queues an item. An error means that it was not and will not be sent.
+func (n *lane) submit(it *item) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.closed:
+		return ErrClosed
+	case n.open:
+		return errOpen
+	case len(n.queue) >= maxQueue:
+		return errBusy
+	}
+	n.queue = append(n.queue, it)
+	if !n.running {
+		n.running = true
+		n.l.wg.Add(1)
+		go n.run()
+	}
+	return nil
+}
+
+// passedBy says whether requests go without this lane now.
+func (n *lane) passedBy() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.open
+}
+
+// run makes calls until nobody waits.
+func (n *lane) run() {
+	defer n.l.wg.Done()
+	b := n.l.batches.Get().(*batch)
+	defer n.l.batches.Put(b)
+	for n.next(b) {
+		n.call(b)
+		b.reset()
+	}
+}
+
+// next fills b with what waits; false, and the lane is idle, if nothing does.
+func (n *lane) next(b *batch) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	used := 0
+	for ; used < len(n.queue) && !b.full(); used++ {
+		// Who gave up before being sent is not charged.
+		if it := n.queue[used]; it.state.Load() != abandoned {
+			b.add(it)
+		}
+	}
+	rest := append(n.spare[:0], n.queue[used:]...)
+	clear(n.queue)
+	n.queue, n.spare = rest, n.queue[:0]
+	n.running = len(b.items) > 0
+	return n.running
+}
+
+// call sends b, gives the answers out and minds the breaker.
+func (n *lane) call(b *batch) {
+	l := n.l
+	ctx, cancel := context.WithTimeout(l.ctx, l.budget)
+	sent := l.clock()
+	reply, err := l.redis.run(ctx, b.keys, b.encode())
+	took := l.clock().Sub(sent)
+	cancel()
+	l.metrics.call(len(b.items), took, err)
+	if err == nil {
+		err = b.decode(reply)
+	}
+	if err != nil {
+		// The breaker first: who is woken must not find it closed.
+		n.failed(err)
+		for _, it := range b.items {
+			it.fail(err)
+		}
+		return
+	}
+	n.mu.Lock()
+	n.failures = 0
+	n.mu.Unlock()
+	b.finish(l.local, reply[2:2+len(b.keys)], sent, took)
+}
+
+// failed counts a failed call and opens the breaker after enough of them.
+func (n *lane) failed(err error) {
+	n.mu.Lock()
+	n.failures++
+	if n.failures < n.l.failures || n.open || n.closed {
+		n.mu.Unlock()
+		return
+	}
+	n.open = true
+	waiting := n.queue
+	n.queue = nil
+	n.l.wg.Add(1)
+	go n.probe()
+	n.mu.Unlock()
+	n.l.tripped(n, err)
+	for _, it := range waiting {
+		it.fail(errOpen)
+	}
+}
+
+// probe calls Redis, at first every probeMin and then less often, until it
+// answers within the budget. No request waits for it.
+func (n *lane) probe() {
+	defer n.l.wg.Done()
+	l := n.l
+	wait := time.NewTimer(probeMin)
+	defer wait.Stop()
+	for pause := probeMin; ; {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-wait.C:
+		}
+		if n.answers() {
+			n.mu.Lock()
+			n.open, n.failures = false, 0
+			n.mu.Unlock()
+			l.restored(n)
+			return
+		}
+		pause = min(2*pause, probeMax)
+		wait.Reset(pause)
+	}
+}
+
+const (
+	probeMin = 50 * time.Millisecond
+	probeMax = time.Second
+	// connectTime is what a probe gives Redis to take a connection; TLS over a
+	// distance needs more than a decision's budget.
+	connectTime = time.Second
+)
+
+// answers makes a call that writes, so that a read-only replica fails it, to a
+// bucket of the probe's own. The first one may have to connect; the second must
+// keep to the budget.
+func (n *lane) answers() bool {
+	for _, d := range [2]time.Duration{max(connectTime, n.l.budget), n.l.budget} {
+		b := newBatch()
+		it := &item{kind: take, parts: []part{n.l.probePart(n.tag)}}
+		b.add(it)
+		ctx, cancel := context.WithTimeout(n.l.ctx, d)
+		reply, err := n.l.redis.run(ctx, b.keys, b.encode())
+		cancel()
+		if err != nil || b.decode(reply) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// close stops the lane: what waits is refused, nothing more is taken.
+func (n *lane) close() {
+	n.mu.Lock()
+	n.closed = true
+	waiting := n.queue
+	n.queue = nil
+	n.mu.Unlock()
+	for _, it := range waiting {
+		it.fail(ErrClosed)
+	}
+}
