@@ -192,7 +192,35 @@ func TestSizeLimitsAreKept(t *testing.T) {
 	if a := e.raw(t, request("GET", "portal.test", "/", "many", many...)); a.status != 431 && a.status != 400 {
 		t.Errorf("100 headers gave %d, want 431", a.status)
 	}
+	cookies := "Cookie: " + strings.Repeat("_pomerium=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; ", 1000)
+	if a := e.raw(t, request("GET", "portal.test", "/", "cookies", cookies)); a.status != 431 {
+		t.Errorf("1,000 cookies gave %d, want 431", a.status)
+	}
 	if a := e.raw(t, request("GET", "portal.test", "/", "deny", "X-Test-Mode: deny")); a.status != 403 || len(a.body) > 16384 {
 		t.Errorf("a denial with 20,000 bytes gave %d with %d", a.status, len(a.body))
+	}
+}
+
+// H4: with one trusted proxy in front, its last X-Forwarded-For entry is the
+// client, and what the client put before it counts for nothing.
+func TestClientAddressByTrustedHopsOnly(t *testing.T) {
+	t.Parallel()
+	e := startEdgeWith(t, "trusted_hops: 1\n"+testRoutes)
+	e.raw(t, request("GET", "portal.test", "/", "hops", "X-Forwarded-For: 1.2.3.4, 203.0.113.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.test"))
+	r := only(t, "checks", e.authz.seen("hops"))
+	if got := header(r, "x-envoy-external-address"); !slices.Equal(got, []string{"203.0.113.9"}) {
+		t.Errorf("the client's address is %q", got)
+	}
+	up := only(t, "requests upstream", e.upstream.seen("hops"))
+	if up.header.Get("X-Forwarded-Host") != "" || up.header.Get("X-Forwarded-Proto") != "https" {
+		t.Errorf("behind a trusted proxy the upstream got %v", up.header)
+	}
+	direct := startEdge(t)
+	direct.raw(t, request("GET", "portal.test", "/", "direct", "X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https"))
+	if got := header(only(t, "checks", direct.authz.seen("direct")), "x-envoy-external-address"); !slices.Equal(got, []string{"127.0.0.1"}) {
+		t.Errorf("without a trusted proxy the client's address is %q", got)
+	}
+	if up := only(t, "requests upstream", direct.upstream.seen("direct")); up.header.Get("X-Forwarded-Proto") != "http" || strings.Contains(up.header.Get("X-Forwarded-For"), "203.0.113.9") {
+		t.Errorf("without a trusted proxy the upstream got %v", up.header)
 	}
 }

@@ -86,8 +86,13 @@ func envoyBinary(t *testing.T) string {
 	return path
 }
 
-// startEdge starts all three and returns when Envoy is ready.
+// startEdge starts all three with testRoutes and returns when Envoy is ready.
 func startEdge(t *testing.T) *edge {
+	t.Helper()
+	return startEdgeWith(t, testRoutes)
+}
+
+func startEdgeWith(t *testing.T, routes string) *edge {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "edge") // short: a socket's path has at most 107 bytes
 	if err != nil {
@@ -98,7 +103,7 @@ func startEdge(t *testing.T) *edge {
 	e.authz = startAuthz(t, filepath.Join(dir, "authz.sock"))
 	e.upstream = startUpstream(t, filepath.Join(dir, "up.sock"), filepath.Join(dir, "gate.sock"))
 
-	file, err := route.Parse("test", fmt.Appendf(nil, testRoutes, dir))
+	file, err := route.Parse("test", fmt.Appendf(nil, routes, dir))
 	if err != nil {
 		t.Fatal(err)
 	}

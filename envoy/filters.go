@@ -68,7 +68,6 @@ func (b *builder) extAuthz() *extauthzv3.ExtAuthz {
 		EncodeRawHeaders:           true, // duplicates stay apart, bytes stay as sent
 		AllowedHeaders:             anyOf(b.Routes.Forwarded()),
 		MaxDeniedResponseBodyBytes: maxDeniedBody,
-		EmitFilterStateStats:       true,
 		DecoderHeaderMutationRules: &mutationv3.HeaderMutationRules{
 			DisallowAll:     yes(), // and so :path, Host and all that frames a message
 			AllowExpression: &matcherv3.RegexMatcher{Regex: b.Routes.MutationRule()},

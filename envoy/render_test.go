@@ -2,13 +2,22 @@ package envoy_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"flag"
+	"fmt"
+	"math/big"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"text/template"
+	"time"
 
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/envoy"
@@ -148,5 +157,72 @@ func TestBootstrapRefusesUnsafeOptions(t *testing.T) {
 		if _, err := envoy.Bootstrap(o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s gave %v, want it to speak of %q", name, err, c.want)
 		}
+	}
+}
+
+// The demo is the production sample with other names: what works in the one
+// works in the other. Only the hours are left off.
+func TestDemoMirrorsProduction(t *testing.T) {
+	t.Parallel()
+	production, err := route.Load("../deploy/production/routes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	demo, err := route.Parse("demo", demoRoutes(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := func(f *route.File) (lines []string) {
+		for _, h := range f.Hosts() {
+			for _, e := range h.Entries {
+				lines = append(lines, fmt.Sprint(strings.TrimSuffix(strings.TrimSuffix(h.Name, ".kappa4.com"), ".neosc.localhost"), e.Match, e.Route.Name,
+					e.Upstream, e.Timeout, e.IdleTimeout, e.Upgrades, e.Route.PassIdentityHeaders, e.Route.PassAuthorization, len(e.Route.AllowedOrigins), h.CORS != nil))
+			}
+		}
+		return lines
+	}
+	if p, d := shape(production), shape(demo); !slices.Equal(p, d) {
+		t.Errorf("production is\n%s\nthe demo\n%s", strings.Join(p, "\n"), strings.Join(d, "\n"))
+	}
+	if demo.Route("portal").Policy["business_hours"] != false {
+		t.Error("the demo keeps office hours")
+	}
+}
+
+func TestTLSListenerValidates(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"portal.kappa4.com"}, NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	f, err := route.Load("../deploy/production/routes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(f)
+	o.TLSCert, o.TLSKey = write("cert.pem", "CERTIFICATE", cert), write("key.pem", "PRIVATE KEY", der)
+	if err := envoy.Validate(t.Context(), envoyBinary(t), render(t, o)); err != nil {
+		t.Error(err)
+	}
+	o.TLSKey = filepath.Join(dir, "nowhere.pem")
+	if err := envoy.Validate(t.Context(), envoyBinary(t), render(t, o)); err == nil || !strings.Contains(err.Error(), "nowhere.pem") {
+		t.Errorf("a missing key gave %v", err)
 	}
 }
