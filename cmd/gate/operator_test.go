@@ -132,7 +132,7 @@ func TestSessionCommandsFromCreateToRevoke(t *testing.T) {
 	if out := x.ok("", "session", "list"); !strings.Contains(out, made.Key) || !strings.Contains(out, "operator") {
 		t.Errorf("list: %s", out)
 	}
-	if out := x.ok("", "session", "revoke", made.Key); out != "ended 1 session\n" {
+	if out := x.ok("", "session", "revoke", made.Key); out != "session "+made.Key[:16]+" is over\n" {
 		t.Errorf("revoke: %q", out)
 	}
 	if out := x.ok("", "session", "create", "-email", "robot@kappa4.com", "-service"); !strings.Contains(out, "token: ") {

@@ -120,7 +120,13 @@ func sessionRevoke(ctx context.Context, args []string, s streams) int {
 			n, err = c.RevokeSessions(ctx, *user, *email)
 		}
 		return map[string]int{"ended": n}, err
-	}, func(w io.Writer) { fmt.Fprintf(w, "ended %s\n", sessionsText(n)) })
+	}, func(w io.Writer) {
+		if len(rest) == 1 { // also when it was over before: nobody counts that
+			fmt.Fprintf(w, "session %.16s is over\n", rest[0])
+			return
+		}
+		fmt.Fprintf(w, "ended %s\n", sessionsText(n))
+	})
 }
 
 // claims is the flag -claim. A name may hold colons (neosc:demo_session_id),
