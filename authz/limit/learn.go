@@ -47,55 +47,53 @@ func (l *Local) TakeOver(now time.Time, charges []authz.Charge, replicas int) (a
 // The question was sent at sent and judged at most slack later.
 //
 // The state remembered is the earliest that fits, so it never refuses what the
-// store would admit; slack is added only to what refusals promise. It covers
-// our own admissions even if the store forgets. When there is no room the
-// answer is not remembered.
-func (l *Local) Learn(c *authz.Charge, taken int, debt, slack time.Duration, sent time.Time) {
-	p := plan{n: 1}
-	var err error
-	if p.steps[0].limit, err = Check(c); err != nil {
-		return
+// store would admit; slack is added only to what refusals promise.
+//
+// fits is how many of the tokens taken were really there, as far as is
+// remembered: all of them, unless the store has lost state or came back without
+// what was admitted in its place. What does not fit must not be admitted.
+//
+// When there is no room for the bucket the answer is not remembered.
+func (l *Local) Learn(c *authz.Charge, taken int, debt, slack time.Duration, sent time.Time) (fits int) {
+	lim, err := Check(c)
+	if err != nil {
+		return taken
 	}
-	st, from := &p.steps[0], l.instant(sent)
-	var ls locks
-	charges := [1]authz.Charge{*c}
-	l.lock(&p, charges[:], &ls)
-	defer l.unlock(&ls)
-	t := &l.tables[st.shard]
-	debt = min(debt, st.limit.Fill())
-	tat := from + int64(debt)
-	slot := t.find(c.Name, c.Key, st.limit)
+	from := l.instant(sent)
+	t := &l.tables[l.shard(c)]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot := t.find(c.Name, c.Key, lim)
+	old := from
 	if slot >= 0 {
-		old := t.slots[slot].tat
-		tat = max(tat, max(old, from)+int64(taken)*st.limit.interval)
-		if tat > old {
+		old = max(from, t.slots[slot].tat)
+	}
+	fits = min(taken, lim.Left(from+int64(slack), old))
+	tat := max(from+int64(min(debt, lim.Fill())), old+int64(fits)*lim.interval)
+	switch {
+	case slot >= 0:
+		if tat > t.slots[slot].tat {
 			t.slots[slot].tat, t.slots[slot].slack = tat, int64(slack)
 		}
-		return
+	case tat > t.clock:
+		if ok, _ := t.room(1); ok {
+			slot = t.put(c.Name, c.Key, lim, tat)
+			t.slots[slot].slack = int64(slack)
+		}
 	}
-	tat = max(tat, from+int64(taken)*st.limit.interval)
-	if tat <= t.clock {
-		return
-	}
-	if ok, _ := t.room(1); ok {
-		slot = t.put(c.Name, c.Key, st.limit, tat)
-		t.slots[slot].slack = int64(slack)
-	}
+	return fits
 }
 
 // GiveBack undoes so much of what was learnt about c's bucket.
 func (l *Local) GiveBack(c *authz.Charge, amount time.Duration) {
-	p := plan{n: 1}
-	var err error
-	if p.steps[0].limit, err = Check(c); err != nil || amount <= 0 {
+	lim, err := Check(c)
+	if err != nil || amount <= 0 {
 		return
 	}
-	var ls locks
-	charges := [1]authz.Charge{*c}
-	l.lock(&p, charges[:], &ls)
-	defer l.unlock(&ls)
-	t := &l.tables[p.steps[0].shard]
-	if slot := t.find(c.Name, c.Key, p.steps[0].limit); slot >= 0 {
+	t := &l.tables[l.shard(c)]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if slot := t.find(c.Name, c.Key, lim); slot >= 0 {
 		t.slots[slot].tat -= int64(amount)
 	}
 }

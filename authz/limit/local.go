@@ -159,13 +159,18 @@ func (l *Local) lock(p *plan, charges []authz.Charge, ls *locks) {
 		if st.lead != i {
 			continue
 		}
-		h := maphash.String(l.seed, charges[i].Key) + 31*maphash.String(l.seed, charges[i].Name)
-		st.shard = uint32(h) % shards
+		st.shard = l.shard(&charges[i])
 		ls.add(st.shard)
 	}
 	for _, i := range ls.at[:ls.n] {
 		l.tables[i].mu.Lock()
 	}
+}
+
+// shard is keyed with a seed of this process: nobody can aim at one shard.
+func (l *Local) shard(c *authz.Charge) uint32 {
+	h := maphash.String(l.seed, c.Key) + 31*maphash.String(l.seed, c.Name)
+	return uint32(h) % shards
 }
 
 func (ls *locks) add(shard uint32) {

@@ -243,22 +243,49 @@ func (it *item) judge(debts []int64, granted bool) {
 // are those that decode left.
 func (b *batch) finish(l *limit.Local, debts []int64, sent time.Time, slack time.Duration) {
 	for _, it := range b.items {
-		if it.kind == giveBack || !it.settle() {
+		if it.kind == giveBack || !it.settle() || it.kind != take || !it.spent.Allowed {
 			continue
 		}
-		if it.kind == take && it.spent.Allowed {
-			for j, k := range it.keys {
-				b.taken[k] += it.parts[j].cost
-			}
+		for j, k := range it.keys {
+			b.taken[k] += it.parts[j].cost
 		}
 	}
+	short := false
 	for i, p := range b.of {
-		l.Learn(&p.charge, int(b.taken[i]), time.Duration(debts[i]), slack, sent)
+		fits := int64(l.Learn(&p.charge, int(b.taken[i]), time.Duration(debts[i]), slack, sent))
+		short = short || fits < b.taken[i]
+		b.taken[i] = fits
+	}
+	if short {
+		b.refuseMisfits()
 	}
 	// Nothing of b may be read once its items are woken: they are used again.
 	for _, it := range b.items {
 		if it.kind != giveBack && it.state.Load() == settled {
 			it.done <- struct{}{}
+		}
+	}
+}
+
+// refuseMisfits takes back what Redis admitted although this replica remembers
+// that the tokens are gone: Redis has lost them. taken is what fits.
+func (b *batch) refuseMisfits() {
+	for _, it := range b.items {
+		if it.kind != take || !it.spent.Allowed || it.state.Load() != settled {
+			continue
+		}
+		for j, k := range it.keys {
+			p := &it.parts[j]
+			if b.taken[k] < p.cost {
+				wait := time.Duration(p.cost) * p.limit.Interval()
+				it.spent = authz.Spent{Limiting: p.lead, RetryAfter: wait, Reset: p.limit.Fill()}
+				break
+			}
+		}
+		if it.spent.Allowed {
+			for j, k := range it.keys {
+				b.taken[k] -= it.parts[j].cost
+			}
 		}
 	}
 }
