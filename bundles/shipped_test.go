@@ -83,3 +83,19 @@ func BenchmarkDecideShipped(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkDecideParallel is the shipped policies under as many callers as
+// there are processors.
+func BenchmarkDecideParallel(b *testing.B) {
+	p := shipped(b)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		r := request("portal", "neosc")
+		for pb.Next() {
+			if d, err := p.Decide(context.Background(), r); err != nil || !d.Allowed {
+				b.Error(d, err)
+				return
+			}
+		}
+	})
+}
