@@ -111,7 +111,8 @@ func (m *Manager) open(value string, now time.Time) (Key, bool) {
 // find returns the live copy for k: the local one while it may be served, else
 // the store's.
 func (m *Manager) find(ctx context.Context, k Key, now int64) (*liveCopy, error) {
-	if c, ok := m.live.get(k); ok && m.fresh() && c.liveAt(now) {
+	fresh := m.fresh()
+	if c, ok := m.live.get(k); ok && fresh && c.liveAt(now) {
 		m.metrics.hits.Inc()
 		return c, nil
 	}
