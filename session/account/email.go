@@ -24,6 +24,11 @@ func NormalizeEmail(email string) (string, error) {
 	if len(email) > 2*maxEmail {
 		return "", badUser("email has %d bytes, at most %d are allowed", len(email), maxEmail)
 	}
+	// Before the case is folded: that turns the Kelvin sign into a k, and so
+	// one address into another's.
+	if strings.ContainsFunc(email, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return "", badUser("email %q: only ASCII is taken", email)
+	}
 	e := strings.ToLower(strings.Trim(email, " \t"))
 	if len(e) > maxEmail {
 		return "", badUser("email has %d bytes, at most %d are allowed", len(e), maxEmail)
