@@ -184,8 +184,9 @@ func (p *parser) streamUntil(v *ast.Term) (time.Time, error) {
 	}
 }
 
-// removals may name what may be set and no more: Envoy's mutation rules ignore
-// the rest in silence, and the upstream would see what policy took away.
+// removals may name what may be set, and credentials, and no more: Envoy's
+// mutation rules ignore the rest in silence, and the upstream would see what
+// policy took away.
 func (p *parser) removals(v *ast.Term) ([]string, error) {
 	names, err := stringList("request_headers_to_remove", v, maxHeaders, maxHeaderName)
 	if err != nil {
@@ -195,7 +196,7 @@ func (p *parser) removals(v *ast.Term) ([]string, error) {
 		if !validHeaderName(n) {
 			return nil, fmt.Errorf("request_headers_to_remove[%d] is no header name", i)
 		}
-		if names[i] = strings.ToLower(n); !p.edge.settable(names[i]) {
+		if names[i] = strings.ToLower(n); !p.edge.removable(names[i]) {
 			return nil, fmt.Errorf("request_headers_to_remove[%d] is %s, which policy may not change on the request: add it to the settable headers or take it out", i, names[i])
 		}
 	}

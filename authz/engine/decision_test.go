@@ -27,11 +27,11 @@ func TestDecisions(t *testing.T) {
 		{"UnknownKeysIgnored", `decision := {"allowed": true, "id": 7, "context": {"a": 1}}`,
 			authz.Decision{Allowed: true, Reasons: matched}},
 		{"Headers", `decision := {"allowed": true, "headers": {"X-Pomerium-Groups": ["a", "b"], "x-session-id": "s"},
-			"response_headers_to_add": {"X-Denied-By": "no"}, "request_headers_to_remove": ["X-Pomerium-Old"]}`,
+			"response_headers_to_add": {"X-Denied-By": "no"}, "request_headers_to_remove": ["X-Pomerium-Old", "Authorization"]}`,
 			authz.Decision{Allowed: true, Reasons: matched,
 				Headers:              []authz.Header{{Name: "x-pomerium-groups", Value: "a"}, {Name: "x-pomerium-groups", Value: "b"}, {Name: "x-session-id", Value: "s"}},
 				ResponseHeaders:      []authz.Header{{Name: "x-denied-by", Value: "no"}},
-				RemoveRequestHeaders: []string{"x-pomerium-old"}}},
+				RemoveRequestHeaders: []string{"x-pomerium-old", "authorization"}}},
 		{"HeadersAsArrayOfObjects", `decision := {"allowed": true, "headers": [{"x-session-id": "a"}, {"x-pomerium-user": "b"}]}`,
 			authz.Decision{Allowed: true, Reasons: matched,
 				Headers: []authz.Header{{Name: "x-session-id", Value: "a"}, {Name: "x-pomerium-user", Value: "b"}}}},
@@ -110,6 +110,7 @@ func TestMalformedDecisionsAreErrors(t *testing.T) {
 		{"ExplainText", `{"allowed": true, "explain": "yes"}`, "explain"},
 		{"MetadataArray", `{"allowed": true, "dynamic_metadata": []}`, "dynamic_metadata"},
 		{"QueryNumber", `{"allowed": true, "query_parameters_to_set": {"a": 1}}`, "query_parameters_to_set"},
+		{"RemoveWhatEnvoyWouldKeep", `{"allowed": true, "request_headers_to_remove": ["x-debug"]}`, "x-debug"},
 		{"RemoveHost", `{"allowed": true, "request_headers_to_remove": ["Host"]}`, "host"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -54,6 +54,12 @@ func (e *Edge) settable(name string) bool {
 	return !slices.Contains(neverSettable, name) && matchesName(e.Settable, name)
 }
 
+// removable reports whether policy may take a request header away. Credentials
+// it always may: Envoy lets the gate itself remove them too.
+func (e *Edge) removable(name string) bool {
+	return name == "authorization" || name == "cookie" || e.settable(name)
+}
+
 func (e *Edge) responseSettable(name string) bool {
 	return !slices.Contains(neverSettable, name) && matchesName(e.ResponseSettable, name)
 }
