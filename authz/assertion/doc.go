@@ -1,0 +1,8 @@
+// Package assertion makes the signed identity header: a JWT (RFC 7519, ES256)
+// that tells an upstream who asks, for this host and for five minutes, and that
+// the upstream can check against the published key set (RFC 7517) instead of
+// trusting the network. Keys come from a file that all replicas share; an old
+// and a new one overlap, so that rotation is noticed by nobody.
+//
+// keyfile.go is the file and its rotation, signer.go signs and remembers.
+package assertion
