@@ -50,9 +50,13 @@ func (l *Limiter) send(ctx context.Context, it *item, deadline time.Time) (s aut
 	if len(l.lanes) > 1 {
 		lane = l.lanes[it.parts[0].tag]
 	}
-	if err := lane.submit(it); err != nil {
+	lead, err := lane.submit(it)
+	if err != nil {
 		it.recycle()
 		return s, at, err
+	}
+	if lead {
+		lane.lead() // within the budget, and it settles the item
 	}
 	it.timer.Reset(wait)
 	select {
@@ -132,8 +136,13 @@ func itemOf(k kind, ps []part) *item {
 func (l *Limiter) giveBack(turns []turn) {
 	for _, t := range turns {
 		it := &item{kind: giveBack, parts: t.parts, sec: t.at[0], nano: t.at[1]}
-		if l.lanes[t.parts[0].tag].submit(it) != nil {
+		lane := l.lanes[t.parts[0].tag]
+		lead, err := lane.submit(it)
+		if err != nil {
 			continue
+		}
+		if lead {
+			go lane.run()
 		}
 		since := l.clock().Sub(t.sent)
 		for i := range t.parts {

@@ -1,0 +1,26 @@
+package limitbench_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/authz/limit/redislimit/limitbench"
+)
+
+// TestRunMeasures keeps the measurement working; the bench command holds the
+// figures to their bounds, on a quiet machine.
+func TestRunMeasures(t *testing.T) {
+	r, err := limitbench.Run(t.Context(), limitbench.Options{Block: 250 * time.Millisecond, Blocks: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", r)
+	for name, f := range map[string]limitbench.Figure{"plain": r.Plain, "batched": r.Batched} {
+		if f.Checks == 0 || f.ClientCPU <= 0 || f.RedisCPU <= 0 || f.P50 <= 0 || f.P99 < f.P50 {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	if r.Batched.ClientCPU > r.Plain.ClientCPU || r.Batched.RedisCPU > r.Plain.RedisCPU {
+		t.Error("sharing calls costs more than a call for each check")
+	}
+}
