@@ -15,12 +15,34 @@ const copyShards = 64
 // Each shard has an epoch that forget moves on. Whoever fills the cache reads
 // the epoch before it asks the store and hands it to put, which drops the
 // entry if the epoch moved: a fill that races an invalidation loses.
-type copies[K comparable, V any] struct {
+type copies[K comparable, V marked] struct {
 	hash   func(K) uint64
 	shards [copyShards]copyShard[K, V]
 }
 
-type copyShard[K comparable, V any] struct {
+// mark is what a cache keeps in each of its values. Whoever holds a value
+// apart from the cache may go on using it while held is true, and sets used.
+type mark struct {
+	held atomic.Bool // it is in the cache and was not forgotten
+	used atomic.Bool // it was read since the hand last passed
+}
+
+func (m *mark) marks() *mark { return m }
+
+// use spares the value once. The flag is only written when it changes, so that
+// readers on many cores share its cache line.
+func (m *mark) use() {
+	if !m.used.Load() {
+		m.used.Store(true)
+	}
+}
+
+type marked interface {
+	comparable
+	marks() *mark
+}
+
+type copyShard[K comparable, V marked] struct {
 	mu    sync.RWMutex
 	index map[K]int32
 	slots []copySlot[K, V]
@@ -31,15 +53,32 @@ type copyShard[K comparable, V any] struct {
 	_     [64]byte // keeps neighbours' locks off this cache line
 }
 
-type copySlot[K comparable, V any] struct {
+type copySlot[K comparable, V marked] struct {
 	key   K
-	value V
-	used  uint32 // atomic: set by readers, cleared by the hand
+	value V // the zero V if the slot is free
+}
+
+// set puts a value into the slot, or takes what is there out.
+func (s *copySlot[K, V]) set(k K, v V) {
+	var none V
+	if s.value != none {
+		s.value.marks().held.Store(false)
+	}
+	s.key, s.value = k, v
+	if v != none {
+		v.marks().held.Store(true)
+	}
+}
+
+func (s *copySlot[K, V]) clear() {
+	var noKey K
+	var none V
+	s.set(noKey, none)
 }
 
 // newCopies returns a cache of at most about size entries (at least one in
 // each shard).
-func newCopies[K comparable, V any](size int, hash func(K) uint64) *copies[K, V] {
+func newCopies[K comparable, V marked](size int, hash func(K) uint64) *copies[K, V] {
 	c := &copies[K, V]{hash: hash}
 	for i := range c.shards {
 		c.shards[i].index = make(map[K]int32)
@@ -61,11 +100,9 @@ func (c *copies[K, V]) get(k K) (V, bool) {
 		var none V
 		return none, false
 	}
-	slot := &s.slots[i]
-	if atomic.LoadUint32(&slot.used) == 0 {
-		atomic.StoreUint32(&slot.used, 1)
-	}
-	return slot.value, true
+	v := s.slots[i].value
+	v.marks().use()
+	return v, true
 }
 
 // epoch returns the epoch to hand to put later.
@@ -85,7 +122,7 @@ func (c *copies[K, V]) put(k K, v V, epoch uint64) bool {
 		i = s.room()
 		s.index[k] = i
 	}
-	s.slots[i] = copySlot[K, V]{key: k, value: v}
+	s.slots[i].set(k, v)
 	return true
 }
 
@@ -103,11 +140,10 @@ func (s *copyShard[K, V]) room() int32 {
 	for {
 		i := s.hand
 		s.hand = (s.hand + 1) % len(s.slots)
-		if atomic.LoadUint32(&s.slots[i].used) == 0 {
+		if !s.slots[i].value.marks().used.Swap(false) {
 			delete(s.index, s.slots[i].key)
 			return int32(i)
 		}
-		atomic.StoreUint32(&s.slots[i].used, 0)
 	}
 }
 
@@ -119,7 +155,7 @@ func (c *copies[K, V]) forget(k K) {
 	s.epoch.Add(1)
 	if i, ok := s.index[k]; ok {
 		delete(s.index, k)
-		s.slots[i] = copySlot[K, V]{}
+		s.slots[i].clear()
 		s.free = append(s.free, i)
 	}
 }
@@ -131,6 +167,9 @@ func (c *copies[K, V]) forgetAll() {
 		s.mu.Lock()
 		s.epoch.Add(1)
 		clear(s.index)
+		for j := range s.slots {
+			s.slots[j].clear()
+		}
 		s.slots, s.free, s.hand = nil, nil, 0
 		s.mu.Unlock()
 	}

@@ -13,14 +13,18 @@ import (
 // openedCookie remembers what a cookie value opened to. The whole value is
 // kept and compared: the hash only finds it.
 type openedCookie struct {
+	mark
 	value      string
 	generation uint64
 	key        Key
 	expires    int64 // unix s
+	// copy is the record that it led to last, which spares looking that up.
+	copy atomic.Pointer[liveCopy]
 }
 
 // liveCopy is a record with the idle end as this process knows it.
 type liveCopy struct {
+	mark
 	s       *Session
 	expires int64 // unix ns
 	idle    atomic.Int64
@@ -74,13 +78,22 @@ func (m *Manager) ByBearer(ctx context.Context, token string, now time.Time) (*S
 // byValue returns the live session of a kind that a sealed value opens:
 // ErrInvalid or an error that wraps ErrUnavailable if there is none.
 func (m *Manager) byValue(ctx context.Context, value string, kind Kind, now time.Time) (*Session, error) {
-	k, ok := m.open(value, now)
-	if !ok {
+	o := m.open(value)
+	if o == nil || now.Unix() >= o.expires {
 		return nil, ErrInvalid
 	}
-	c, err := m.find(ctx, k, now.UnixNano())
-	if err != nil {
-		return nil, err
+	ns := now.UnixNano()
+	fresh := m.fresh()
+	c := o.copy.Load()
+	if c != nil && c.held.Load() && fresh && c.liveAt(ns) {
+		c.use()
+		m.metrics.hits.Inc()
+	} else {
+		var err error
+		if c, err = m.find(ctx, o.key, ns, fresh); err != nil {
+			return nil, err
+		}
+		o.copy.Store(c)
 	}
 	if c.s.Kind != kind {
 		return nil, ErrInvalid
@@ -89,29 +102,28 @@ func (m *Manager) byValue(ctx context.Context, value string, kind Kind, now time
 	return c.s, nil
 }
 
-// open returns the key of a value that is not over at now. Opened once, it is
-// known from then on; what did not open is not remembered, so junk cannot push
-// out what did.
-func (m *Manager) open(value string, now time.Time) (Key, bool) {
+// open returns what a value opens to, or nil. Opened once, it is known from
+// then on; what did not open is not remembered, so junk cannot push out what
+// did.
+func (m *Manager) open(value string) *openedCookie {
 	gen := m.o.Sealer.Generation()
 	h := maphash.String(m.seed, value)
-	o, ok := m.opened.get(h)
-	if !ok || o.generation != gen || o.value != value {
-		p, err := m.o.Sealer.Open(value)
-		if err != nil {
-			return Key{}, false
-		}
-		// Cloned, because value is a part of some request's buffer.
-		o = &openedCookie{value: strings.Clone(value), generation: gen, key: p.ID.Key(), expires: p.ExpiresAt.Unix()}
-		m.opened.put(h, o, m.opened.epoch(h))
+	if o, ok := m.opened.get(h); ok && o.generation == gen && o.value == value {
+		return o
 	}
-	return o.key, now.Unix() < o.expires
+	p, err := m.o.Sealer.Open(value)
+	if err != nil {
+		return nil
+	}
+	// Cloned, because value is a part of some request's buffer.
+	o := &openedCookie{value: strings.Clone(value), generation: gen, key: p.ID.Key(), expires: p.ExpiresAt.Unix()}
+	m.opened.put(h, o, m.opened.epoch(h))
+	return o
 }
 
 // find returns the live copy for k: the local one while it may be served, else
 // the store's.
-func (m *Manager) find(ctx context.Context, k Key, now int64) (*liveCopy, error) {
-	fresh := m.fresh()
+func (m *Manager) find(ctx context.Context, k Key, now int64, fresh bool) (*liveCopy, error) {
 	if c, ok := m.live.get(k); ok && fresh && c.liveAt(now) {
 		m.metrics.hits.Inc()
 		return c, nil
