@@ -76,7 +76,7 @@ func TestLineOfNobodyOnNoRoute(t *testing.T) {
 	t.Parallel()
 	r := &authz.Request{Time: noon, RouteName: "made-up\nroute"}
 	for verdict, want := range map[authz.Verdict][2]string{
-		authz.Denied: {"warn", "deny"}, authz.Unauthenticated: {"info", "unauthenticated"},
+		authz.Denied: {"warn", "deny"}, authz.Unauthenticated: {"info", "deny"},
 		authz.Limited: {"warn", "limit"}, authz.Failed: {"error", "error"},
 	} {
 		var m map[string]any

@@ -102,7 +102,7 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	if a.engine, err = engine.New(engine.Options{Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix}); err != nil {
 		return err
 	}
-	o := bundles.Options{Engine: a.engine, Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Logger: a.log}
+	o := bundles.Options{Engine: a.engine, Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Timeout: a.cfg.Policy.Timeout, Logger: a.log}
 	if o.Dir = a.cfg.Policy.Path; o.Dir == "" {
 		o.FS = policies.Files()
 	}

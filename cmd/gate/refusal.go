@@ -11,9 +11,8 @@ import (
 
 // refusalPage lets the pages of the gate's own host speak for the decision.
 func (a *app) refusalPage(r extauthz.Refusal) extauthz.Page {
-	path, _ := r.Request.SplitPath()
 	v := pages.RefusalView{
-		Status: r.Status, Reasons: r.Reasons, Host: r.Request.Host, Path: path, Method: r.Request.Method,
+		Status: r.Status, Reasons: r.Reasons, Host: r.Request.Host, Path: r.Request.Path, Method: r.Request.Method,
 		RequestID: r.Request.ID, RetryAfter: r.RetryAfter, Explain: r.Explain, Now: r.Request.Time, Hours: a.hours(),
 	}
 	if r.Request.Route != nil {

@@ -112,8 +112,9 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 // background starts what runs beside requests.
 func (a *app) background(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{}, 2)
+	done := make(chan struct{}, 3)
 	go func() { a.sessions.Run(ctx); done <- struct{}{} }()
+	go func() { a.reloadOnHangup(ctx); done <- struct{}{} }()
 	go func() {
 		if err := a.policy.Run(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("the policy directory is no longer watched; restart the gate", "error", err)

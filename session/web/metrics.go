@@ -22,26 +22,32 @@ const (
 const local = "local"
 
 type metrics struct {
-	total, success *prometheus.CounterVec
+	total, success, outcomes *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, prefix string) (metrics, error) {
 	m := metrics{
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: prefix + "authenticate_total", Help: "Sign-ins that ended, by provider and outcome.",
-		}, []string{"provider", "outcome"}),
+			Name: prefix + "authenticate_total", Help: "Sign-ins that ended, by provider.",
+		}, []string{"provider"}),
 		success: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: prefix + "authenticate_success_total", Help: "Sign-ins that gave a session, by provider.",
 		}, []string{"provider"}),
+		// Of its own, so that success by total needs no aggregation: both have
+		// the same labels.
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prefix + "authenticate_outcomes_total", Help: "Sign-ins that ended, by provider and outcome.",
+		}, []string{"provider", "outcome"}),
 	}
 	for _, o := range []outcome{outcomeSuccess, outcomeCredentials, outcomeGuesses, outcomeBusy, outcomeForm, outcomeUnavailable} {
-		m.total.WithLabelValues(local, string(o)) // from zero on, so that a rate sees the first one
+		m.outcomes.WithLabelValues(local, string(o)) // from zero on, so that a rate sees the first one
 	}
+	m.total.WithLabelValues(local)
 	m.success.WithLabelValues(local)
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.total, m.success} {
+	for _, c := range []prometheus.Collector{m.total, m.success, m.outcomes} {
 		if err := reg.Register(c); err != nil {
 			return metrics{}, fmt.Errorf("register metric: %w", err)
 		}
@@ -50,7 +56,8 @@ func newMetrics(reg prometheus.Registerer, prefix string) (metrics, error) {
 }
 
 func (m metrics) count(provider string, o outcome) {
-	m.total.WithLabelValues(provider, string(o)).Inc()
+	m.total.WithLabelValues(provider).Inc()
+	m.outcomes.WithLabelValues(provider, string(o)).Inc()
 	if o == outcomeSuccess {
 		m.success.WithLabelValues(provider).Inc()
 	}

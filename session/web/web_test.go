@@ -122,7 +122,7 @@ func TestFailedSignInsSayEnoughAndNoMore(t *testing.T) {
 			if resp.Header.Get("Retry-After") != want.retry {
 				t.Errorf("Retry-After %q, want %q", resp.Header.Get("Retry-After"), want.retry)
 			}
-			if n := x.metric("pomerium_authenticate_total", string(want.metric)+" local"); n != 1 {
+			if n := x.metric("pomerium_authenticate_outcomes_total", string(want.metric)+" local"); n != 1 {
 				t.Errorf("metric %s is %v", want.metric, n)
 			}
 			if _, ok := b.cookies["_pomerium"]; ok || strings.Contains(x.log.String(), email) {

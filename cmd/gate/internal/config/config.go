@@ -71,9 +71,12 @@ type Session struct {
 type Policy struct {
 	// Path is a directory of Rego and data, watched; empty means the rules
 	// built into gate.
-	Path       string        `yaml:"path"`
-	Entrypoint string        `yaml:"entrypoint"`
-	Timeout    time.Duration `yaml:"timeout"`
+	Path       string `yaml:"path"`
+	Entrypoint string `yaml:"entrypoint"`
+	// Timeout ends an evaluation that takes longer, as a 503. The default is a
+	// thousand times the usual, since it counts waiting for a core as well, and
+	// a quarter of what the edge waits.
+	Timeout time.Duration `yaml:"timeout"`
 }
 
 // Accounts are local users.
@@ -120,7 +123,7 @@ func Default() Config {
 		Listen:   Listen{Authz: "run/authz.sock", HTTP: "run/http.sock", Admin: "run/admin.sock", Ops: "127.0.0.1:9464"},
 		Cookie:   Cookie{Name: "_pomerium", Keys: "cookie-keys.yaml"},
 		Session:  Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
-		Policy:   Policy{Entrypoint: "neosc/authz/decision", Timeout: 50 * time.Millisecond},
+		Policy:   Policy{Entrypoint: "neosc/authz/decision", Timeout: 250 * time.Millisecond},
 		Accounts: Accounts{GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
 		Limits:   Limits{MaxKeys: 1_000_000},
 		Identity: Identity{HeaderPrefix: "x-pomerium-"},
