@@ -14,7 +14,7 @@ help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: build envoy ## the demo: Envoy, gate, three upstreams, state under .state/
-	@exec bin/gate dev
+	@exec bin/gate dev -policy policies
 
 build: ## bin/gate
 	@mkdir -p bin && go build -o bin/gate ./cmd/gate
