@@ -1,0 +1,286 @@
+package redislimit
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+
+	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/limit"
+	"github.com/neosc/gate/authz/limit/redislimit/internal/redisserver"
+)
+
+// rig is a real Redis to run the script on.
+type rig struct {
+	run runner
+	c   *redis.Client
+	n   int
+}
+
+func newRig(t *testing.T) *rig {
+	srv, err := redisserver.Socket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Close)
+	run, err := connect(Options{URL: "unix://" + srv.Addr, Budget: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = run.Close() })
+	c := redis.NewClient(&redis.Options{Network: "unix", Addr: srv.Addr})
+	t.Cleanup(func() { _ = c.Close() })
+	return &rig{run: run, c: c}
+}
+
+func drawPart(t *rapid.T, prefix string) part {
+	rate := rapid.OneOf(rapid.Float64Range(0.001, 1e6), rapid.SampledFrom([]float64{1.0 / 7, 3, 999_999, 1e6})).Draw(t, "rate")
+	burst := rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, limit.MaxBurst)).Draw(t, "burst")
+	l, err := limit.NewLimit(rate, burst)
+	if err != nil {
+		l, burst = mustLimit(1), 1
+		rate = 1
+	}
+	c := authz.Charge{Name: "n", Key: rapid.StringMatching(`[a-z:{}]{0,6}`).Draw(t, "key"), Rate: rate, Burst: burst}
+	return newPart(prefix, &c, l, 0)
+}
+
+func mustLimit(rate float64) limit.Limit {
+	l, err := limit.NewLimit(rate, 1)
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
+// TestScriptIsGCRA: on batches of requests with several charges, over buckets in
+// arbitrary states, the script admits what limit.Take admits one by one, and
+// leaves the states that it leaves.
+func TestScriptIsGCRA(t *testing.T) {
+	r := newRig(t)
+	rapid.Check(t, func(t *rapid.T) {
+		r.n++
+		prefix := fmt.Sprintf("t%d:", r.n)
+		pool := make([]part, rapid.IntRange(1, 4).Draw(t, "buckets"))
+		for i := range pool {
+			pool[i] = drawPart(t, prefix)
+			r.preset(t, pool[i])
+		}
+		b := newBatch()
+		for range rapid.IntRange(1, 12).Draw(t, "items") {
+			b.add(drawItem(t, pool))
+		}
+		reply, err := r.run.run(context.Background(), b.keys, b.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		debts := append([]int64(nil), reply[2:2+len(b.keys)]...)
+		if err := b.decode(reply); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range b.groups {
+			for _, it := range g.members {
+				checkItem(t, it, debts)
+			}
+		}
+		for i, key := range b.keys {
+			r.checkState(t, key, reply[0], reply[1], debts[i])
+		}
+	})
+}
+
+// preset puts a bucket into some state: absent, full long ago, or with a debt.
+func (r *rig) preset(t *rapid.T, p part) {
+	fill := int64(p.limit.Fill())
+	debt := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(-1e9, fill), rapid.Int64Range(max(0, fill-3*int64(p.limit.Interval())), fill)).Draw(t, "debt")
+	if debt == 0 {
+		return
+	}
+	tat := time.Now().UnixNano() + debt
+	v := binary.BigEndian.AppendUint32(nil, uint32(tat/1e9))
+	v = binary.BigEndian.AppendUint32(v, uint32(tat%1e9))
+	if err := r.c.Set(context.Background(), p.redisKey, v, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func drawItem(t *rapid.T, pool []part) *item {
+	it := &item{kind: rapid.SampledFrom([]kind{take, take, take, look}).Draw(t, "kind")}
+	seen := map[string]bool{}
+	for range rapid.IntRange(1, len(pool)).Draw(t, "parts") {
+		p := pool[rapid.IntRange(0, len(pool)-1).Draw(t, "bucket")]
+		if seen[p.redisKey] {
+			continue
+		}
+		seen[p.redisKey] = true
+		p.lead = len(it.parts)
+		p.cost = int64(rapid.OneOf(rapid.IntRange(0, min(3, p.limit.Burst())), rapid.IntRange(0, p.limit.Burst())).Draw(t, "cost"))
+		it.parts = append(it.parts, p)
+	}
+	return it
+}
+
+// checkItem judges one item with limit.Take and moves the debts on.
+func checkItem(t *rapid.T, it *item, debts []int64) {
+	var wait int64
+	for j, k := range it.keys {
+		_, retry := it.parts[j].limit.Take(0, debts[k], it.parts[j].cost)
+		wait = max(wait, retry)
+	}
+	if it.spent.Allowed != (wait == 0) || int64(it.spent.RetryAfter) != wait {
+		t.Fatalf("the script says %+v, GCRA says wait %d", it.spent, wait)
+	}
+	least := -1
+	for j, k := range it.keys {
+		p := &it.parts[j]
+		if wait == 0 && it.kind == take {
+			debts[k] += p.cost * int64(p.limit.Interval())
+		}
+		if left := p.limit.Left(0, debts[k]); least < 0 || left < least {
+			least = left
+		}
+	}
+	if wait == 0 && it.kind == take && it.spent.Remaining != least {
+		t.Fatalf("%d left, GCRA says %d", it.spent.Remaining, least)
+	}
+}
+
+// checkState reads a bucket back. The server's clock may have run on.
+func (r *rig) checkState(t *rapid.T, key string, sec, nano, debt int64) {
+	v, err := r.c.Get(context.Background(), key).Result()
+	if errors.Is(err, redis.Nil) {
+		if debt > int64(time.Second) {
+			t.Fatalf("a bucket with a debt of %d is gone", debt)
+		}
+		return
+	}
+	if err != nil || len(v) != 8 {
+		t.Fatalf("%q, %v", v, err)
+	}
+	got := (int64(binary.BigEndian.Uint32([]byte(v)))-sec)*1e9 + int64(binary.BigEndian.Uint32([]byte(v)[4:])) - nano
+	if max(0, got) != debt {
+		t.Fatalf("the bucket's debt is %d, want %d", got, debt)
+	}
+}
+
+// TestGiveBackNeverMakesRoom: what is given back is what was taken, less what
+// has trickled back since.
+func TestGiveBackNeverMakesRoom(t *testing.T) {
+	r := newRig(t)
+	c := authz.Charge{Name: "n", Key: "k", Rate: 10, Burst: 20}
+	l, err := limit.NewLimit(c.Rate, c.Burst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge := func(items ...*item) []int64 {
+		t.Helper()
+		b := newBatch()
+		for _, it := range items {
+			b.add(it)
+		}
+		reply, err := r.run.run(t.Context(), b.keys, b.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.decode(reply); err != nil {
+			t.Fatal(err)
+		}
+		return reply
+	}
+	p := newPart("g:", &c, l, 0)
+	p.cost = 20
+	taken := &item{kind: take, parts: []part{p}}
+	reply := judge(taken)
+	if !taken.spent.Allowed {
+		t.Fatalf("%+v", taken.spent)
+	}
+	at := time.Unix(reply[0], reply[1])
+	after := judge(
+		&item{kind: giveBack, parts: []part{p}, sec: reply[0], nano: reply[1]},
+		&item{kind: look, parts: []part{p}})
+	since := time.Unix(after[0], after[1]).Sub(at)
+	// 2 s were taken; what trickled back is in the debt already, so it must not
+	// be given back again: the bucket is full but for that.
+	if debt := time.Duration(after[2]); debt != 0 && debt > since {
+		t.Errorf("%v of debt are left %v after all was given back", debt, since)
+	}
+	// Long after, nothing is left to give back.
+	p.cost = 1
+	one := &item{kind: take, parts: []part{p}}
+	judge(one)
+	late := judge(
+		&item{kind: giveBack, parts: []part{p}, sec: reply[0] - 3, nano: reply[1]},
+		&item{kind: look, parts: []part{p}})
+	if debt := time.Duration(late[2]); debt < 50*time.Millisecond {
+		t.Errorf("a late give-back left a debt of %v, another's charge of 100ms is lost", debt)
+	}
+}
+
+func TestAbsurdRepliesAreErrors(t *testing.T) {
+	c := authz.Charge{Name: "n", Key: "k", Rate: 10, Burst: 20}
+	for name, reply := range map[string][]int64{
+		"Empty":        {},
+		"Short":        {1, 2, 0},
+		"NegativeDebt": {1, 2, -1, 1},
+		"HugeDebt":     {1, 2, 2e9 + 1, 1},
+		"Negative":     {1, 2, 0, -1},
+		"TooMany":      {1, 2, 0, 2},
+	} {
+		l, err := limit.NewLimit(c.Rate, c.Burst)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := newBatch()
+		b.add(&item{parts: []part{newPart("", &c, l, 0)}})
+		if err := b.decode(reply); !errors.Is(err, errReply) {
+			t.Errorf("%s: %v, want errReply", name, err)
+		}
+	}
+}
+
+// TestBatchesAreBounded: however much waits, a call stays within what Redis
+// takes at once, and a batch that is used again remembers nothing.
+func TestBatchesAreBounded(t *testing.T) {
+	r := newRig(t)
+	b := newBatch()
+	for round := range 2 {
+		items := 0
+		for i := 0; !b.full(); i++ {
+			it := &item{kind: take}
+			for j := range limit.MaxCharges {
+				c := authz.Charge{Name: "n", Key: fmt.Sprint(round, i, j), Rate: 10, Burst: 20}
+				l, err := limit.NewLimit(c.Rate, c.Burst)
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := newPart("b:", &c, l, j)
+				p.cost = 1
+				it.parts = append(it.parts, p)
+			}
+			b.add(it)
+			items++
+		}
+		if len(b.keys) > maxKeys || items < maxKeys/limit.MaxCharges-1 {
+			t.Errorf("%d keys of %d items", len(b.keys), items)
+		}
+		reply, err := r.run.run(t.Context(), b.keys, b.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.decode(reply); err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range b.items {
+			if !it.spent.Allowed || it.spent.Remaining != 19 {
+				t.Fatalf("round %d: %+v", round, it.spent)
+			}
+		}
+		b.reset()
+	}
+}
