@@ -68,6 +68,19 @@ test_odd_sessions[note] if {
 	fixtures.reasons(decide(req, fixtures.noon)) == {"unauthenticated"}
 }
 
+# Nor does such a session's demo, or want of one, tell a stranger anything.
+test_nobodys_demo_is_no_reason if {
+	claims := {"neosc:demo_expires_at": 1}
+	session := object.remove(fixtures.session(["admin"], claims), ["user"])
+	req := fixtures.signed_in(fixtures.request("workspace", "GET", "/"), session)
+	fixtures.reasons(decide(req, fixtures.noon)) == {"unauthenticated"}
+}
+
+test_unknown_route_outside_hours if {
+	req := fixtures.with_settings(person("nowhere", "GET", "/", ["admin"], {}), {"business_hours": true})
+	fixtures.reasons(decide(req, sunday)) == {"unknown_route"}
+}
+
 test_strangers_are_told_nothing_more if {
 	req := fixtures.with_settings(fixtures.request("portal", "TRACE", "/"), {"business_hours": true})
 	fixtures.reasons(decide(req, sunday)) == {"unauthenticated"}
