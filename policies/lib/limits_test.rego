@@ -36,3 +36,7 @@ test_limits_are_data if {
 	)
 		with data.neosc.limits.user.requests_per_second as 3
 }
+
+test_strangers_are_not_charged_unless_asked_for if {
+	limits.charges == [] with input as req({})
+}

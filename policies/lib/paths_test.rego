@@ -130,3 +130,13 @@ test_users_launch_and_stop[note] if {
 	}])
 	access(fixtures.signed_in(req, fixtures.session([role], {}))) == want
 }
+
+# "below" says nothing of the path itself.
+test_below_is_not_at if {
+	table := {"below": {"/a": {"GET": "public"}, "/b/c": {"GET": "public"}}}
+	reached := {path |
+		some path in ["/a", "/a/x", "/a/x/y", "/b", "/b/c", "/b/c/x", "/b/x", "/b/x/c"]
+		paths.public with input as fixtures.request("gate", "GET", path) with data.neosc.routes.gate as table
+	}
+	reached == {"/a/x", "/a/x/y", "/b/c/x"}
+}
