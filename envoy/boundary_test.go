@@ -3,14 +3,11 @@ package envoy_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-
-	"golang.org/x/net/http2"
 )
 
 // only returns the one element, or fails.
@@ -138,7 +135,9 @@ func assertUnmarked(t *testing.T, name string, up arrived, mark string) {
 func TestSpoofedHeadersReachNobodyOverHTTP2(t *testing.T) {
 	t.Parallel()
 	e := startEdge(t)
-	client := &http.Client{Transport: &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, _, _ string, _ *tls.Config) (net.Conn, error) {
+	protocols := &http.Protocols{}
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", e.addr)
 	}}}
 	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://portal.test:8080/x", nil)

@@ -117,9 +117,9 @@ func (o *Options) complete() error {
 	case o.Sealer == nil:
 		return errors.New("no Sealer")
 	case o.Lifetime < 0 || o.Idle < 0 || o.StaleGrace < 0 || o.Housekeeping < 0 || o.CacheSize < 0:
-		return errors.New("Lifetime, Idle, StaleGrace, Housekeeping and CacheSize must not be negative")
+		return errors.New("none of Lifetime, Idle, StaleGrace, Housekeeping and CacheSize may be negative")
 	case o.CacheSize > 1<<30:
-		return fmt.Errorf("CacheSize %d is above %d", o.CacheSize, 1<<30)
+		return fmt.Errorf("a CacheSize of %d is above %d", o.CacheSize, 1<<30)
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

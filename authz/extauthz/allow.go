@@ -21,7 +21,7 @@ const streamLimitHeader = "x-envoy-upstream-stream-duration-ms"
 // allow answers with the decision's mutations: identity in, credentials out.
 func (s *Server) allow(r *authz.Request, o *authz.Outcome) *authv3.CheckResponse {
 	d := o.Decision
-	ok := &authv3.OkHttpResponse{DynamicMetadata: metadata(r, o)}
+	ok := &authv3.OkHttpResponse{}
 	for _, h := range d.Headers {
 		if !s.opt.Settable(h.Name) {
 			// Envoy would answer 500 for it; say whose fault it is instead.
@@ -50,7 +50,7 @@ func (s *Server) allow(r *authz.Request, o *authz.Outcome) *authv3.CheckResponse
 	return &authv3.CheckResponse{
 		Status:          &rpcstatus.Status{},
 		HttpResponse:    &authv3.CheckResponse_OkResponse{OkResponse: ok},
-		DynamicMetadata: ok.DynamicMetadata,
+		DynamicMetadata: metadata(r, o),
 	}
 }
 

@@ -36,8 +36,8 @@ func (f *fixture) ByCookies(context.Context, []string, time.Time) (*session.Sess
 	return f.session, nil
 }
 
-func (f *fixture) ByBearer(context.Context, string, time.Time) (*session.Session, error) {
-	return f.ByCookies(nil, nil, noon)
+func (f *fixture) ByBearer(ctx context.Context, _ string, _ time.Time) (*session.Session, error) {
+	return f.ByCookies(ctx, nil, noon)
 }
 
 func (f *fixture) Decide(_ context.Context, r *authz.Request) (*authz.Decision, error) {

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // listenUnix binds a Unix socket at path with the given mode, in place of
@@ -37,17 +35,4 @@ func listenUnix(path string, mode fs.FileMode) (*net.UnixListener, error) {
 		return nil, errors.Join(fmt.Errorf("socket %s: %w", path, err), l.Close(), os.Remove(tmp))
 	}
 	return l, nil
-}
-
-// alive reports whether somebody answers on a Unix socket.
-func alive(ctx context.Context, path string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-	defer cancel()
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", path)
-	if err != nil {
-		return false
-	}
-	_ = c.Close()
-	return true
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Notice is a sentence above a form.
@@ -162,11 +163,8 @@ func (r *Renderer) badge(a App, now time.Time) badge {
 func initials(name string) string {
 	out := []rune{}
 	for _, word := range strings.Fields(name) {
-		for _, c := range word {
-			if unicode.IsLetter(c) || unicode.IsDigit(c) {
-				out = append(out, unicode.ToUpper(c))
-			}
-			break
+		if c, _ := utf8.DecodeRuneInString(word); unicode.IsLetter(c) || unicode.IsDigit(c) {
+			out = append(out, unicode.ToUpper(c))
 		}
 	}
 	if len(out) > 2 {
