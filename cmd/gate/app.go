@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/assertion"
 	"github.com/neosc/gate/authz/engine"
 	"github.com/neosc/gate/authz/extauthz"
 	"github.com/neosc/gate/authz/limit"
@@ -20,7 +21,7 @@ import (
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
-	"github.com/neosc/gate/cmd/gate/internal/dev"
+	"github.com/neosc/gate/cmd/gate/internal/teardown"
 	"github.com/neosc/gate/policies"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
@@ -35,7 +36,7 @@ type app struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	health   *observe.Health
-	teardown *dev.Teardown
+	teardown *teardown.Stack
 
 	routes   *route.File
 	engine   *engine.Engine
@@ -44,6 +45,8 @@ type app struct {
 	store    session.Store
 	sessions *session.Manager
 	ring     *cookie.Ring
+	signer   *assertion.Signer
+	keys     *keyWatch
 	accounts *account.Store
 	opsAddr  string
 	pages    *pages.Renderer
@@ -54,7 +57,7 @@ type app struct {
 
 // newApp builds the parts. On an error nothing is left open.
 func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer) (a *app, err error) {
-	a = &app{cfg: cfg, log: log, registry: prometheus.NewRegistry(), health: observe.NewHealth(observe.HealthOptions{}), teardown: &dev.Teardown{}}
+	a = &app{cfg: cfg, log: log, registry: prometheus.NewRegistry(), health: observe.NewHealth(observe.HealthOptions{}), teardown: &teardown.Stack{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.teardown.Close())
@@ -63,7 +66,7 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context, io.Writer) error{
-		a.openRoutes, a.openPolicy, a.openLimits, a.openSessions, a.openPages, a.openObservers, a.openDecider,
+		a.openRoutes, a.openPolicy, a.openLimits, a.openSessions, a.openSigner, a.openPages, a.openObservers, a.openDecider,
 	} {
 		if err := step(ctx, stdout); err != nil {
 			return a, err
@@ -84,7 +87,7 @@ func loadRoutes(cfg *config.Config) (*route.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p := cfg.Identity.HeaderPrefix; !f.Settable().Has(p + "email") {
+	if p := cfg.Identity.HeaderPrefix; !f.Settable().Has(p+"email") || !f.Settable().Has(cfg.Identity.AssertionHeader()) {
 		return nil, fmt.Errorf("%s: set_headers lacks %s*, which identity.header_prefix asks for; add it there", cfg.Routes, p)
 	}
 	return f, nil
@@ -94,7 +97,7 @@ func loadRoutes(cfg *config.Config) (*route.File, error) {
 func edge(cfg *config.Config, f *route.File) engine.Edge {
 	return engine.Edge{
 		SessionCookie: cfg.Cookie.Name, IdentityPrefix: cfg.Identity.HeaderPrefix,
-		Forwarded: f.Forwarded(), Settable: f.Settable().Patterns(), ResponseSettable: f.ResponseSettable().Patterns(),
+		Forwarded: f.Forwarded(), Settable: f.Settable().Patterns(), Reserved: []string{cfg.Identity.AssertionHeader()}, ResponseSettable: f.ResponseSettable().Patterns(),
 	}
 }
 
@@ -166,7 +169,8 @@ func (a *app) checkServer() (*extauthz.Server, error) {
 	return extauthz.New(extauthz.Options{
 		Decider: a.decider, Routes: a.routes, CookieName: a.cfg.Cookie.Name,
 		SignInURL: a.routes.GateOrigin() + "/oauth2/sign_in",
-		Settable:  a.routes.Settable().Has, RefusalPage: a.refusalPage, LimitHeaders: limit.Headers,
+		Assertion: a.signer.Assertion, AssertionHeader: a.cfg.Identity.AssertionHeader(),
+		Settable: a.routes.Settable().Has, RefusalPage: a.refusalPage, LimitHeaders: limit.Headers,
 		Logger: a.log, Clock: time.Now, OnPanic: a.metrics.Panic,
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/cmd/gate/internal/dev"
+	"github.com/neosc/gate/cmd/gate/internal/teardown"
 	"github.com/neosc/gate/envoy"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
@@ -49,7 +50,7 @@ func runDev(ctx context.Context, args []string, s streams) int {
 // demo is what gate dev has started.
 type demo struct {
 	o        devOptions
-	down     dev.Teardown
+	down     teardown.Stack
 	sockets  *dev.SocketDir
 	upstream *dev.Upstreams
 	envoy    *dev.Envoy

@@ -49,8 +49,8 @@ func TestSeedAddsOnePersonPerRoleAndSaysThePasswordsOnce(t *testing.T) {
 		t.Errorf("roles %v", roles)
 	}
 	for email, want := range map[string]SeedUser{
-		"admin@neosc.localhost": {WorkspaceType: "ubuntu"}, "neosc@neosc.localhost": {WorkspaceType: "ubuntu"}, "neosc2@neosc.localhost": {},
-		"user@neosc.localhost": {}, "demo@neosc.localhost": {WorkspaceType: "chromium", DemoSeconds: 1800},
+		"admin@neosc.localhost": {WorkspaceType: "linux"}, "neosc@neosc.localhost": {WorkspaceType: "linux"}, "neosc2@neosc.localhost": {},
+		"user@neosc.localhost": {}, "demo@neosc.localhost": {WorkspaceType: "linux", DemoSeconds: 1800},
 	} {
 		if u, ok := b.users[email]; !ok || u.WorkspaceType != want.WorkspaceType || u.DemoSeconds != want.DemoSeconds {
 			t.Errorf("%s: %v %+v", email, ok, u)

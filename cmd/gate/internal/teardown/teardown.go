@@ -1,4 +1,6 @@
-package dev
+// Package teardown undoes what was acquired, last first: a running gate and the
+// demo stop in the reverse order of their start, each step named and bounded.
+package teardown
 
 import (
 	"context"
@@ -8,10 +10,10 @@ import (
 	"time"
 )
 
-// Teardown undoes what was acquired, last first. Each deed is registered on
+// Stack undoes what was acquired, last first. Each deed is registered on
 // the line after its acquisition, so that whatever fails half-way leaves
 // nothing behind. The zero value is ready; safe for concurrent use.
-type Teardown struct {
+type Stack struct {
 	mu    sync.Mutex
 	deeds []deed
 	done  bool
@@ -26,7 +28,7 @@ type deed struct {
 // Add registers undo under a name for error messages. It may take up to limit,
 // after which its context ends and the next deed begins. Once Close has run,
 // there is nobody left to call undo later, so Add calls it at once.
-func (t *Teardown) Add(name string, limit time.Duration, undo func(context.Context) error) {
+func (t *Stack) Add(name string, limit time.Duration, undo func(context.Context) error) {
 	d := deed{name: name, limit: limit, undo: undo}
 	t.mu.Lock()
 	if !t.done {
@@ -41,7 +43,7 @@ func (t *Teardown) Add(name string, limit time.Duration, undo func(context.Conte
 // Close runs all deeds, last registered first, each within its own limit, and
 // returns what went wrong. One deed that fails, panics or hangs does not keep
 // the others from running. A second call does nothing.
-func (t *Teardown) Close() error {
+func (t *Stack) Close() error {
 	t.mu.Lock()
 	deeds := t.deeds
 	t.deeds, t.done = nil, true
