@@ -59,9 +59,7 @@ func TestCluster(t *testing.T) {
 		close(stop)
 		wg.Wait()
 		a.check(t, 10, 20, 0)
-		if len(a.errs) > 0 || len(a.log) < 28 || len(a.log) > 31 {
-			t.Errorf("%d admitted in 1s, want 29 or 30; errors %v", len(a.log), a.errs)
-		}
+		a.checkExactly(t, ls[0], user("shared"))
 	})
 	t.Run("OneNodeGone", func(t *testing.T) { oneNodeGone(t, o, nodes[2]) })
 }
@@ -128,7 +126,7 @@ func promisesForAll(t *testing.T, o redislimit.Options) {
 func oneNodeGone(t *testing.T, o redislimit.Options, gone *redisserver.Server) {
 	l := newLimiter(t, o)
 	gone.Kill()
-	longest := time.Duration(0)
+	longest, delays := time.Duration(0), startJitter()
 	for i := range 300 {
 		from := time.Now()
 		if s := spend(t, l, user(fmt.Sprint("gone", i))); !s.Allowed {
@@ -136,7 +134,7 @@ func oneNodeGone(t *testing.T, o redislimit.Options, gone *redisserver.Server) {
 		}
 		longest = max(longest, time.Since(from))
 	}
-	if longest > redislimit.DefaultBudget+slack {
+	if longest > redislimit.DefaultBudget+delays.slack() {
 		t.Errorf("a decision took %v", longest)
 	}
 	if l.Trouble() == nil {
@@ -170,9 +168,9 @@ func TestSentinelFailover(t *testing.T) {
 	ls := []*redislimit.Limiter{newLimiter(t, o), newLimiter(t, o)}
 	c := authz.Charge{Name: "user", Key: "a", Rate: 20, Burst: 10, Cost: 1}
 	var a admissions
-	stop := make(chan struct{})
+	stop, delays := make(chan struct{}), startJitter()
 	wg := a.load(ls, c, 10*time.Millisecond, stop)
-	time.Sleep(300 * time.Millisecond) // load before the fault
+	time.Sleep(200 * time.Millisecond) // load before the fault
 	master.Kill()
 	eventually(t, "the replica is master", func() bool {
 		return strings.Contains(r.Info(context.Background(), "replication").Val(), "role:master")
@@ -186,7 +184,7 @@ func TestSentinelFailover(t *testing.T) {
 	wg.Wait()
 	// Both replicas of the gate may admit the rate while Redis is away.
 	a.check(t, 2*c.Rate, 2*float64(c.Burst), 2*c.Rate*redislimit.DefaultBudget.Seconds())
-	if len(a.errs) > 0 || a.longest > redislimit.DefaultBudget+slack {
+	if len(a.errs) > 0 || a.longest > redislimit.DefaultBudget+delays.slack() {
 		t.Errorf("%d decisions lost (%v), the slowest took %v", len(a.errs), a.errs, a.longest)
 	}
 }

@@ -22,11 +22,20 @@
 //     Options.Replicas = n, while every one of them is without Redis, they admit
 //     rate once between them (plus what was left of the buckets).
 //
+// A failover to a server whose clock is s ahead admits up to rate·s more across
+// replicas, once; one whose clock is behind admits less for that long.
+//
 // No decision waits longer than Options.Budget for Redis. A charge that was
 // sent and not answered in time counts as spent there and is never sent again:
 // the answer is then given by Options.OnError. After Options.Failures calls in
 // a row have failed, a breaker lets requests pass Redis by, and probes with a
 // call of its own until one is answered within the budget.
+//
+// # Redis
+//
+// Redis 5 or later, or a server that speaks its scripts (TIME, MGET, SET, DEL
+// and the Lua libraries cmsgpack and struct). An ACL user needs +eval +evalsha
+// +time +mget +set +del, in a cluster +cluster|slots, and the keys of Prefix.
 //
 // # Redis Cluster
 //
