@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -69,7 +70,7 @@ func (s *Server) stripCredentials(r *authz.Request, ok *authv3.OkHttpResponse) {
 		}
 		kept, had := session.StripCookie(h.Value, s.opt.CookieName)
 		found = found || had
-		if kept != "" {
+		if kept = readableCookies(kept); kept != "" {
 			rest = append(rest, kept)
 		}
 	}
@@ -80,6 +81,23 @@ func (s *Server) stripCredentials(r *authz.Request, ok *authv3.OkHttpResponse) {
 	default: // setting Cookie overwrites every field of that name
 		ok.Headers = append(ok.Headers, overwrite("cookie", strings.Join(rest, "; ")))
 	}
+}
+
+// readableCookies leaves out cookies whose bytes are not UTF-8, which no cookie
+// may have (RFC 6265, section 4.1.1). The answer is a protobuf string: one such
+// byte would fail it whole, and any sibling host could toss such a cookie and
+// lock people out. Envoy takes no raw bytes here.
+func readableCookies(header string) string {
+	if utf8.ValidString(header) {
+		return header
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(header, ";") {
+		if utf8.ValidString(pair) {
+			kept = append(kept, strings.Trim(pair, " \t"))
+		}
+	}
+	return strings.Join(kept, "; ")
 }
 
 // overwrite sets a header; append would join with what a client sent.

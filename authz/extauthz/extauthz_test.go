@@ -133,6 +133,8 @@ func TestCredentialsNeverReachAnApplication(t *testing.T) {
 		"SessionCookieAlone":              {"portal", []string{"cookie", "_pomerium=s"}, "", []string{"cookie"}},
 		"OtherCookiesStay":                {"portal", []string{"cookie", "a=1; _pomerium=s; b=2"}, "a=1; b=2", nil},
 		"SeveralCookieHeadersAreJoined":   {"portal", []string{"cookie", "a=1", "cookie", "_pomerium=s; b=2"}, "a=1; b=2", nil},
+		"WhatIsNotUTF8IsLeftOut":          {"portal", []string{"cookie", "a=\xff; _pomerium=s; b=2", "cookie", "c=\xc3\xa9"}, "b=2; c=é", nil},
+		"NothingReadableIsLeft":           {"portal", []string{"cookie", "a=\xff; _pomerium=s"}, "", []string{"cookie"}},
 		"NoSessionCookieLeavesThemAlone":  {"portal", []string{"cookie", "a=1"}, "", nil},
 		"AuthorizationIsTakenOff":         {"portal", []string{"authorization", "Bearer x"}, "", []string{"authorization"}},
 		"AuthorizationPassesWhereAsked":   {"tokens", []string{"authorization", "Bearer x"}, "", nil},
