@@ -41,6 +41,8 @@ type DemoOptions struct {
 	// Policy is the policy folder; "" is the built-in one, "raised" the shipped
 	// rules with limits that are never reached.
 	Policy string
+	// Env are settings that override gate.yaml, such as "GATE_SESSION_IDLE=2s".
+	Env []string
 }
 
 // password finds "email  password" rows in what gate dev prints.
@@ -73,6 +75,7 @@ func StartDemo(t testing.TB, o DemoOptions) *Demo {
 	}
 	d.cmd = exec.Command(bin, args...)
 	d.cmd.Dir = root // where Envoy is found
+	d.cmd.Env = append(os.Environ(), o.Env...)
 	stdout, err := d.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,297 @@
+package attack
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/test/kit"
+)
+
+// siege is a running demo under attack, and what must be true of its logs when
+// it is over.
+type siege struct {
+	*kit.Demo
+
+	mu      sync.Mutex
+	secrets map[string]string // what must be in no log and no reply → what it is
+	turned  map[string]string // request id of what was refused → what it was
+	people  map[string]string // session cookies of the demo's people
+	address atomic.Uint32
+}
+
+// TestSiege runs every case. The cases of one demo share its Envoy and gate,
+// groups at the same time, since a gate in service is attacked from many sides.
+func TestSiege(t *testing.T) {
+	list := listed(t)
+	r := &roll{ran: map[string]string{}}
+	t.Run("Fort", func(t *testing.T) {
+		s := begin(t, kit.DemoOptions{Policy: watchedPolicy(t), Env: []string{"GATE_ACCOUNTS_GUESS_BURST=1000", "GATE_ACCOUNTS_GUESSES_PER_MINUTE=6000"}})
+		t.Run("Groups", func(t *testing.T) {
+			for name, attacks := range map[string][]attack{
+				"ReturnTarget": returnTargets, "Path": paths, "Headers": headers, "Host": hosts, "Protocol": protocols,
+				"Sessions": sessions, "Accounts": accounts, "Policy": policyCases,
+			} {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					r.lay(t, s, attacks)
+				})
+			}
+		})
+		s.end(t)
+	})
+	r.compare(t, list)
+}
+
+// begin starts a demo and remembers its passwords as secrets.
+func begin(t *testing.T, o kit.DemoOptions) *siege {
+	t.Helper()
+	s := &siege{Demo: kit.StartDemo(t, o), secrets: map[string]string{}, turned: map[string]string{}, people: map[string]string{}}
+	for email, p := range s.Passwords {
+		s.secret("the password of "+email, p)
+	}
+	return s
+}
+
+func (s *siege) secret(what, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if value != "" {
+		s.secrets[value] = what
+	}
+}
+
+// end stops the demo, so that all logs are whole, and reads them: nothing that
+// was refused went upstream, every line is one JSON object, no secret is
+// anywhere, the database included.
+func (s *siege) end(t *testing.T) {
+	t.Helper()
+	s.Stop(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := 0
+	for _, line := range s.EdgeLog(t) {
+		var l struct {
+			ID       string `json:"request_id"`
+			Decision string
+			Details  string
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Errorf("a line of edge.log is no JSON object: %v\n%s", err, line)
+		}
+		if what, ok := s.turned[l.ID]; ok {
+			seen++
+			if l.Details == "via_upstream" || l.Decision == "allow" {
+				t.Errorf("%s was answered with a refusal, and yet edge.log says that it went upstream: %s", what, line)
+			}
+		}
+	}
+	if seen < len(s.turned) {
+		t.Errorf("edge.log has lines of %d of the %d requests that were refused", seen, len(s.turned))
+	}
+	for _, line := range s.AccessLog(t) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("a line of access.log is no JSON: %s", line)
+		}
+	}
+	s.noSecrets(t)
+}
+
+func (s *siege) noSecrets(t *testing.T) {
+	t.Helper()
+	_, output, found := strings.Cut(s.Output(), "\nOpen ") // before it stand the passwords, printed once
+	if !found {
+		t.Error("gate dev has not printed where to go")
+	}
+	texts := map[string]string{"the output of gate dev": output}
+	for _, name := range []string{"edge.log", "access.log", "envoy.log", "gate.db", "gate.db-wal", "gate.yaml", "routes.yaml"} {
+		b, err := os.ReadFile(filepath.Join(s.State, name))
+		if err != nil && !os.IsNotExist(err) {
+			t.Error(err)
+		}
+		texts[name] = string(b)
+	}
+	for where, text := range texts {
+		for value, what := range s.secrets {
+			if strings.Contains(text, value) {
+				t.Errorf("%s holds %s", where, what)
+			}
+		}
+	}
+}
+
+// create makes a session with `gate session create` and returns its credential.
+func (s *siege) create(t *testing.T, args ...string) (credential, key string) {
+	t.Helper()
+	out := s.Run(t, append([]string{"session", "create"}, args...)...)
+	m := created.FindStringSubmatch(out)
+	if m == nil {
+		t.Fatalf("gate session create said\n%s", out)
+	}
+	credential = strings.TrimPrefix(m[2], "_pomerium=")
+	s.secret("the credential of "+m[1], credential)
+	return credential, m[1]
+}
+
+var created = regexp.MustCompile(`(?s)key:\s+(\S+)\n(?:cookie|token):\s+(\S+)\n`)
+
+// cookieOf is the session cookie of one of the demo's people, who signs in once.
+func (s *siege) cookieOf(t *testing.T, name string) string {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.people[name] == "" {
+		value := s.SignedIn(t, name).Session()
+		s.people[name], s.secrets[value] = value, "the session of "+name
+	}
+	return s.people[name]
+}
+
+// freshAddress is a loopback address that no one else of this siege dials from:
+// guesses are counted by address.
+func (s *siege) freshAddress() net.IP {
+	n := s.address.Add(1)
+	return net.IPv4(127, 7, byte(n>>8), byte(n))
+}
+
+// visitor is somebody with a browser at an address of their own.
+func (s *siege) visitor(t *testing.T) *kit.Person {
+	t.Helper()
+	p := s.Stranger(t)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: s.freshAddress()}}
+	tr := &http.Transport{MaxIdleConnsPerHost: 4, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", s.addr())
+	}}
+	t.Cleanup(tr.CloseIdleConnections)
+	p.Transport = tr
+	return p
+}
+
+func (s *siege) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
+
+// host is the authority of one of the demo's hosts, with its port.
+func (s *siege) host(name string) string { return strings.TrimPrefix(s.Origin(name), "http://") }
+
+// refused holds an answer to be the edge's refusal with one of the statuses:
+// no upstream gave it, nor was any asked, which the logs tell in the end.
+func (s *siege) refused(t *testing.T, what string, a answer, statuses ...int) {
+	t.Helper()
+	s.declined(t, what, a, statuses...)
+	if id := a.header.Get("X-Request-Id"); id != "" {
+		s.mu.Lock()
+		s.turned[id] = what
+		s.mu.Unlock()
+	}
+}
+
+// declined is refused for what the gate's own pages, or an upstream that was
+// asked what is open, may have said.
+func (s *siege) declined(t *testing.T, what string, a answer, statuses ...int) {
+	t.Helper()
+	if !slices.Contains(statuses, a.status) {
+		t.Errorf("%s: answered %d, want %v\n%.600s", what, a.status, statuses, a.body)
+	}
+	if strings.Contains(a.body, `"signed_assertion"`) {
+		t.Errorf("%s: the upstream answered: %s", what, a.body)
+	}
+	s.clean(t, what, a)
+}
+
+// clean holds of every answer that nothing of the inside shows in it.
+func (s *siege) clean(t *testing.T, what string, a answer) {
+	t.Helper()
+	for name, values := range a.header {
+		n := strings.ToLower(name)
+		for _, prefix := range []string{"x-pomerium", "x-envoy", "x-session", "x-user", "x-workspace", "x-evil", "x-forwarded"} {
+			if strings.HasPrefix(n, prefix) {
+				t.Errorf("%s: the answer has %s: %q", what, name, values)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for value, name := range s.secrets {
+		if strings.Contains(a.body, value) || strings.Contains(a.header.Get("Location"), value) {
+			t.Errorf("%s: the answer holds %s", what, name)
+		}
+	}
+}
+
+// told is what the demo's backend says it was told.
+type told struct {
+	Method, Host, Path, Query string
+	Headers                   map[string][]string
+}
+
+// arrived holds an answer to be the backend's and returns what it says.
+func (s *siege) arrived(t *testing.T, what string, a answer) told {
+	t.Helper()
+	s.clean(t, what, a)
+	var x told
+	if a.status != http.StatusOK {
+		t.Errorf("%s: answered %d, want 200\n%.600s", what, a.status, a.body)
+	} else if err := json.Unmarshal([]byte(a.body), &x); err != nil {
+		t.Errorf("%s: the answer is not the backend's: %v\n%.600s", what, err, a.body)
+	}
+	return x
+}
+
+// within waits for what another process brings about.
+func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+	}
+}
+
+// watchedPolicy writes the shipped rules, with limits that are never reached,
+// so changed that upstreams are also told which path and route policy saw.
+func watchedPolicy(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "policies")
+	if err := kit.WritePolicies(dir); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "authz.rego")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const from = `"headers": identity.headers,`
+	if strings.Count(string(b), from) != 1 {
+		t.Fatalf("%s has not exactly one %s to change", file, from)
+	}
+	changed := strings.Replace(string(b), from, `"headers": object.union(identity.headers, {
+		"x-pomerium-seen-path": input.attributes.request.http.path,
+		"x-pomerium-seen-parsed": urlquery.encode(concat("/", input.parsed_path)),
+		"x-pomerium-seen-method": input.attributes.request.http.method,
+		"x-pomerium-seen-route": input.route.name,
+	}),`, 1)
+	if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// try runs another gate command that may be refused.
+func (s *siege) try(t *testing.T, args ...string) (out string, ok bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	b, err := exec.CommandContext(ctx, s.Bin, append(args, "-config", filepath.Join(s.State, "gate.yaml"))...).CombinedOutput()
+	return string(b), err == nil
+}
