@@ -4,5 +4,6 @@
 // trusting the network. Keys come from a file that all replicas share; an old
 // and a new one overlap, so that rotation is noticed by nobody.
 //
-// keyfile.go is the file and its rotation, signer.go signs and remembers.
+// keys.go says which key signs when, keyfile.go is the file, signer.go signs,
+// cache.go remembers what was signed.
 package assertion

@@ -4,83 +4,24 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
-const (
-	maxKeys    = 16
-	maxKeyFile = 64 << 10
-)
-
-// Lead is how long a new key is published before it signs: longer than
-// upstreams may keep the key set (MaxAge), so that none meets a signature whose
-// key it has never heard of.
-const Lead = 10 * time.Minute
-
-// MaxAge is how long an upstream may keep the key set without asking again.
-const MaxAge = 5 * time.Minute
-
-// Key is one signing key.
-type Key struct {
-	// ID is the JWS header kid.
-	ID string
-	// ActiveFrom is when it begins to sign; it is published before.
-	ActiveFrom time.Time
-
-	private *ecdsa.PrivateKey
-}
-
-// Keys are the keys of a file, oldest first. Immutable.
-type Keys []Key
-
-// Signing returns the key that signs at t: the newest whose time has come.
-// Without any, the oldest signs: a clock that is behind must not stop requests.
-func (ks Keys) Signing(t time.Time) Key {
-	k := ks[0]
-	for _, x := range ks[1:] {
-		if !x.ActiveFrom.After(t) {
-			k = x
-		}
-	}
-	return k
-}
-
-// Prunable returns how many of the oldest keys nothing valid at t can be signed
-// with any more: a younger one has been signing for longer than a token lives.
-func (ks Keys) Prunable(t time.Time) int {
-	for i := len(ks) - 1; i > 0; i-- {
-		if !ks[i].ActiveFrom.Add(Life + MaxAge).After(t) {
-			return i
-		}
-	}
-	return 0
-}
-
-// With returns the keys with a new random one that signs from t on.
-func (ks Keys) With(t time.Time) (Keys, error) {
-	if len(ks) >= maxKeys {
-		return nil, fmt.Errorf("there are %d keys already; prune first (gate keys prune)", len(ks))
-	}
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	var id [8]byte
-	_, _ = rand.Read(id[:])
-	return append(slices.Clone(ks), Key{ID: hex.EncodeToString(id[:]), ActiveFrom: t.UTC().Truncate(time.Second), private: private}), nil
-}
+// maxKeyFile bounds a key file in bytes; 16 keys take some 4 KiB.
+const maxKeyFile = 64 << 10
 
 // keyFile is the file: YAML, of which JSON is a part.
 type keyFile struct {
@@ -89,38 +30,55 @@ type keyFile struct {
 
 type keyEntry struct {
 	ID         string    `yaml:"id"`
+	Created    time.Time `yaml:"created,omitempty"`
 	ActiveFrom time.Time `yaml:"active_from"`
 	// Private is the PKCS#8 form in base64 (RFC 5958).
 	Private string `yaml:"private"`
 }
 
 // Read reads a key file. Nobody but its owner may be able to: whoever has a key
-// is anybody towards every upstream.
+// is anybody towards every upstream. An error never shows what the file holds;
+// fs.ErrNotExist is among the causes.
 func Read(path string) (Keys, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("assertion keys: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("assertion keys: %w", err)
-	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("assertion keys %s: others can read or write it (mode %04o); chmod 600 it", path, st.Mode().Perm())
-	}
-	if st.Size() > maxKeyFile {
-		return nil, fmt.Errorf("assertion keys %s: is larger than %d bytes", path, maxKeyFile)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("assertion keys: %w", err)
-	}
-	ks, err := parse(b)
+	ks, err := read(path)
 	if err != nil {
 		return nil, fmt.Errorf("assertion keys %s: %w", path, err)
 	}
 	return ks, nil
+}
+
+func read(path string) (Keys, error) {
+	// Nonblocking: opening a pipe that lies there would else wait for a writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer func() { _ = f.Close() }()
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, cause(err)
+	case !st.Mode().IsRegular():
+		return nil, errors.New("is not a regular file")
+	case st.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("has mode %#o, so others can use its keys; run: chmod 600 %s", st.Mode().Perm(), path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	switch {
+	case err != nil:
+		return nil, cause(err)
+	case len(b) > maxKeyFile:
+		return nil, fmt.Errorf("is larger than %d bytes", maxKeyFile)
+	}
+	return parse(b)
+}
+
+// cause takes the path out of an error, which names it already.
+func cause(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	return err
 }
 
 // ReadOrCreate is Read, but writes a file with one random key if there is none.
@@ -130,8 +88,8 @@ func ReadOrCreate(path string, now time.Time) (Keys, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return ks, err
 	}
-	if ks, err = (Keys)(nil).With(now); err != nil {
-		return nil, err
+	if ks, err = (Keys)(nil).With(now, now); err != nil {
+		return nil, fmt.Errorf("assertion keys %s: %w", path, err)
 	}
 	if err := ks.write(path, os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
@@ -139,39 +97,76 @@ func ReadOrCreate(path string, now time.Time) (Keys, error) {
 	return Read(path)
 }
 
-// Write replaces the file at path, whole or not at all.
+// Write replaces the file at path, whole or not at all. Its owner stays who it
+// was: a key that root has added must not be lost to the gate.
 func (ks Keys) Write(path string) error { return ks.write(path, os.Rename) }
 
 // write puts the file in place with move, which links or renames.
 func (ks Keys) write(path string, move func(from, to string) error) error {
+	b, err := ks.encode()
+	if err == nil {
+		err = replace(path, b, move)
+	}
+	if err != nil {
+		return fmt.Errorf("assertion keys %s: %w", path, err)
+	}
+	return nil
+}
+
+func (ks Keys) encode() ([]byte, error) {
 	var f keyFile
 	for _, k := range ks {
 		der, err := x509.MarshalPKCS8PrivateKey(k.private)
 		if err != nil {
-			return fmt.Errorf("assertion keys: %w", err)
+			return nil, err
 		}
-		f.Keys = append(f.Keys, keyEntry{k.ID, k.ActiveFrom, base64.StdEncoding.EncodeToString(der)})
+		f.Keys = append(f.Keys, keyEntry{k.ID, k.Created, k.ActiveFrom, base64.StdEncoding.EncodeToString(der)})
 	}
 	b, err := yaml.Marshal(f)
+	return append([]byte("# Keys of the signed identity header; the newest whose active_from is over signs.\n"), b...), err
+}
+
+func replace(path string, b []byte, move func(from, to string) error) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(dir, ".keys-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("assertion keys: %w", err)
+		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("assertion keys: %w", err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".keys-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("assertion keys: %w", err)
-	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }()
 	_, err = tmp.Write(b)
+	if err == nil {
+		err = keepOwner(tmp, path)
+	}
 	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("assertion keys: %w", err)
+		return err
 	}
 	if err := move(tmp.Name(), path); err != nil {
-		return fmt.Errorf("assertion keys: %w", err)
+		return err
 	}
-	return nil
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// keepOwner gives tmp the owner of the file that it replaces.
+func keepOwner(tmp *os.File, path string) error {
+	old, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	st, ok := old.Sys().(*syscall.Stat_t)
+	if !ok || int(st.Uid) == os.Geteuid() {
+		return nil
+	}
+	return tmp.Chown(int(st.Uid), int(st.Gid))
 }
 
 func parse(b []byte) (Keys, error) {
@@ -182,8 +177,8 @@ func parse(b []byte) (Keys, error) {
 		// Not wrapped: the parser quotes the line, which may hold a key.
 		return nil, errors.New("is no key file: want keys: a list of id, active_from and private")
 	}
-	if len(f.Keys) == 0 || len(f.Keys) > maxKeys {
-		return nil, fmt.Errorf("has %d keys, want 1 to %d", len(f.Keys), maxKeys)
+	if len(f.Keys) == 0 || len(f.Keys) > MaxKeys {
+		return nil, fmt.Errorf("has %d keys, want 1 to %d", len(f.Keys), MaxKeys)
 	}
 	var ks Keys
 	for i, e := range f.Keys {
@@ -196,13 +191,20 @@ func parse(b []byte) (Keys, error) {
 		}
 		ks = append(ks, k)
 	}
-	slices.SortStableFunc(ks, func(a, b Key) int { return a.ActiveFrom.Compare(b.ActiveFrom) })
-	return ks, nil
+	return ks.sorted(), nil
 }
 
+// idCharacters may be in a key's id, which goes into URLs of nobody, but into
+// logs and terminals.
+const idCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 func (e keyEntry) key() (Key, error) {
-	if e.ID == "" || len(e.ID) > 64 {
-		return Key{}, errors.New("id needs 1 to 64 characters")
+	// Not quoted: who mixes the fields up has a key here.
+	if e.ID == "" || len(e.ID) > 32 || strings.Trim(e.ID, idCharacters) != "" {
+		return Key{}, errors.New("id needs 1 to 32 letters, digits, - or _")
+	}
+	if e.ActiveFrom.IsZero() {
+		return Key{}, fmt.Errorf("%s: active_from is missing", e.ID)
 	}
 	der, err := base64.StdEncoding.DecodeString(e.Private)
 	if err != nil { // the decoder's own error would print a piece of the key
@@ -213,5 +215,5 @@ func (e keyEntry) key() (Key, error) {
 	if err != nil || !ok || private.Curve != elliptic.P256() {
 		return Key{}, fmt.Errorf("%s: private is no PKCS#8 key on the curve P-256", e.ID)
 	}
-	return Key{ID: e.ID, ActiveFrom: e.ActiveFrom, private: private}, nil
+	return Key{ID: e.ID, Created: e.Created, ActiveFrom: e.ActiveFrom, private: private}, nil
 }

@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,10 @@ import (
 // Life is how long an assertion is valid. It is made anew at half its life, so
 // an upstream always gets one that holds for at least half of it.
 const Life = 5 * time.Minute
+
+// MaxToken bounds an assertion in bytes. Many servers take 16 KiB of headers
+// in all; beyond that an upstream would refuse every request with a riddle.
+const MaxToken = 12 << 10
 
 // backdate is how far issued-at lies before now, for upstreams whose clock is
 // behind.
@@ -39,32 +44,14 @@ type Options struct {
 type Signer struct {
 	issuer string
 	ring   atomic.Pointer[ring]
-
-	mu     sync.RWMutex
-	cached map[place]made
-	max    int
+	cache  *cache
 }
 
 // ring is the keys with what is made of them once. Immutable.
 type ring struct {
 	keys    Keys
-	signers map[string]jose.Signer
+	signers []jose.Signer // of the key at the same place
 	jwks    []byte
-}
-
-// place names a remembered assertion: a session's record at one version, for
-// one host.
-type place struct {
-	key     session.Key
-	version uint64
-	host    string
-}
-
-type made struct {
-	token string
-	// kid tells by which key: one that was taken away signs nothing more.
-	kid   string
-	renew time.Time
 }
 
 // New returns a Signer.
@@ -72,8 +59,11 @@ func New(o Options) (*Signer, error) {
 	if o.Issuer == "" {
 		return nil, errors.New("assertion: Options.Issuer is missing")
 	}
-	s := &Signer{issuer: o.Issuer, cached: map[place]made{}, max: cmp.Or(o.MaxCached, defaultMaxCached)}
-	return s, s.SetKeys(o.Keys)
+	s := &Signer{issuer: o.Issuer, cache: newCache(cmp.Or(o.MaxCached, defaultMaxCached))}
+	if err := s.SetKeys(o.Keys); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // SetKeys replaces the keys, as after a rotation. On an error the old ones go on.
@@ -81,14 +71,14 @@ func (s *Signer) SetKeys(ks Keys) error {
 	if len(ks) == 0 {
 		return errors.New("assertion: there is no key")
 	}
-	r := &ring{keys: ks, signers: map[string]jose.Signer{}}
+	r := &ring{keys: slices.Clone(ks).sorted()}
 	var set jose.JSONWebKeySet
-	for _, k := range ks {
+	for _, k := range r.keys {
 		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: k.private, KeyID: k.ID}}, (&jose.SignerOptions{}).WithType("JWT"))
 		if err != nil {
 			return fmt.Errorf("assertion: key %s: %w", k.ID, err)
 		}
-		r.signers[k.ID] = signer
+		r.signers = append(r.signers, signer)
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.private.Public(), KeyID: k.ID, Algorithm: string(jose.ES256), Use: "sig"})
 	}
 	var err error
@@ -99,52 +89,66 @@ func (s *Signer) SetKeys(ks Keys) error {
 	return nil
 }
 
+// Keys returns the keys in use.
+func (s *Signer) Keys() Keys { return slices.Clone(s.ring.Load().keys) }
+
 // JWKS returns the public key set, the keys that do not sign yet among them.
 // The slice must not be changed.
 func (s *Signer) JWKS() []byte { return s.ring.Load().jwks }
 
 // claims are what an upstream is told. The email is there only if somebody has
-// verified it: upstreams trust it.
+// verified it: upstreams trust it. aud is one text and never a list, so that
+// there is one host for which a token counts, and one way to compare it.
 type claims struct {
-	jwt.Claims
-	Email        string   `json:"email,omitempty"`
-	Name         string   `json:"name,omitempty"`
-	Organization string   `json:"organization,omitempty"`
-	Groups       []string `json:"groups"`
-	SessionID    string   `json:"sid"`
+	Issuer       string           `json:"iss"`
+	Subject      string           `json:"sub"`
+	Audience     string           `json:"aud"`
+	IssuedAt     *jwt.NumericDate `json:"iat"`
+	Expiry       *jwt.NumericDate `json:"exp"`
+	Email        string           `json:"email,omitempty"`
+	Name         string           `json:"name,omitempty"`
+	Organization string           `json:"organization,omitempty"`
+	Groups       []string         `json:"groups"`
+	SessionID    string           `json:"sid"`
 }
 
 // Assertion returns the signed identity of x for host at now. The same token is
-// given until half its life is over; one never outlives its session.
+// given until half its life is over; one never outlives its session. It fails
+// for a session that is over at now, that names no user, or whose identity
+// takes more than MaxToken.
 func (s *Signer) Assertion(x *session.Session, host string, now time.Time) (string, error) {
+	switch {
+	case !x.LiveAt(now):
+		return "", fmt.Errorf("assertion: session %s is over", x.Key.Short())
+	case x.Identity.UserID == "" || host == "":
+		return "", fmt.Errorf("assertion: session %s has no user or its request no host", x.Key.Short())
+	}
 	r := s.ring.Load()
-	key := r.keys.Signing(now)
+	i := r.keys.signing(now)
+	kid := r.keys[i].ID
+	// The caller's host is a piece of its request: a kept one must be a copy.
 	at := place{x.Key, x.Version, host}
-	s.mu.RLock()
-	m, ok := s.cached[at]
-	s.mu.RUnlock()
-	if ok && m.kid == key.ID && now.Before(m.renew) {
+	if m, ok := s.cache.get(at); ok && m.serves(kid, now) {
 		return m.token, nil
 	}
-	end := now.Add(Life)
-	if x.ExpiresAt.Before(end) {
-		end = x.ExpiresAt
+	at.host = strings.Clone(host)
+	end := earliest(now.Add(Life), x.ExpiresAt, x.IdleExpiresAt)
+	token, err := jwt.Signed(r.signers[i]).Claims(s.claims(x, at.host, now, end)).Serialize()
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("assertion: session %s: %w", x.Key.Short(), err)
+	case len(token) > MaxToken:
+		return "", fmt.Errorf("assertion: the identity of session %s takes %d bytes signed, at most %d reach upstreams; it has %d roles and %d groups: give it fewer at the provider",
+			x.Key.Short(), len(token), MaxToken, len(x.Identity.Roles), len(x.Identity.Groups))
 	}
-	token, err := jwt.Signed(r.signers[key.ID]).Claims(s.claims(x, host, now, end)).Serialize()
-	if err != nil {
-		return "", fmt.Errorf("assertion: %w", err)
-	}
-	s.remember(at, made{token, key.ID, now.Add(end.Sub(now) / 2)}, now)
-	return token, nil
+	return s.cache.put(at, made{token, kid, now.Add(end.Sub(now) / 2)}, now).token, nil
 }
 
 func (s *Signer) claims(x *session.Session, host string, now, end time.Time) claims {
 	id := &x.Identity
 	c := claims{
-		Claims: jwt.Claims{
-			Issuer: s.issuer, Subject: id.UserID, Audience: jwt.Audience{host},
-			IssuedAt: jwt.NewNumericDate(now.Add(-backdate)), Expiry: jwt.NewNumericDate(end),
-		},
+		Issuer: s.issuer, Subject: id.UserID, Audience: host,
+		IssuedAt: jwt.NewNumericDate(now.Add(-backdate)), Expiry: jwt.NewNumericDate(end),
 		Name: id.Name, Organization: id.Organization, SessionID: x.Key.Short(),
 		Groups: append(append(make([]string, 0, len(id.Roles)+len(id.Groups)), id.Roles...), id.Groups...),
 	}
@@ -154,20 +158,11 @@ func (s *Signer) claims(x *session.Session, host string, now, end time.Time) cla
 	return c
 }
 
-// remember keeps a token; when there are too many, those to be renewed go, and
-// if that is not enough, all: they are made again in 30 µs each.
-func (s *Signer) remember(at place, m made, now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.cached) >= s.max {
-		for k, v := range s.cached {
-			if !now.Before(v.renew) {
-				delete(s.cached, k)
-			}
-		}
-		if len(s.cached) >= s.max {
-			clear(s.cached)
+func earliest(t time.Time, more ...time.Time) time.Time {
+	for _, m := range more {
+		if m.Before(t) {
+			t = m
 		}
 	}
-	s.cached[at] = m
+	return t
 }

@@ -19,6 +19,9 @@ type Edge struct {
 	Forwarded []string
 	// Settable are the headers that policy may set or remove on the request to the upstream.
 	Settable []string
+	// Reserved are headers that the gate alone sets, though Settable may match
+	// them: the signed identity is worth nothing if policy can replace it.
+	Reserved []string
 	// ResponseSettable are the headers that policy may set on a response: those
 	// of an allow (response_headers_to_add) and those of a denial.
 	ResponseSettable []string
@@ -51,7 +54,7 @@ func (e *Edge) validate() error {
 
 // settable reports whether policy may set a request header.
 func (e *Edge) settable(name string) bool {
-	return !slices.Contains(neverSettable, name) && matchesName(e.Settable, name)
+	return !slices.Contains(neverSettable, name) && !slices.Contains(e.Reserved, name) && matchesName(e.Settable, name)
 }
 
 // removable reports whether policy may take a request header away. Credentials

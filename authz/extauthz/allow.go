@@ -24,12 +24,21 @@ func (s *Server) allow(r *authz.Request, o *authz.Outcome) *authv3.CheckResponse
 	d := o.Decision
 	ok := &authv3.OkHttpResponse{}
 	for _, h := range d.Headers {
-		if !s.opt.Settable(h.Name) {
-			// Envoy would answer 500 for it; say whose fault it is instead.
-			s.opt.Logger.Error("policy sets a request header that set_headers of the routes file does not name", "header", h.Name, "route", r.RouteName)
+		if !s.opt.Settable(h.Name) || h.Name == s.opt.AssertionHeader {
+			// Envoy would answer 500 for it; say whose fault it is instead. What the
+			// gate signs is the gate's to set.
+			s.opt.Logger.Error("policy sets a request header that set_headers of the routes file does not name, or the signed identity", "header", h.Name, "route", r.RouteName)
 			return s.deny(r, policyFault(o))
 		}
 		ok.Headers = append(ok.Headers, overwrite(h.Name, h.Value))
+	}
+	if r.Session != nil && r.Route.PassIdentityHeaders {
+		token, err := s.opt.Assertion(r.Session, r.Host, r.Time)
+		if err != nil {
+			s.opt.Logger.Error("the identity cannot be signed", "error", err, "route", r.RouteName, "request_id", clip(r.ID, 128))
+			return s.deny(r, ownFault(o))
+		}
+		ok.Headers = append(ok.Headers, overwrite(s.opt.AssertionHeader, token))
 	}
 	ok.HeadersToRemove = append(ok.HeadersToRemove, d.RemoveRequestHeaders...)
 	if !r.Route.Gate {
@@ -132,5 +141,12 @@ func metadata(r *authz.Request, o *authz.Outcome) *structpb.Struct {
 
 // policyFault is the outcome when the decision cannot be carried out.
 func policyFault(o *authz.Outcome) *authz.Outcome {
-	return &authz.Outcome{Verdict: authz.Failed, Status: 503, Reasons: []string{authz.ReasonPolicyError}, Session: o.Session}
+	return fault(o, authz.ReasonPolicyError)
+}
+
+// ownFault is the outcome when the gate itself cannot carry it out.
+func ownFault(o *authz.Outcome) *authz.Outcome { return fault(o, authz.ReasonInternalError) }
+
+func fault(o *authz.Outcome, reason string) *authz.Outcome {
+	return &authz.Outcome{Verdict: authz.Failed, Status: 503, Reasons: []string{reason}, Session: o.Session}
 }

@@ -23,10 +23,15 @@ var noon = time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC)
 
 // fixture is every part that a Server needs, decided by the test itself.
 type fixture struct {
-	session *session.Session
-	decide  func(*authz.Request) (*authz.Decision, error)
-	spent   authz.Spent
-	routes  map[string]*authz.Route
+	session  *session.Session
+	decide   func(*authz.Request) (*authz.Decision, error)
+	spent    authz.Spent
+	routes   map[string]*authz.Route
+	unsigned error // what signing fails with
+}
+
+func (f *fixture) sign(s *session.Session, host string, now time.Time) (string, error) {
+	return "signed for " + s.Identity.UserID + " at " + host + " " + now.Format(time.TimeOnly), f.unsigned
 }
 
 func (f *fixture) ByCookies(context.Context, []string, time.Time) (*session.Session, error) {
@@ -60,6 +65,7 @@ func newFixture() *fixture {
 		routes: map[string]*authz.Route{
 			"portal": {Name: "portal", Origin: "https://portal.example.com"},
 			"tokens": {Name: "tokens", Origin: "https://tokens.example.com", PassAuthorization: true},
+			"told":   {Name: "told", Origin: "https://told.example.com", PassIdentityHeaders: true},
 			"gate":   {Name: "gate", Origin: "https://gate.example.com", Gate: true},
 		},
 		decide: func(*authz.Request) (*authz.Decision, error) {
@@ -83,6 +89,7 @@ func (f *fixture) server(t *testing.T) *Server {
 		LimitHeaders: func(authz.Charge, authz.Spent) []authz.Header {
 			return []authz.Header{{Name: "retry-after", Value: "3"}}
 		},
+		Assertion: f.sign, AssertionHeader: "x-pomerium-jwt-assertion",
 		Logger: slog.New(slog.DiscardHandler), Clock: func() time.Time { return noon },
 	})
 	if err != nil {

@@ -51,6 +51,12 @@ type Options struct {
 	Settable func(name string) bool
 	// RefusalPage renders a refusal for a person.
 	RefusalPage func(Refusal) Page
+	// Assertion signs who asks, for the host that was asked. It is sent on each
+	// allow of a session on a route that passes identity headers; when it fails,
+	// so does the decision.
+	Assertion func(s *session.Session, host string, now time.Time) (string, error)
+	// AssertionHeader carries it, in lower case. Policy cannot set it.
+	AssertionHeader string
 	// LimitHeaders gives Retry-After, RateLimit and RateLimit-Policy for a 429.
 	LimitHeaders func(authz.Charge, authz.Spent) []authz.Header
 	Logger       *slog.Logger
@@ -71,6 +77,7 @@ func New(o Options) (*Server, error) {
 	for name, missing := range map[string]bool{
 		"Decider": o.Decider == nil, "Routes": o.Routes == nil, "CookieName": o.CookieName == "",
 		"SignInURL": o.SignInURL == "", "Settable": o.Settable == nil, "RefusalPage": o.RefusalPage == nil,
+		"Assertion": o.Assertion == nil, "AssertionHeader": o.AssertionHeader == "",
 		"LimitHeaders": o.LimitHeaders == nil, "Logger": o.Logger == nil, "Clock": o.Clock == nil,
 	} {
 		if missing {

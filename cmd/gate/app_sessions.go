@@ -61,20 +61,25 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	return err
 }
 
-// reloadOnHangup reads the policy and the key ring again on SIGHUP.
+// reloadOnHangup reads the policy and the keys again on SIGHUP, and the keys
+// when their files have changed.
 func (a *app) reloadOnHangup(ctx context.Context) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	look := time.NewTicker(keyInterval)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			if a.keys.changed() {
+				a.reloadKeys()
+			}
 		case <-hup:
 			_ = a.policy.Reload() // says itself what was refused
-			if err := a.ring.Reload(); err != nil {
-				a.log.Error("cookie keys refused, the ones before go on", "error", err)
-			}
+			a.reloadKeys()
 		}
 	}
 }
@@ -88,8 +93,8 @@ func (a *app) ownHandler() (http.Handler, error) {
 	return web.New(web.Options{
 		Pages: a.pages, Accounts: a.accounts, Sessions: a.sessions,
 		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.routes.IsOrigin, Apps: a.apps,
-		Cookie:  session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
-		FormKey: key, Logger: a.log, Clock: time.Now,
+		Cookie: session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
+		JWKS:   a.signer.JWKS, FormKey: key, Logger: a.log, Clock: time.Now,
 		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 }

@@ -2,7 +2,10 @@ package verify
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,13 +16,19 @@ import (
 )
 
 const (
-	// maxAge is how long a fetched key set is used; the edge publishes a key
-	// for longer than that before it signs with it.
+	// maxAge is how long a fetched key set is used without a look at a new one;
+	// the edge publishes a key for twice that before it signs with it.
 	maxAge = 5 * time.Minute
+	// maxStale is how long a set is used while no new one can be had: outages
+	// of the gate stop nobody who holds an assertion, and a key that was taken
+	// away because it leaked cannot be kept alive by cutting the gate off.
+	maxStale = time.Hour
 	// minInterval bounds fetches for key ids that are not in the set: anybody
 	// can send one.
 	minInterval = 10 * time.Second
+	fetchTime   = 5 * time.Second
 	maxJWKS     = 256 << 10
+	maxKeyID    = 64
 )
 
 // keySet is the published key set, fetched when first needed and again when old
@@ -30,13 +39,15 @@ type keySet struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	keys    map[string]any
+	keys    map[string]*ecdsa.PublicKey
 	fetched time.Time // of the last success
 	tried   time.Time
+	err     error         // of the last attempt
+	flight  chan struct{} // closed when the fetch under way is over; nil without one
 }
 
 func newKeySet(o Options) *keySet {
-	c := http.Client{Timeout: 5 * time.Second}
+	var c http.Client
 	if o.Client != nil {
 		c = *o.Client
 	}
@@ -44,67 +55,114 @@ func newKeySet(o Options) *keySet {
 	return &keySet{url: o.JWKSURL, client: &c, now: o.Now}
 }
 
-// find returns the key of an id. Callers wait while one of them fetches.
-func (s *keySet) find(ctx context.Context, id string) (any, error) {
+// find returns the key of an id. A key of a fresh set is found without waiting,
+// whatever others ask for; who needs a new set waits for the one fetch under
+// way, or until ctx is done.
+func (s *keySet) find(ctx context.Context, id string) (*ecdsa.PublicKey, error) {
+	for {
+		key, flight, err := s.look(id)
+		if flight == nil {
+			return key, err
+		}
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("identity keys: %w", ctx.Err())
+		}
+	}
+}
+
+// look answers from the set, or returns the fetch to wait for, which it starts
+// if there is none under way.
+func (s *keySet) look(id string) (*ecdsa.PublicKey, chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	key, ok := s.keys[id]
-	if ok && now.Sub(s.fetched) < maxAge {
-		return key, nil
+	age, key := now.Sub(s.fetched), s.keys[id]
+	if key != nil && age < maxAge {
+		return key, nil, nil
 	}
-	if !s.tried.IsZero() && now.Sub(s.tried) < minInterval {
-		if ok || s.keys != nil {
-			return known(key, ok)
-		}
-		return nil, fmt.Errorf("identity keys: the last attempt to fetch %s failed", s.url)
+	if s.flight != nil {
+		return nil, s.flight, nil
 	}
-	s.tried = now
-	keys, err := s.fetch(ctx)
-	if err != nil {
-		if ok { // an old set is better than none: keys are only ever taken away slowly
-			return key, nil
-		}
-		return nil, err
+	if s.tried.IsZero() || now.Sub(s.tried) >= minInterval {
+		s.tried, s.flight = now, make(chan struct{})
+		go s.refresh(now)
+		return nil, s.flight, nil
 	}
-	s.keys, s.fetched = keys, now
-	key, ok = keys[id]
-	return known(key, ok)
+	switch {
+	case key != nil && age < maxStale:
+		return key, nil, nil
+	case s.err != nil: // whether the key is published cannot be told
+		return nil, nil, fmt.Errorf("identity keys: %s cannot be fetched: %w", s.url, s.err)
+	default:
+		return nil, nil, fmt.Errorf("%w: its key is not published", ErrInvalid)
+	}
 }
 
-func known(key any, ok bool) (any, error) {
-	if !ok {
-		return nil, fmt.Errorf("%w: its key is not published", ErrInvalid)
-	}
-	return key, nil
-}
-
-func (s *keySet) fetch(ctx context.Context) (map[string]any, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+// refresh fetches. It belongs to nobody's request: one that is cut off must not
+// cost the others their answer.
+func (s *keySet) refresh(now time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
 	defer cancel()
+	keys, err := s.fetch(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err = err; err == nil {
+		s.keys, s.fetched = keys, now
+	}
+	close(s.flight)
+	s.flight = nil
+}
+
+func (s *keySet) fetch(ctx context.Context) (map[string]*ecdsa.PublicKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("identity keys: %w", err)
+		return nil, err
 	}
+	req.Header.Set("Accept", "application/json")
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("identity keys: %w", err)
+		return nil, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("identity keys: %s answered %s", s.url, resp.Status)
+		return nil, fmt.Errorf("the answer is %s", resp.Status)
 	}
-	// Key by key: one malformed key must not disable the others.
-	var set struct{ Keys []json.RawMessage }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxJWKS)).Decode(&set); err != nil {
-		return nil, fmt.Errorf("identity keys: %s: %w", s.url, err)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxJWKS+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) > maxJWKS:
+		return nil, fmt.Errorf("the answer is larger than %d bytes", maxJWKS)
 	}
-	keys := map[string]any{}
+	return parseKeys(body)
+}
+
+// parseKeys reads a JWK set key by key: one that is malformed, or of a kind
+// that came later, must not disable the others.
+func parseKeys(body []byte) (map[string]*ecdsa.PublicKey, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(body, &set); err != nil {
+		return nil, fmt.Errorf("the answer is no JWK set: %w", err)
+	}
+	keys := map[string]*ecdsa.PublicKey{}
 	for _, raw := range set.Keys {
 		var k jose.JSONWebKey
-		if k.UnmarshalJSON(raw) == nil && k.IsPublic() && k.KeyID != "" {
-			keys[k.KeyID] = k.Key
+		if k.UnmarshalJSON(raw) != nil || k.KeyID == "" || keys[k.KeyID] != nil {
+			continue
 		}
+		if k.Use != "" && k.Use != "sig" || k.Algorithm != "" && k.Algorithm != string(jose.ES256) {
+			continue
+		}
+		if p, ok := k.Key.(*ecdsa.PublicKey); ok && p.Curve == elliptic.P256() {
+			keys[k.KeyID] = p
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("the answer holds no public key for ES256")
 	}
 	return keys, nil
 }

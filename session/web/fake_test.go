@@ -132,6 +132,7 @@ func newHouse(t testing.TB, change ...func(*Options)) *house {
 	x := &house{t: t, sessions: &sessions{live: map[string]*session.Session{}}, log: &strings.Builder{}, reg: prometheus.NewRegistry()}
 	o := Options{
 		Pages: p, Accounts: accounts{}, Sessions: x.sessions, GateOrigin: gateOrigin, IsOrigin: isOrigin,
+		JWKS: func() []byte { return []byte(`{"keys":[]}`) },
 		Apps: func(context.Context, *session.Session) []App {
 			return []App{{Title: "Portal", URL: portal + "/", Host: "portal.kappa4.com", Open: true}}
 		},

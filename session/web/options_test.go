@@ -41,6 +41,7 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 	for name, breakIt := range map[string]func(*Options){
 		"Pages":       func(o *Options) { o.Pages = nil },
 		"Apps":        func(o *Options) { o.Apps = nil },
+		"JWKS":        func(o *Options) { o.JWKS = nil },
 		"FormKey":     func(o *Options) { o.FormKey = []byte("short") },
 		"GateOrigin":  func(o *Options) { o.GateOrigin = "https://gate.kappa4.com/" },
 		"one label":   func(o *Options) { o.Cookie.Domain = "localhost" },

@@ -31,6 +31,8 @@ type Options struct {
 	IsOrigin func(origin string) bool
 	// Apps lists the applications and asks policy which are open to s now.
 	Apps func(ctx context.Context, s *session.Session) []App
+	// JWKS returns the keys that check the signed identity header, as a JWK set.
+	JWKS func() []byte
 	// Cookie is how the session cookie is set.
 	Cookie session.CookieSpec
 	// FormKey is the secret of form tokens, at least 32 bytes, the same on all
@@ -57,7 +59,7 @@ type Handler struct {
 func New(o Options) (*Handler, error) {
 	for name, missing := range map[string]bool{
 		"Pages": o.Pages == nil, "Accounts": o.Accounts == nil, "Sessions": o.Sessions == nil, "IsOrigin": o.IsOrigin == nil,
-		"Apps": o.Apps == nil, "Logger": o.Logger == nil, "Clock": o.Clock == nil,
+		"Apps": o.Apps == nil, "JWKS": o.JWKS == nil, "Logger": o.Logger == nil, "Clock": o.Clock == nil,
 	} {
 		if missing {
 			return nil, errors.New("web: Options." + name + " is missing")
@@ -95,6 +97,8 @@ func New(o Options) (*Handler, error) {
 		"/assets/{name}":   {"GET": h.asset},
 		"/favicon.ico":     {"GET": h.favicon},
 		"/":                nil,
+		// Upstreams fetch it; the name is the one that their libraries know.
+		"/.well-known/pomerium/jwks.json": {"GET": h.jwks},
 	} {
 		h.mux.Handle(path, h.methods(methods))
 	}
@@ -145,6 +149,15 @@ func (h *Handler) methods(by map[string]http.HandlerFunc) http.Handler {
 			h.refuse(w, r, http.StatusMethodNotAllowed, "method_not_allowed", nil)
 		}
 	})
+}
+
+// jwks serves the public keys. Five minutes is for how long a new key is
+// published, at the least, before it signs.
+func (h *Handler) jwks(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(h.o.JWKS()) // the client may be gone: nobody to tell
 }
 
 // show sends a page.

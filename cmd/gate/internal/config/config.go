@@ -101,7 +101,13 @@ type Limits struct {
 type Identity struct {
 	// HeaderPrefix starts every identity header, lower case.
 	HeaderPrefix string `yaml:"header_prefix"`
+	// Keys is the file of the keys that sign the assertion, mode 0600, shared by
+	// all replicas; made on first use.
+	Keys string `yaml:"keys"`
 }
+
+// AssertionHeader is the header of the signed identity, lower case.
+func (i Identity) AssertionHeader() string { return i.HeaderPrefix + "jwt-assertion" }
 
 // Metrics names them.
 type Metrics struct {
@@ -126,7 +132,7 @@ func Default() Config {
 		Policy:   Policy{Entrypoint: "neosc/authz/decision", Timeout: 250 * time.Millisecond},
 		Accounts: Accounts{GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
 		Limits:   Limits{MaxKeys: 1_000_000},
-		Identity: Identity{HeaderPrefix: "x-pomerium-"},
+		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
 		Metrics:  Metrics{Prefix: "pomerium_"},
 		Log:      Log{Level: "info", Access: "stdout"},
 	}
@@ -160,7 +166,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	for _, p := range []*string{&c.Routes, &c.Listen.Authz, &c.Listen.HTTP, &c.Listen.Admin, &c.Cookie.Keys, &c.Session.Path, &c.Policy.Path} {
+	for _, p := range []*string{&c.Routes, &c.Listen.Authz, &c.Listen.HTTP, &c.Listen.Admin, &c.Cookie.Keys, &c.Identity.Keys, &c.Session.Path, &c.Policy.Path} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
@@ -216,6 +222,7 @@ func (c *Config) check() error {
 		{c.Accounts.MaxHashing < 1 || c.Accounts.MaxHashing > 64, "accounts.max_hashing", "must be from 1 to 64"},
 		{c.Limits.MaxKeys < 1000 || c.Limits.MaxKeys > 100_000_000, "limits.max_keys", "must be from 1000 to 100000000"},
 		{!headerPrefix(c.Identity.HeaderPrefix), "identity.header_prefix", "must be lower-case letters, digits and -, starting with x- and ending with -"},
+		{c.Identity.Keys == "", "identity.keys", "is empty; name the file of the signing keys"},
 		{!metricPrefix(c.Metrics.Prefix), "metrics.prefix", "must be lower-case letters and _, ending with _"},
 		{!logLevel(c.Log.Level), "log.level", "must be debug, info, warn or error"},
 		{c.Log.Access == "", "log.access", "must be stdout, off or a file"},
