@@ -1,9 +1,8 @@
 package redislimit
 
 import (
-	"hash/fnv"
-	"io"
 	"strconv"
+	"strings"
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/limit"
@@ -14,9 +13,11 @@ const tags = 64
 
 // tagOf is the same in every replica and version: it says where a bucket lies.
 func tagOf(key string) int {
-	h := fnv.New32a()
-	_, _ = io.WriteString(h, key)
-	return int(h.Sum32() % tags)
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(key) {
+		h = (h ^ uint32(key[i])) * 16777619
+	}
+	return int(h % tags)
 }
 
 // part is what a request asks of one bucket. It owns its strings: a request
@@ -33,19 +34,22 @@ type part struct {
 // newPart names c's bucket in Redis. The name's length makes it unambiguous.
 func newPart(prefix string, c *authz.Charge, l limit.Limit, lead int) part {
 	tag := tagOf(c.Key)
-	b := make([]byte, 0, len(prefix)+len(c.Name)+len(c.Key)+40)
-	b = append(b, prefix...)
-	b = append(b, '{', byte('0'+tag/10), byte('0'+tag%10), '}')
-	b = strconv.AppendInt(b, int64(l.Interval()), 10)
-	b = append(b, ':')
-	b = strconv.AppendInt(b, int64(l.Burst()), 10)
-	b = append(b, ':')
-	b = strconv.AppendInt(b, int64(len(c.Name)), 10)
-	b = append(b, ':')
-	b = append(b, c.Name...)
-	b = append(b, ':')
-	b = append(b, c.Key...)
-	p := part{redisKey: string(b), charge: *c, limit: l, cost: int64(c.Cost), lead: lead, tag: tag}
+	var digits [64]byte
+	d := append(digits[:0], '{', byte('0'+tag/10), byte('0'+tag%10), '}')
+	d = strconv.AppendInt(d, int64(l.Interval()), 10)
+	d = append(d, ':')
+	d = strconv.AppendInt(d, int64(l.Burst()), 10)
+	d = append(d, ':')
+	d = strconv.AppendInt(d, int64(len(c.Name)), 10)
+	d = append(d, ':')
+	var b strings.Builder
+	b.Grow(len(prefix) + len(d) + len(c.Name) + 1 + len(c.Key))
+	b.WriteString(prefix)
+	b.Write(d)
+	b.WriteString(c.Name)
+	b.WriteByte(':')
+	b.WriteString(c.Key)
+	p := part{redisKey: b.String(), charge: *c, limit: l, cost: int64(c.Cost), lead: lead, tag: tag}
 	end := len(p.redisKey) - len(c.Key)
 	p.charge.Key = p.redisKey[end:]
 	p.charge.Name = p.redisKey[end-1-len(c.Name) : end-1]

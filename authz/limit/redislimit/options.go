@@ -18,8 +18,8 @@ type OnError string
 const (
 	// Local lets the limiter in this process judge, at the same rate.
 	Local OnError = "local"
-	// Allow admits. Budgets for guessing secrets (limit.Guesses) do not follow:
-	// for them it means Local.
+	// Allow admits, but for what the memory of Redis' answers refuses. Budgets
+	// for guessing secrets (limit.Guesses) do not follow: for them it means Local.
 	Allow OnError = "allow"
 	// Deny refuses with ErrUnavailable.
 	Deny OnError = "deny"

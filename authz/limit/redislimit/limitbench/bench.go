@@ -5,6 +5,7 @@ package limitbench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -25,7 +26,8 @@ import (
 const (
 	MaxClientCPU = 10 * time.Microsecond
 	MaxRedisCPU  = 10 * time.Microsecond
-	// MaxRoundTrips is how many round trips a check may take at the median.
+	// MaxRoundTrips is how many round trips of a plain script call a lone check
+	// may take at the median.
 	MaxRoundTrips = 2
 )
 
@@ -66,6 +68,22 @@ type Result struct {
 	RoundTrip time.Duration
 	// PlainAlone and Alone are the medians with a single caller.
 	PlainAlone, Alone time.Duration
+}
+
+// Check returns an error that names every bound that r breaks. It means
+// something for 64 callers on a machine with nothing else to do.
+func (r Result) Check() error {
+	var errs []error
+	if r.Batched.ClientCPU > MaxClientCPU {
+		errs = append(errs, fmt.Errorf("client CPU per check is %v, the bound %v", r.Batched.ClientCPU, MaxClientCPU))
+	}
+	if r.Batched.RedisCPU > MaxRedisCPU {
+		errs = append(errs, fmt.Errorf("redis CPU per check is %v, the bound %v", r.Batched.RedisCPU, MaxRedisCPU))
+	}
+	if most := MaxRoundTrips * r.PlainAlone; r.Alone > most {
+		errs = append(errs, fmt.Errorf("a lone check takes %v, the bound is %d script calls or %v", r.Alone, MaxRoundTrips, most))
+	}
+	return errors.Join(errs...)
 }
 
 // String is a table.
