@@ -153,10 +153,14 @@ func (m *Manager) fresh() bool {
 	if until.IsZero() {
 		return false
 	}
-	if ns := until.UnixNano(); ns > m.lastFresh.Load() {
+	ns := until.UnixNano()
+	if ns > m.lastFresh.Load() {
 		m.lastFresh.Store(ns)
 	}
-	return m.o.Clock().Before(until)
+	// By the monotonic clock, which nobody sets, and by the wall clock, which
+	// goes on while the machine is suspended.
+	now := m.o.Clock()
+	return now.Before(until) && now.UnixNano() < ns
 }
 
 // graceful returns the copy that is still there when the store is not, within

@@ -11,6 +11,8 @@ import (
 // session/storetest is this contract as tests; every store passes it.
 type Store interface {
 	// Create stores a new record with Version 1. ErrExists if the key is taken.
+	// A shared store may answer ErrConflict if DeleteUser ended the user's
+	// sessions after s.CreatedAt, on another process, while this was under way.
 	Create(ctx context.Context, s *Session) error
 	// Get returns the record, whether or not it is still live (the caller
 	// judges by its own clock); ErrNotFound if there is none.
@@ -56,11 +58,12 @@ type Feed interface {
 	// Watch registers f, called with each key that changed or went, from one
 	// goroutine, in order. The zero Key means that changes may have been
 	// missed and every copy must go; after a break it comes before FreshUntil
-	// is other than zero again. It returns a function that ends the
-	// registration.
+	// moves on again. It returns a function that ends the registration and must
+	// not be called from f.
 	Watch(f func(Key)) (stop func())
 	// FreshUntil returns the instant up to which every change made by anyone
 	// is known to have been delivered or will be noticed as missing: copies may
-	// be served only before it. It is zero while the feed is down.
+	// be served only before it. It stands still once the feed is down, and is
+	// zero where it never was up.
 	FreshUntil() time.Time
 }

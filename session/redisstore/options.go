@@ -17,7 +17,7 @@ import (
 // Defaults of Options.
 const (
 	DefaultPrefix      = "gate:session"
-	DefaultTimeout     = time.Second
+	DefaultTimeout     = 500 * time.Millisecond // half of what the edge waits
 	DefaultReplicaWait = 500 * time.Millisecond
 )
 

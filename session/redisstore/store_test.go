@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/redisstore"
@@ -21,6 +24,7 @@ import (
 var common *redistest.Server
 
 func TestMain(m *testing.M) {
+	redis.SetLogger(silence{})
 	var err error
 	if common, err = redistest.Socket(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -30,6 +34,11 @@ func TestMain(m *testing.M) {
 	_ = common.Close()
 	os.Exit(code)
 }
+
+// silence takes what the client library writes of each failed dial.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 var base = time.Date(2026, 3, 5, 10, 15, 30, 0, time.UTC)
 
