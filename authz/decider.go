@@ -134,6 +134,10 @@ func (d *Decider) authenticate(ctx context.Context, r *Request) (byCookie bool, 
 	case err == nil:
 		r.Session = s
 		return byCookie, nil
+	case errors.Is(err, session.ErrAmbiguous) && r.Route.Gate:
+		// Nobody, so that sign-in stays reachable, which ends both: a sibling host
+		// could otherwise toss a second session in and lock people out.
+		return false, nil
 	case errors.Is(err, session.ErrAmbiguous):
 		return false, refused(Unauthenticated, 401, ReasonAmbiguous)
 	case errors.Is(err, session.ErrInvalid) && byCookie:

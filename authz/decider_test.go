@@ -126,6 +126,14 @@ func with(headers ...string) func(*authz.Request) {
 	}
 }
 
+// atGate is with, on the gate's own host.
+func atGate(headers ...string) func(*authz.Request) {
+	return func(r *authz.Request) {
+		with(headers...)(r)
+		r.Route = &authz.Route{Name: "gate", Origin: "https://gate.example.com", Gate: true}
+	}
+}
+
 func TestDecideWhoAsksAndWhatIsRefusedBeforePolicy(t *testing.T) {
 	post := func(headers ...string) func(*authz.Request) {
 		return func(r *authz.Request) { r.Method = "POST"; with(headers...)(r) }
@@ -143,6 +151,7 @@ func TestDecideWhoAsksAndWhatIsRefusedBeforePolicy(t *testing.T) {
 		"JunkBesideAGoodCookieIsIgnored":       {with("cookie", "_pomerium=junk; _pomerium=ana"), authz.Allowed, 200, "matched_policy", "ana"},
 		"JunkInAnotherCookieHeaderIsIgnored":   {with("cookie", "_pomerium=junk", "cookie", "_pomerium=ana"), authz.Allowed, 200, "matched_policy", "ana"},
 		"TwoGoodCookiesAreAmbiguous":           {with("cookie", "_pomerium=bob; _pomerium=ana"), authz.Unauthenticated, 401, "ambiguous_credentials", ""},
+		"TwoGoodCookiesAreNobodyToTheGate":     {atGate("cookie", "_pomerium=bob; _pomerium=ana"), authz.Unauthenticated, 401, "unauthenticated", ""},
 		"BearerOpensItsSession":                {with("authorization", "Bearer token-bob"), authz.Allowed, 200, "matched_policy", "bob"},
 		"BearerSchemeIgnoresCase":              {with("authorization", "bEARER token-bob"), authz.Allowed, 200, "matched_policy", "bob"},
 		"BearerAloneCountsBesideACookie":       {with("authorization", "Bearer token-bob", "cookie", "_pomerium=ana"), authz.Allowed, 200, "matched_policy", "bob"},

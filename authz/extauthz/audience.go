@@ -54,3 +54,11 @@ func audienceOf(r *authz.Request) audience {
 func redirectable(r *authz.Request) bool {
 	return (r.Method == "GET" || r.Method == "HEAD") && audienceOf(r) == person
 }
+
+// byToken reports whether the client presented a credential of its own.
+// Signing in would not mend it, and the client would send it there as well: a
+// redirect would go round and round.
+func byToken(r *authz.Request) bool {
+	_, n := r.Headers.Get("authorization")
+	return n > 0
+}

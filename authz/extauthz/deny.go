@@ -29,7 +29,7 @@ func (s *Server) deny(r *authz.Request, o *authz.Outcome) *authv3.CheckResponse 
 	switch {
 	case o.Decision != nil && o.Verdict == authz.Denied && (o.Decision.Body != "" || len(o.Decision.Headers) > 0):
 		s.policyAnswer(body, o)
-	case o.Verdict == authz.Unauthenticated && redirectable(r) && status == http.StatusUnauthorized && r.Route != nil:
+	case o.Verdict == authz.Unauthenticated && redirectable(r) && !byToken(r) && status == http.StatusUnauthorized && r.Route != nil:
 		status = http.StatusFound
 		s.toSignIn(r, body)
 	case audienceOf(r) == person:

@@ -190,6 +190,7 @@ func TestRefusalsSpeakToWhoAsked(t *testing.T) {
 		location string
 	}{
 		"NavigationWithoutSession":         {anonymous, "GET", browser, 302, "", "https://gate.example.com/oauth2/sign_in?rd=https%3A%2F%2Fportal.example.com%2Fa%3Fb%3Dc"},
+		"NavigationWithABadTokenIsToldSo":  {anonymous, "GET", append([]string{"authorization", "Bearer junk"}, browser...), 401, "text/html; charset=utf-8", ""},
 		"OldBrowserWithoutSession":         {anonymous, "GET", []string{"accept", "text/html"}, 302, "", "https://gate.example.com/oauth2/sign_in?rd=https%3A%2F%2Fportal.example.com%2Fa%3Fb%3Dc"},
 		"XHRWithoutSession":                {anonymous, "GET", xhr, 401, "application/problem+json", ""},
 		"XRequestedWithIsAProgram":         {anonymous, "GET", []string{"accept", "text/html", "x-requested-with", "XMLHttpRequest"}, 401, "application/problem+json", ""},
