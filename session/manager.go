@@ -162,40 +162,68 @@ func (m *Manager) changed(k Key) {
 // from elsewhere. The identity is checked (a user id, clean role and group
 // names, a bounded size) and its claims are kept as JSON types.
 func (m *Manager) Create(ctx context.Context, id Identity, kind Kind, lifetime time.Duration) (*Session, string, error) {
-	if kind != Browser && kind != Service {
-		return nil, "", fmt.Errorf("create session: kind %q is neither %q nor %q", clip(string(kind)), Browser, Service)
+	s, value, _, err := m.Begin(ctx, Draft{Identity: id, Kind: kind, Lifetime: lifetime})
+	return s, value, err
+}
+
+// Draft is a session to be.
+type Draft struct {
+	Identity Identity
+	// Kind is Browser or Service.
+	Kind Kind
+	// Lifetime 0 means the configured one; a longer one is shortened to it.
+	Lifetime time.Duration
+	// IdPSession is the provider's own session id, or "".
+	IdPSession string
+}
+
+// Begin is Create for all that a draft says. It also returns the secret that
+// the cookie carries, from which keys for sealed notes are derived.
+func (m *Manager) Begin(ctx context.Context, d Draft) (*Session, string, Secret, error) {
+	if d.Kind != Browser && d.Kind != Service {
+		return nil, "", Secret{}, fmt.Errorf("create session: kind %q is neither %q nor %q", clip(string(d.Kind)), Browser, Service)
 	}
-	if lifetime < 0 {
-		return nil, "", fmt.Errorf("create session: lifetime %s is negative", lifetime)
+	if d.Lifetime < 0 {
+		return nil, "", Secret{}, fmt.Errorf("create session: lifetime %s is negative", d.Lifetime)
 	}
-	if lifetime == 0 || lifetime > m.o.Lifetime {
-		lifetime = m.o.Lifetime
+	if d.Lifetime == 0 || d.Lifetime > m.o.Lifetime {
+		d.Lifetime = m.o.Lifetime
 	}
 	now := m.o.Clock().UTC().Truncate(time.Millisecond)
-	if id.AuthenticatedAt.IsZero() {
-		id.AuthenticatedAt = now
+	if d.Identity.AuthenticatedAt.IsZero() {
+		d.Identity.AuthenticatedAt = now
 	}
-	secretID := NewID()
+	secretID, secret := NewID(), NewSecret()
 	draft := &Session{
-		Key: secretID.Key(), Kind: kind, Identity: id, Version: 1,
-		CreatedAt: now, ExpiresAt: now.Add(lifetime), IdleExpiresAt: now.Add(min(lifetime, m.o.Idle)),
+		Key: secretID.Key(), Kind: d.Kind, Identity: d.Identity, IdPSession: d.IdPSession, Version: 1,
+		CreatedAt: now, ExpiresAt: now.Add(d.Lifetime), IdleExpiresAt: now.Add(min(d.Lifetime, m.o.Idle)),
 	}
 	s, err := m.clean(draft)
 	if err != nil {
-		return nil, "", fmt.Errorf("create session: %w", err)
+		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
 	// Sealed first: a record whose cookie could not be made would be a session
 	// that nobody holds.
-	value, err := m.o.Sealer.Seal(CookiePayload{ID: secretID, Secret: NewSecret(), ExpiresAt: s.ExpiresAt})
+	value, err := m.o.Sealer.Seal(CookiePayload{ID: secretID, Secret: secret, ExpiresAt: s.ExpiresAt})
 	if err != nil {
-		return nil, "", fmt.Errorf("create session: %w", err)
+		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.o.Store.Create(ctx, s); err != nil {
-		return nil, "", fmt.Errorf("create session: %w", err)
+		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
-	m.metrics.created.WithLabelValues(string(kind)).Inc()
+	m.metrics.created.WithLabelValues(string(d.Kind)).Inc()
 	m.countSoon()
-	return s, value, nil
+	return s, value, secret, nil
+}
+
+// OpenSecret returns the key and the secret that a sealed value carries,
+// whether or not its session still lives: ErrInvalid if it opens nothing.
+func (m *Manager) OpenSecret(value string) (Key, Secret, error) {
+	p, err := m.o.Sealer.Open(value)
+	if err != nil {
+		return Key{}, Secret{}, ErrInvalid
+	}
+	return p.ID.Key(), p.Secret, nil
 }
 
 // clean returns a checked copy of s that shares nothing with it.

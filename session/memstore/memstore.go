@@ -13,11 +13,12 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// Store implements session.Store. The zero value is not usable: see New.
+// Store implements session.Store and session.Notes. The zero value is not usable: see New.
 type Store struct {
 	mu     sync.RWMutex
 	byKey  map[session.Key]*session.Session // records are replaced, never changed
 	byUser map[string]map[session.Key]struct{}
+	notes  map[session.Key]session.Note
 	closed bool
 }
 
@@ -26,6 +27,7 @@ func New() *Store {
 	return &Store{
 		byKey:  make(map[session.Key]*session.Session),
 		byUser: make(map[string]map[session.Key]struct{}),
+		notes:  make(map[session.Key]session.Note),
 	}
 }
 
@@ -240,6 +242,11 @@ func (st *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 			n++
 		}
 	}
+	for k, note := range st.notes {
+		if !note.LiveAt(now) {
+			delete(st.notes, k)
+		}
+	}
 	return n, nil
 }
 
@@ -248,6 +255,6 @@ func (st *Store) Close() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.closed = true
-	st.byKey, st.byUser = nil, nil
+	st.byKey, st.byUser, st.notes = nil, nil, nil
 	return nil
 }

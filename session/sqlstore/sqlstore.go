@@ -15,7 +15,7 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// Store implements session.Store.
+// Store implements session.Store and session.Notes.
 type Store struct {
 	db      *sql.DB
 	d       Dialect
@@ -211,5 +211,8 @@ func (st *Store) Delete(ctx context.Context, k session.Key) error {
 // Sweep implements session.Store.
 func (st *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	n, err := st.write(ctx, `DELETE FROM sessions WHERE idle_expires_at <= ?`, now.UnixMicro())
+	if err == nil {
+		err = st.sweepNotes(ctx, now)
+	}
 	return int(n), err
 }
