@@ -124,7 +124,7 @@ func (b *builder) adminAddress() *corev3.Address {
 }
 
 func (b *builder) clusters() []*clusterv3.Cluster {
-	cs := []*clusterv3.Cluster{b.authzCluster(), b.cluster(route.Upstream{Name: clusterGate, Socket: b.GateSocket})}
+	cs := []*clusterv3.Cluster{b.gateCluster(clusterAuthz, b.AuthzSocket), b.gateCluster(clusterGate, b.GateSocket)}
 	for _, u := range b.Routes.Upstreams() {
 		cs = append(cs, b.cluster(u))
 	}

@@ -15,10 +15,13 @@ import (
 
 const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-// authzCluster leads to the gate's gRPC service: HTTP/2, one connection for
-// each of Envoy's workers.
-func (b *builder) authzCluster() *clusterv3.Cluster {
-	c := b.cluster(route.Upstream{Name: clusterAuthz, Socket: b.AuthzSocket})
+// gateCluster leads to one of the gate's sockets: HTTP/2, one connection for
+// each of Envoy's workers. A gate that is being replaced says so on it and names
+// the last request that it answers (GOAWAY), so that Envoy sends the others to
+// its successor; over HTTP/1.1 some requests meet a closing connection, and with
+// it 503.
+func (b *builder) gateCluster(name, socket string) *clusterv3.Cluster {
+	c := b.cluster(route.Upstream{Name: name, Socket: socket})
 	c.ConnectTimeout = dur(250 * time.Millisecond)
 	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpProtocolOptions: b.any(&upstreamhttpv3.HttpProtocolOptions{
 		UpstreamProtocolOptions: &upstreamhttpv3.HttpProtocolOptions_ExplicitHttpConfig_{

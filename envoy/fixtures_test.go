@@ -119,7 +119,9 @@ func startUpstream(t *testing.T, sockets ...string) *upstreamFixture {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &http.Server{Handler: u.handler(socket), ReadHeaderTimeout: 10 * time.Second}
+		s := &http.Server{Handler: u.handler(socket), ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
+		s.Protocols.SetHTTP1(true)
+		s.Protocols.SetUnencryptedHTTP2(true) // as the gate itself
 		go func() { _ = s.Serve(l) }()
 		t.Cleanup(func() { s.Close() })
 	}

@@ -65,7 +65,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "authz", cfg.Listen.Authz, "http", cfg.Listen.HTTP, "ops", cfg.Listen.Ops, "policy_revision", a.policy.Status().Revision)
+	log.Info("serving", "authz", cfg.Listen.Authz, "http", cfg.Listen.HTTP, "ops", a.opsAddr, "policy_revision", a.policy.Status().Revision)
 	select {
 	case <-ctx.Done():
 		a.health.Ending("stopping")
@@ -103,7 +103,11 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.listenHTTP(run, "http", a.cfg.Listen.HTTP, 0o660, web.Server(own, a.log)); err != nil {
+	srv := web.Server(own, a.log)
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true) // what Envoy speaks: a restart loses no request
+	if err := a.listenHTTP(run, "http", a.cfg.Listen.HTTP, 0o660, srv); err != nil {
 		return nil, err
 	}
 	return failed, a.listenAuthz(run)
