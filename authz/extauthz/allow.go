@@ -30,7 +30,7 @@ func (s *Server) allow(r *authz.Request, o *authz.Outcome) *authv3.CheckResponse
 			s.opt.Logger.Error("policy sets a request header that set_headers of the routes file does not name, or the signed identity", "header", h.Name, "route", r.RouteName)
 			return s.deny(r, policyFault(o))
 		}
-		ok.Headers = append(ok.Headers, overwrite(h.Name, h.Value))
+		set(ok, h)
 	}
 	if r.Session != nil && r.Route.PassIdentityHeaders {
 		token, err := s.opt.Assertion(r.Session, r.Host, r.Time)
@@ -107,6 +107,18 @@ func readableCookies(header string) string {
 		}
 	}
 	return strings.Join(kept, "; ")
+}
+
+// set adds a header for the upstream. Of several values for one name Envoy would
+// keep the last alone, so they go as one list (RFC 9110, 5.3).
+func set(ok *authv3.OkHttpResponse, h authz.Header) {
+	for _, before := range ok.Headers {
+		if before.Header.Key == h.Name {
+			before.Header.Value += ", " + h.Value
+			return
+		}
+	}
+	ok.Headers = append(ok.Headers, overwrite(h.Name, h.Value))
 }
 
 // overwrite sets a header; append would join with what a client sent.

@@ -1,0 +1,224 @@
+package kit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/envoy"
+)
+
+// Edge is a real Envoy configured by `gate envoy bootstrap`, before one
+// upstream that echoes; gates are started and stopped behind it by hand.
+type Edge struct {
+	Dir  string // of gate.yaml, routes.yaml and the sockets; short
+	Port int
+	Bin  string
+}
+
+// edgeRoutes is the routes file of an Edge: port, upstream.
+const edgeRoutes = `gate: http://gate.neosc.localhost:%[1]d
+listen: 127.0.0.1:%[1]d
+set_headers: [x-pomerium-*, x-user, x-roles, x-tenant, x-validated-by, x-session-id, x-user-email, x-workspace-type]
+response_headers: [x-tenant, vary, cache-control, content-type, location]
+upstreams: {app: "%[2]s"}
+hosts:
+- origin: http://portal.neosc.localhost:%[1]d
+  routes:
+  - {name: portal, prefix: /, upstream: app, pass_identity_headers: true}
+- origin: http://gate.neosc.localhost:%[1]d
+  routes:
+  - {name: gate, prefix: /, upstream: gate, pass_authorization: true}
+`
+
+// StartEdge starts upstream and Envoy, and no gate yet.
+func StartEdge(t testing.TB) *Edge {
+	t.Helper()
+	bin, err := Gate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "edge") // a socket's path has at most 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"Path": r.URL.Path, "Query": r.URL.Query(), "Headers": r.Header})
+	}))
+	t.Cleanup(up.Close)
+	e := &Edge{Dir: dir, Port: FreePort(t), Bin: bin}
+	e.write(t, "routes.yaml", fmt.Sprintf(edgeRoutes, e.Port, strings.TrimPrefix(up.URL, "http://")))
+	e.Configure(t, "")
+	cmd := exec.CommandContext(t.Context(), bin, "envoy", "bootstrap", "-config", e.file("gate.yaml"), "-access-log", e.file("edge.log"), "-o", e.file("envoy.yaml"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("gate envoy bootstrap: %v\n%s", err, out)
+	}
+	e.runEnvoy(t)
+	return e
+}
+
+func (e *Edge) file(name string) string { return filepath.Join(e.Dir, name) }
+
+func (e *Edge) write(t testing.TB, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(e.file(name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Configure writes gate.yaml anew, with settings (whole lines of YAML) besides
+// those that an Edge needs.
+func (e *Edge) Configure(t testing.TB, settings string) {
+	t.Helper()
+	e.write(t, "gate.yaml", `listen: {authz: a.sock, http: h.sock, admin: admin.sock, ops: "127.0.0.1:0"}
+cookie: {domain: .neosc.localhost, insecure: true}
+log: {access: access.log}
+`+settings)
+}
+
+func (e *Edge) runEnvoy(t testing.TB) {
+	t.Helper()
+	binary, err := envoy.FindBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &output{}
+	cmd := exec.Command(binary, envoy.Args(e.file("envoy.yaml"), 2)...)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(gone) }()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); <-gone })
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", e.addr())
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		select {
+		case <-gone:
+			t.Fatalf("Envoy ended:\n%s", log)
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatalf("Envoy does not listen:\n%s", log)
+		}
+	}
+}
+
+func (e *Edge) addr() string { return fmt.Sprintf("127.0.0.1:%d", e.Port) }
+
+// Origin is the external origin of "portal" or "gate".
+func (e *Edge) Origin(host string) string {
+	return fmt.Sprintf("http://%s.%s:%d", host, Domain, e.Port)
+}
+
+// Client is an HTTP client that dials this edge, whatever the host is called,
+// and follows no redirects.
+func (e *Edge) Client(t testing.TB) *http.Client {
+	var d net.Dialer
+	tr := &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "tcp", e.addr())
+	}}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// Run runs another gate command against this edge's gate and returns its output.
+func (e *Edge) Run(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), e.Bin, append(args, "-config", e.file("gate.yaml"))...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("gate %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Server is one running `gate serve`.
+type Server struct {
+	Ops  string // base address of /metrics, /readyz, …
+	cmd  *exec.Cmd
+	log  *output
+	gone chan struct{}
+	err  error
+}
+
+// Serve starts a gate with the gate.yaml of now and waits until it serves.
+func (e *Edge) Serve(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{log: &output{}, gone: make(chan struct{})}
+	s.cmd = exec.Command(e.Bin, "serve", "-config", e.file("gate.yaml"))
+	s.cmd.Stderr = s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { s.err = s.cmd.Wait(); close(s.gone) }()
+	t.Cleanup(func() { _ = s.cmd.Process.Kill(); <-s.gone })
+	for end := time.Now().Add(30 * time.Second); s.Ops == ""; time.Sleep(5 * time.Millisecond) {
+		for line := range strings.Lines(s.log.String()) {
+			var x struct{ Msg, Ops string }
+			if json.Unmarshal([]byte(line), &x) == nil && x.Msg == "serving" {
+				s.Ops = "http://" + x.Ops
+			}
+		}
+		select {
+		case <-s.gone:
+			t.Fatalf("gate serve ended: %v\n%s", s.err, s.log)
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatalf("gate serve does not serve:\n%s", s.log)
+		}
+	}
+	return s
+}
+
+// Terminate asks the gate to end, as systemd does, and waits; its log is
+// returned, and anything but a clean end fails the test.
+func (s *Server) Terminate(t testing.TB) string {
+	t.Helper()
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.gone:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("gate serve did not end within 30 s:\n%s", s.log)
+	}
+	if s.err != nil || strings.Contains(s.log.String(), "WARNING: DATA RACE") {
+		t.Errorf("gate serve ended with %v:\n%s", s.err, s.log)
+	}
+	return s.log.String()
+}
+
+// output is a buffer that a process writes and a test reads.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
