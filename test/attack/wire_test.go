@@ -270,3 +270,44 @@ func (h *h2conn) readHeaders(t testing.TB) answer {
 		}
 	}
 }
+
+// socket is an open WebSocket.
+type socket struct {
+	net.Conn
+	ended chan time.Time
+}
+
+// openSocket opens a WebSocket and watches for its end.
+func (s *siege) openSocket(t testing.TB, host string, header ...string) *socket {
+	t.Helper()
+	conn := s.dialFrom(t, nil)
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	r := request{method: "GET", host: s.host(host), target: "/ws", header: append([]string{"Upgrade: websocket",
+		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, header...)}
+	_, _ = io.WriteString(conn, strings.Replace(r.text(), "Connection: close", "Connection: Upgrade", 1))
+	br := bufio.NewReader(conn)
+	res, err := http.ReadResponse(br, nil)
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		conn.Close()
+		t.Fatalf("no WebSocket at %s: %v %+v", host, err, res)
+	}
+	w := &socket{conn, make(chan time.Time, 1)}
+	go func() {
+		_, _ = io.Copy(io.Discard, br)
+		w.ended <- time.Now()
+	}()
+	return w
+}
+
+// awaitEnd holds that the socket lives until an instant and not much longer.
+func (w *socket) awaitEnd(t testing.TB, at time.Time, grace time.Duration) {
+	t.Helper()
+	select {
+	case ended := <-w.ended:
+		if early := at.Sub(ended); early > 200*time.Millisecond {
+			t.Errorf("the socket was cut %v before its end", early)
+		}
+	case <-time.After(time.Until(at.Add(grace))):
+		t.Errorf("the socket lives %v after its end", grace)
+	}
+}
