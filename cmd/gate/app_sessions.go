@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,10 +12,12 @@ import (
 	"time"
 
 	"github.com/neosc/gate/authz/limit"
+	"github.com/neosc/gate/authz/limit/redislimit"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/cookie"
 	"github.com/neosc/gate/session/memstore"
+	"github.com/neosc/gate/session/redisstore"
 	"github.com/neosc/gate/session/sqlstore"
 	"github.com/neosc/gate/session/web"
 )
@@ -36,15 +39,11 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	}
 	a.teardown.Add("database", 5*time.Second, func(context.Context) error { return db.Close() })
 	a.health.Add("database", db.PingContext)
-	var store session.Store = memstore.New()
-	if a.cfg.Session.Store == "sqlite" {
-		if store, err = sqlstore.New(ctx, db, sqlstore.SQLite()); err != nil {
-			return err
-		}
+	if a.store, err = a.openStore(ctx, db); err != nil {
+		return err
 	}
-	a.store = store
 	a.sessions, err = session.NewManager(session.Options{
-		Store: store, Sealer: sealer, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Store: a.store, Sealer: sealer, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {
@@ -58,6 +57,40 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 		PerAccount: account.Guesses{Burst: c.GuessBurst, Every: time.Minute / time.Duration(c.GuessesPerMinute)},
 		PerAddress: account.Guesses{Burst: 3 * c.GuessBurst, Every: time.Minute / time.Duration(10*c.GuessesPerMinute)},
 	})
+	return err
+}
+
+// openStore opens the store that session.store names.
+func (a *app) openStore(ctx context.Context, db *sql.DB) (session.Store, error) {
+	switch a.cfg.Session.Store {
+	case "sqlite":
+		return sqlstore.New(ctx, db, sqlstore.SQLite())
+	case "redis":
+		redislimit.RouteClientLog(a.log)
+		st, err := redisstore.Open(redisstore.Options{
+			URL: a.cfg.Session.Redis, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("session.redis: %w", err)
+		}
+		a.teardown.Add("session store", 5*time.Second, func(context.Context) error { return st.Close() })
+		a.health.Add("session store", func(ctx context.Context) error { return storeHealth(ctx, st) })
+		return st, nil
+	}
+	return memstore.New(), nil
+}
+
+// maxSkew is how far the clocks of a gate and of its shared store may differ:
+// beyond it gates would disagree on which sessions are over.
+const maxSkew = 500 * time.Millisecond
+
+func storeHealth(ctx context.Context, st interface {
+	ClockSkew(context.Context) (time.Duration, error)
+}) error {
+	skew, err := st.ClockSkew(ctx)
+	if err == nil && skew.Abs() > maxSkew {
+		err = fmt.Errorf("its clock is %v from this machine's, more than %v: let both follow a time server", skew.Round(time.Millisecond), maxSkew)
+	}
 	return err
 }
 

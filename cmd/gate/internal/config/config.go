@@ -55,10 +55,13 @@ type Cookie struct {
 
 // Session is the session store and its lifetimes.
 type Session struct {
-	// Store is memory or sqlite.
+	// Store is memory, sqlite, or redis for gates that share their sessions.
 	Store string `yaml:"store"`
-	// Path is the SQLite file.
-	Path     string        `yaml:"path"`
+	// Path is the SQLite file, which local accounts are in as well.
+	Path string `yaml:"path"`
+	// Redis is the server's URL (redis://, rediss:// or unix://). REDIS_URL
+	// overrides it, which keeps a password out of the file.
+	Redis    string        `yaml:"redis"`
 	Lifetime time.Duration `yaml:"lifetime"`
 	// Idle ends an unused session; 0 turns it off.
 	Idle time.Duration `yaml:"idle"`
@@ -208,7 +211,7 @@ func (c *Config) check() error {
 		{c.Cookie.Domain == "" || strings.ContainsAny(c.Cookie.Domain, ":/ ;,"), "cookie.domain", "must be the parent domain of all hosts, e.g. .kappa4.com"},
 		{c.Cookie.Insecure && !localhost(c.Cookie.Domain), "cookie.insecure", "is for *.localhost only: remove it and serve TLS"},
 		{c.Cookie.Keys == "", "cookie.keys", "is empty; name the key ring file"},
-		{c.Session.Store != "sqlite" && c.Session.Store != "memory", "session.store", "must be sqlite or memory"},
+		{c.Session.Store != "sqlite" && c.Session.Store != "memory" && c.Session.Store != "redis", "session.store", "must be sqlite, redis or memory"},
 		{c.Session.Store == "sqlite" && c.Session.Path == "", "session.path", "is empty; name the SQLite file"},
 		{l < time.Minute || l > 30*24*time.Hour, "session.lifetime", "must be from 1m to 720h"},
 		{c.Session.Idle < 0 || c.Session.Idle > l, "session.idle", "must be from 0 (off) to session.lifetime"},
@@ -231,7 +234,7 @@ func (c *Config) check() error {
 			return c.errf(r.key, "%s", r.mend)
 		}
 	}
-	return nil
+	return c.checkRedis()
 }
 
 func cookieName(s string) bool {

@@ -23,6 +23,7 @@ func override(c *Config, environ []string) error {
 		names = append(names, n)
 	}
 	sort.Strings(names)
+	overrideRedis(c, environ)
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		if !strings.HasPrefix(name, envPrefix) || name == "GATE_ENVOY" {

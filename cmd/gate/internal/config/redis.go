@@ -1,0 +1,32 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/neosc/gate/session/redisstore"
+)
+
+// redisVariable overrides session.redis; GATE_SESSION_REDIS goes before it.
+const redisVariable = "REDIS_URL"
+
+func overrideRedis(c *Config, environ []string) {
+	for _, kv := range environ {
+		if v, ok := strings.CutPrefix(kv, redisVariable+"="); ok && v != "" {
+			c.Session.Redis = v
+		}
+	}
+}
+
+// checkRedis never shows the URL: it may hold a password.
+func (c *Config) checkRedis() error {
+	if c.Session.Store != "redis" {
+		return nil
+	}
+	if c.Session.Redis == "" {
+		return c.errf("session.redis", "is empty; name the server, e.g. redis://127.0.0.1:6379, or set %s", redisVariable)
+	}
+	if err := redisstore.CheckURL(c.Session.Redis); err != nil {
+		return c.errf("session.redis", "(or %s) is wrong: %v", redisVariable, err)
+	}
+	return nil
+}
