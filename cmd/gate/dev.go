@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/neosc/gate/cmd/gate/internal/config"
@@ -23,11 +25,17 @@ import (
 // loopback in browsers and curl, and a cookie may be set for this one.
 const devDomain = "neosc.localhost"
 
+// trustVariable is the setting by which upstreams are told whether to believe
+// plain identity headers.
+const trustVariable = "TRUST_POMERIUM_HEADERS"
+
 // devOptions are gate dev's flags.
 type devOptions struct {
 	port          int
 	state, policy string
 	ops           string
+	// trust says whether the demo's backend believes plain identity headers.
+	trust bool
 }
 
 func devCommand() command {
@@ -35,14 +43,19 @@ func devCommand() command {
 }
 
 func runDev(ctx context.Context, args []string, s streams) int {
-	fs := flagSet("dev", "gate dev [-port 8080] [-state .state] [-policy DIR]", "Runs Envoy, the gate and three small upstreams until Ctrl-C. Users, sessions and logs\nare kept in the state folder; gate.yaml there is what other commands take as -config.", s)
+	fs := flagSet("dev", "gate dev [-port 8080] [-state .state] [-policy DIR] [-trust-headers=false]", "Runs Envoy, the gate and three small upstreams until Ctrl-C. Users, sessions and logs\nare kept in the state folder; gate.yaml there is what other commands take as -config.", s)
 	var o devOptions
 	fs.IntVar(&o.port, "port", 8080, "port of the edge on 127.0.0.1")
 	fs.StringVar(&o.state, "state", ".state", "`folder` of users, sessions and logs")
 	fs.StringVar(&o.policy, "policy", "", "policy `folder` to watch instead of the built-in rules")
 	fs.StringVar(&o.ops, "ops", "127.0.0.1:9464", "`address` of /metrics, /healthz and /readyz")
+	trust, err := strconv.ParseBool(cmp.Or(os.Getenv(trustVariable), "true"))
+	fs.BoolVar(&o.trust, "trust-headers", trust, "let the backend believe plain identity headers; false, or "+trustVariable+"=false, makes it\nbelieve the signed assertion alone")
 	if code, done := fs.parse(args, 0); done {
 		return code
+	}
+	if err != nil {
+		return fail(s.err, "dev", fmt.Errorf("%s must be true or false", trustVariable))
 	}
 	return fail(s.err, "dev", runDemo(ctx, o, s))
 }
@@ -108,7 +121,9 @@ func (d *demo) prepare() (err error) {
 		return err
 	}
 	d.down.Add("sockets", time.Second, func(context.Context) error { return d.sockets.Close() })
-	if d.upstream, err = dev.StartUpstreams(d.origins(), slog.New(slog.DiscardHandler)); err != nil {
+	if d.upstream, err = dev.StartUpstreams(dev.UpstreamOptions{
+		Origins: d.origins(), Logger: slog.New(slog.DiscardHandler), AssertionOnly: !d.o.trust,
+	}); err != nil {
 		return err
 	}
 	d.down.Add("upstreams", 5*time.Second, d.upstream.Close)

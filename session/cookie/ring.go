@@ -2,6 +2,7 @@ package cookie
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -11,8 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/crypto/chacha20poly1305"
@@ -27,6 +31,7 @@ const (
 // Ring holds the keys: one seals, all open. It is safe for concurrent use.
 type Ring struct {
 	path       string // "" if it lives in memory only
+	now        func() time.Time
 	mu         sync.Mutex
 	keys       atomic.Pointer[keySet]
 	generation atomic.Uint64
@@ -34,12 +39,30 @@ type Ring struct {
 
 // keySet is immutable.
 type keySet struct {
-	active *key
-	byID   map[string]*key
+	active *key // of the file
+	// later are the keys with a time of their own after the active one's, by
+	// that time: each takes over when it has come.
+	later []*key
+	byID  map[string]*key
+}
+
+// activeAt returns the key that seals at t. Replicas that share a file so
+// change at one moment, by when each has read it and can open what the others
+// seal.
+func (s *keySet) activeAt(t time.Time) *key {
+	k := s.active
+	for _, x := range s.later {
+		if x.from.After(t) {
+			break
+		}
+		k = x
+	}
+	return k
 }
 
 type key struct {
 	id     string
+	from   time.Time // zero: it is the file's active key that says
 	aead   cipher.AEAD
 	secret []byte // for deriving others, never for sealing twice
 }
@@ -51,32 +74,40 @@ type ringFile struct {
 }
 
 type ringKey struct {
-	ID     string `yaml:"id"`
-	Secret string `yaml:"secret"`
+	ID      string    `yaml:"id"`
+	Secret  string    `yaml:"secret"`
+	Created time.Time `yaml:"created,omitempty"`
+	// ActiveFrom is when the key takes over from the active one, if it is later
+	// than that one's own.
+	ActiveFrom time.Time `yaml:"active_from,omitempty"`
 }
 
 // NewRing returns a ring of one random key that lives in memory: its sessions
 // end with the process.
 func NewRing() (*Ring, error) {
 	var f ringFile
-	f.add()
+	f.Active = f.add(time.Time{}, time.Time{})
 	set, err := f.parse()
 	if err != nil {
 		return nil, fmt.Errorf("cookie key ring: %w", err)
 	}
-	r := &Ring{}
+	r := &Ring{now: time.Now}
 	r.keys.Store(set)
 	return r, nil
 }
 
-// add puts a random key into the file and makes it the active one.
-func (f *ringFile) add() {
+// add puts a random key into the file and returns its id.
+func (f *ringFile) add(created, from time.Time) string {
 	var id [4]byte
 	var secret [chacha20poly1305.KeySize]byte
 	_, _ = rand.Read(id[:])
 	_, _ = rand.Read(secret[:])
-	k := ringKey{ID: hex.EncodeToString(id[:]), Secret: base64.RawURLEncoding.EncodeToString(secret[:])}
-	f.Active, f.Keys = k.ID, append(f.Keys, k)
+	k := ringKey{
+		ID: hex.EncodeToString(id[:]), Secret: base64.RawURLEncoding.EncodeToString(secret[:]),
+		Created: created.UTC().Truncate(time.Second), ActiveFrom: from.UTC().Truncate(time.Second),
+	}
+	f.Keys = append(f.Keys, k)
+	return k.ID
 }
 
 func (f *ringFile) parse() (*keySet, error) {
@@ -100,12 +131,18 @@ func (f *ringFile) parse() (*keySet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("keys[%d] (%s): %w", i, k.ID, err)
 		}
-		set.byID[k.ID] = &key{id: k.ID, aead: aead, secret: secret}
+		set.byID[k.ID] = &key{id: k.ID, from: k.ActiveFrom, aead: aead, secret: secret}
 	}
 	set.active = set.byID[f.Active]
 	if set.active == nil {
 		return nil, fmt.Errorf("active key %q is not among its keys", f.Active)
 	}
+	for _, k := range set.byID {
+		if k.from.After(set.active.from) {
+			set.later = append(set.later, k)
+		}
+	}
+	slices.SortFunc(set.later, func(a, b *key) int { return cmp.Or(a.from.Compare(b.from), strings.Compare(a.id, b.id)) })
 	return set, nil
 }
 
@@ -118,25 +155,24 @@ func validKeyID(id string) bool {
 	return id != "" && len(id) <= maxKeyID
 }
 
-func readRing(r io.Reader) (*keySet, error) {
+func readRing(r io.Reader) (f ringFile, err error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxRingFile+1))
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	if len(b) > maxRingFile {
-		return nil, fmt.Errorf("is larger than %d bytes", maxRingFile)
+		return f, fmt.Errorf("is larger than %d bytes", maxRingFile)
 	}
-	var f ringFile
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(&f); err != nil {
 		// Not wrapped: the parser quotes the line, which may hold a secret.
-		return nil, errors.New("is not a key ring: want active: ID and keys: a list of id and secret")
+		return f, errors.New("is not a key ring: want active: ID and keys: a list of id and secret")
 	}
-	return f.parse()
+	return f, nil
 }
 
-func (r *Ring) active() *key { return r.keys.Load().active }
+func (r *Ring) active() *key { return r.keys.Load().activeAt(r.now()) }
 
 func (r *Ring) find(id string) *key { return r.keys.Load().byID[id] }
 

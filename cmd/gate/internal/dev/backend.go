@@ -54,20 +54,20 @@ func (b *backend) reset() {
 	b.next = 3
 }
 
-func (b *backend) handler() http.Handler {
+func (b *backend) handler(who believe) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/slow", identified(b.slow))
-	mux.HandleFunc("GET /api/workspaces", identified(b.list))
-	mux.HandleFunc("POST /api/workspaces", identified(b.create))
-	mux.HandleFunc("POST /api/workspaces/reset", identified(func(w http.ResponseWriter, r *http.Request, id identity) {
+	mux.HandleFunc("/slow", who.identified(b.slow))
+	mux.HandleFunc("GET /api/workspaces", who.identified(b.list))
+	mux.HandleFunc("POST /api/workspaces", who.identified(b.create))
+	mux.HandleFunc("POST /api/workspaces/reset", who.identified(func(w http.ResponseWriter, r *http.Request, id identity) {
 		b.reset()
 		b.list(w, r, id)
 	}))
-	mux.HandleFunc("GET /api/workspaces/{id}", identified(b.change("", false)))
-	mux.HandleFunc("DELETE /api/workspaces/{id}", identified(b.change("", true)))
-	mux.HandleFunc("POST /api/workspaces/{id}/launch", identified(b.change("running", false)))
-	mux.HandleFunc("POST /api/workspaces/{id}/stop", identified(b.change("stopped", false)))
-	mux.HandleFunc("/", identified(echo))
+	mux.HandleFunc("GET /api/workspaces/{id}", who.identified(b.change("", false)))
+	mux.HandleFunc("DELETE /api/workspaces/{id}", who.identified(b.change("", true)))
+	mux.HandleFunc("POST /api/workspaces/{id}/launch", who.identified(b.change("running", false)))
+	mux.HandleFunc("POST /api/workspaces/{id}/stop", who.identified(b.change("stopped", false)))
+	mux.HandleFunc("/", who.identified(echo))
 	return mux
 }
 

@@ -26,9 +26,26 @@ type Upstreams struct {
 	served  sync.WaitGroup
 }
 
+// UpstreamOptions set up the three. Origins and Logger are needed.
+type UpstreamOptions struct {
+	Origins Origins
+	Logger  *slog.Logger
+	// AssertionOnly makes the backend believe the signed assertion and nothing
+	// else, as TRUST_POMERIUM_HEADERS=false asks for.
+	AssertionOnly bool
+}
+
 // StartUpstreams starts the three, each on a free port of the loopback
 // interface. On an error none is left running.
-func StartUpstreams(o Origins, log *slog.Logger) (*Upstreams, error) {
+func StartUpstreams(opt UpstreamOptions) (*Upstreams, error) {
+	o, log := opt.Origins, opt.Logger
+	who := believe(byHeaders)
+	if opt.AssertionOnly {
+		var err error
+		if who, err = byAssertion(o); err != nil {
+			return nil, fmt.Errorf("upstream backend: %w", err)
+		}
+	}
 	u := &Upstreams{}
 	kasm := newSockets(o.Workspace)
 	portal := newSockets(o.Portal)
@@ -39,7 +56,7 @@ func StartUpstreams(o Origins, log *slog.Logger) (*Upstreams, error) {
 		handler http.Handler
 	}{
 		{"frontend", &u.Frontend, frontend(o, portal)},
-		{"backend", &u.Backend, newBackend().handler()},
+		{"backend", &u.Backend, newBackend().handler(who)},
 		{"kasm-proxy", &u.Kasm, kasmProxy(o, kasm)},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -148,17 +165,4 @@ func identify(h http.Header) (identity, bool) {
 	}
 	id.Assertion = assertion != ""
 	return id, id.User != ""
-}
-
-// identified lets through only what the edge vouches for.
-func identified(next func(http.ResponseWriter, *http.Request, identity)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		id, ok := identify(r.Header)
-		if !ok {
-			writeJSON(w, http.StatusUnauthorized, map[string]string{
-				"error": "no identity: this application answers only requests that came through the edge"})
-			return
-		}
-		next(w, r, id)
-	}
 }

@@ -24,7 +24,7 @@ var origins = Origins{
 
 func upstreams(t *testing.T) *Upstreams {
 	t.Helper()
-	u, err := StartUpstreams(origins, slog.New(slog.DiscardHandler))
+	u, err := StartUpstreams(UpstreamOptions{Origins: origins, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestKasmPageShowsTheSession(t *testing.T) {
 
 func TestOpenSocketsAreBoundedAndEndWithTheirUpstream(t *testing.T) {
 	t.Parallel()
-	u, err := StartUpstreams(origins, slog.New(slog.DiscardHandler))
+	u, err := StartUpstreams(UpstreamOptions{Origins: origins, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
