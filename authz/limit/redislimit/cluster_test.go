@@ -47,7 +47,7 @@ func startCluster(t *testing.T) (nodes []*redisserver.Server, url string) {
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	nodes, url := startCluster(t)
-	o := redislimit.Options{URL: url, Mode: redislimit.Cluster}
+	o := redislimit.Options{URL: url, Mode: redislimit.Cluster, Budget: time.Second}
 	t.Run("ChargesUnderSeveralTags", func(t *testing.T) { severalTags(t, o, nodes) })
 	t.Run("RefusalsPromiseForAllTags", func(t *testing.T) { promisesForAll(t, o) })
 	t.Run("ThreeLimitersShareOneRate", func(t *testing.T) {
@@ -61,6 +61,7 @@ func TestCluster(t *testing.T) {
 		a.check(t, 10, 20, 0)
 		a.checkExactly(t, ls[0], user("shared"))
 	})
+	o.Budget = redislimit.DefaultBudget
 	t.Run("OneNodeGone", func(t *testing.T) { oneNodeGone(t, o, nodes[2]) })
 }
 

@@ -14,7 +14,7 @@ import (
 
 func TestAnswersMatchTheLimit(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(t, on(startRedis(t)))
+	l := newLimiter(t, patient(startRedis(t)))
 	slow := authz.Charge{Name: "user", Key: "a:b", Rate: 0.1, Burst: 20, Cost: 1} // 10 s a token
 	for i := range 20 {
 		s := spend(t, l, slow)
@@ -43,7 +43,7 @@ func TestAnswersMatchTheLimit(t *testing.T) {
 func TestAllOrNothing(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
-	l, fresh := newLimiter(t, on(srv)), newLimiter(t, on(srv))
+	l, fresh := newLimiter(t, patient(srv)), newLimiter(t, patient(srv))
 	a := authz.Charge{Name: "user", Key: "a", Rate: 0.01, Burst: 20, Cost: 1}
 	o := authz.Charge{Name: "org", Key: "o", Rate: 0.01, Burst: 3, Cost: 1}
 	for i := range 5 {
@@ -76,7 +76,7 @@ func TestAllOrNothing(t *testing.T) {
 func TestThreeLimitersShareOneRate(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
-	ls := []*redislimit.Limiter{newLimiter(t, on(srv)), newLimiter(t, on(srv)), newLimiter(t, on(srv))}
+	ls := []*redislimit.Limiter{newLimiter(t, patient(srv)), newLimiter(t, patient(srv)), newLimiter(t, patient(srv))}
 	var a admissions
 	stop := make(chan struct{})
 	wg := a.load(ls, user("a"), 30*time.Millisecond, stop)
@@ -90,7 +90,7 @@ func TestThreeLimitersShareOneRate(t *testing.T) {
 func TestManyCallersShareCalls(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
-	l := newLimiter(t, on(srv))
+	l := newLimiter(t, patient(srv))
 	c := authz.Charge{Name: "user", Key: "hot", Rate: 0.001, Burst: 500, Cost: 1}
 	var admitted atomic.Int64
 	var wg sync.WaitGroup
@@ -124,7 +124,7 @@ func TestManyCallersShareCalls(t *testing.T) {
 func TestDenialsAreRemembered(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
-	l := newLimiter(t, on(srv))
+	l := newLimiter(t, patient(srv))
 	c := authz.Charge{Name: "user", Key: "a", Rate: 2, Burst: 2, Cost: 1}
 	spend(t, l, c)
 	spend(t, l, c)
@@ -148,7 +148,7 @@ func TestDenialsAreRemembered(t *testing.T) {
 func TestKeysExpireAndCarryTags(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
-	l := newLimiter(t, on(srv))
+	l := newLimiter(t, patient(srv))
 	spend(t, l, authz.Charge{Name: "user", Key: "alice", Rate: 0.1, Burst: 20, Cost: 1})
 	c := client(t, srv)
 	keys, err := c.Keys(t.Context(), "gate:limit:*user*").Result()
@@ -168,7 +168,7 @@ func TestForeignValuesCountAsEmptyBuckets(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
 	c := client(t, srv)
-	l := newLimiter(t, on(srv))
+	l := newLimiter(t, patient(srv))
 	one := authz.Charge{Name: "n", Key: "k", Rate: 0.1, Burst: 2, Cost: 1}
 	spend(t, l, one)
 	keys, _ := c.Keys(t.Context(), "gate:limit:*:n:k").Result()
@@ -179,7 +179,7 @@ func TestForeignValuesCountAsEmptyBuckets(t *testing.T) {
 		if err := c.Set(t.Context(), keys[0], v, 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		fresh := newLimiter(t, on(srv))
+		fresh := newLimiter(t, patient(srv))
 		if s := spend(t, fresh, one); s.Allowed || s.RetryAfter > 10*time.Second {
 			t.Errorf("%s: %+v, want refused for at most one token's time", name, s)
 		}

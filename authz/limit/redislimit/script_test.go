@@ -43,20 +43,14 @@ func drawPart(t *rapid.T, prefix string) part {
 	rate := rapid.OneOf(rapid.Float64Range(0.001, 1e6), rapid.SampledFrom([]float64{1.0 / 7, 3, 999_999, 1e6})).Draw(t, "rate")
 	burst := rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, limit.MaxBurst)).Draw(t, "burst")
 	l, err := limit.NewLimit(rate, burst)
-	if err != nil {
-		l, burst = mustLimit(1), 1
-		rate = 1
+	if err != nil { // it would fill too slowly
+		rate, burst = 1, 1
+		if l, err = limit.NewLimit(rate, burst); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := authz.Charge{Name: "n", Key: rapid.StringMatching(`[a-z:{}]{0,6}`).Draw(t, "key"), Rate: rate, Burst: burst}
 	return newPart(prefix, &c, l, 0)
-}
-
-func mustLimit(rate float64) limit.Limit {
-	l, err := limit.NewLimit(rate, 1)
-	if err != nil {
-		panic(err)
-	}
-	return l
 }
 
 // TestScriptIsGCRA: on batches of requests with several charges, over buckets in

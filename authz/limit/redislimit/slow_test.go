@@ -28,14 +28,16 @@ func TestSlowRedis(t *testing.T) {
 	l := newLimiter(t, o)
 	p.delay(60 * time.Millisecond)
 	c := authz.Charge{Name: "user", Key: "a", Rate: 0.01, Burst: 20, Cost: 1}
+	delays, longest := startJitter(), time.Duration(0)
 	for i := range 5 {
-		from, delays := time.Now(), startJitter()
+		from := time.Now()
 		if s := spend(t, l, c); !s.Allowed {
 			t.Errorf("request %d: %+v", i, s)
 		}
-		if d := time.Since(from); d > redislimit.DefaultBudget+delays.slack() {
-			t.Errorf("request %d took %v", i, d)
-		}
+		longest = max(longest, time.Since(from))
+	}
+	if longest > redislimit.DefaultBudget+delays.slack() {
+		t.Errorf("a decision took %v", longest)
 	}
 	p.delay(0)
 	other := newLimiter(t, on(srv))
