@@ -154,7 +154,7 @@ func (h *Handler) signInFailed(w http.ResponseWriter, r *http.Request, form url.
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		v.Notice = &pages.Notice{Tone: "warn", Text: "Too many guesses came for this account or from this address. The next one is looked at in " + pages.InWords(seconds) + "."}
 	case errors.Is(err, session.ErrBusy):
-		o, v.Status = outcomeBusy, http.StatusServiceUnavailable
+		o, v.Status = outcomeBusy, http.StatusTooManyRequests
 		w.Header().Set("Retry-After", "1")
 		v.Notice = &pages.Notice{Tone: "warn", Text: "Too many people sign in at this moment. Nothing is wrong with what you typed; try again in a second."}
 	default:

@@ -104,7 +104,7 @@ func TestFailedSignInsSayEnoughAndNoMore(t *testing.T) {
 		"nora@kappa4.com":    {422, "Email or password is wrong.", outcomeCredentials, ""},
 		"nobody@kappa4.com":  {422, "Email or password is wrong.", outcomeCredentials, ""},
 		"guessed@kappa4.com": {429, "looked at in 90 seconds", outcomeGuesses, "90"},
-		"busy@kappa4.com":    {503, "Too many people sign in", outcomeBusy, "1"},
+		"busy@kappa4.com":    {429, "Too many people sign in", outcomeBusy, "1"},
 		"away@kappa4.com":    {503, "We could not check who you are.", outcomeUnavailable, "1"},
 		"odd@kappa4.com":     {503, "Something failed on our side.", outcomeUnavailable, "1"},
 	} {
