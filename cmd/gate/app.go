@@ -42,6 +42,7 @@ type app struct {
 	engine   *engine.Engine
 	policy   *bundles.Manager
 	limiter  authz.Limiter
+	guesses  *limit.Guesses
 	store    session.Store
 	sessions *session.Manager
 	ring     *cookie.Ring
@@ -52,6 +53,7 @@ type app struct {
 	pages    *pages.Renderer
 	access   *observe.Log
 	metrics  *observe.Metrics
+	recent   *observe.Recent
 	decider  *authz.Decider
 }
 
@@ -116,11 +118,6 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	return a.policy.Reload()
 }
 
-func (a *app) openLimits(context.Context, io.Writer) (err error) {
-	a.limiter, err = limit.NewLocal(limit.Options{MaxKeys: a.cfg.Limits.MaxKeys, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix})
-	return err
-}
-
 func (a *app) openPages(context.Context, io.Writer) (err error) {
 	place, err := time.LoadLocation("America/Mexico_City")
 	if err != nil {
@@ -154,7 +151,10 @@ func (a *app) openObservers(_ context.Context, stdout io.Writer) (err error) {
 }
 
 func (a *app) openDecider(context.Context, io.Writer) (err error) {
-	observers := authz.Observers{a.metrics}
+	if a.recent, err = observe.NewRecent(0); err != nil {
+		return err
+	}
+	observers := authz.Observers{a.metrics, a.recent}
 	if a.access != nil {
 		observers = append(observers, a.access)
 	}

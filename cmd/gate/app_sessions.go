@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/neosc/gate/authz/limit"
 	"github.com/neosc/gate/authz/limit/redislimit"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
@@ -52,7 +51,7 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	a.teardown.Add("sessions", 5*time.Second, func(context.Context) error { a.sessions.Close(); return nil })
 	c := a.cfg.Accounts
 	a.accounts, err = account.New(ctx, account.Options{
-		DB: db, Budget: limit.NewGuesses(a.limiter), Logger: a.log, HashesAtOnce: c.MaxHashing,
+		DB: db, Budget: a.guesses, Logger: a.log, HashesAtOnce: c.MaxHashing,
 		Params:     account.Params{MemoryKiB: uint32(c.Argon2Memory) << 10, Passes: uint32(c.Argon2Passes), Threads: 1},
 		PerAccount: account.Guesses{Burst: c.GuessBurst, Every: time.Minute / time.Duration(c.GuessesPerMinute)},
 		PerAddress: account.Guesses{Burst: 3 * c.GuessBurst, Every: time.Minute / time.Duration(10*c.GuessesPerMinute)},

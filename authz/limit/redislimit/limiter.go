@@ -54,7 +54,7 @@ func New(o Options) (*Limiter, error) {
 	for i := range n {
 		l.lanes = append(l.lanes, &lane{l: l, tag: i})
 	}
-	if l.metrics, err = newMetrics(o.Registerer, local.Len, l.down); err != nil {
+	if l.metrics, err = newMetrics(&o, local.Len, l.down); err != nil {
 		return nil, err
 	}
 	if l.redis, err = connect(o); err != nil {

@@ -1,6 +1,7 @@
 package redislimit
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -29,28 +30,30 @@ type metrics struct {
 	checks    prometheus.Histogram
 }
 
-func newMetrics(r prometheus.Registerer, keys, down func() int) (*metrics, error) {
+func newMetrics(o *Options, keys, down func() int) (*metrics, error) {
+	r := o.Registerer
 	if r == nil {
 		return nil, nil
 	}
+	prefix := cmp.Or(o.MetricPrefix, "pomerium_")
 	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "pomerium_limit_decisions_total",
+		Name: prefix + "limit_decisions_total",
 		Help: "Requests judged by the shared rate limiter, by who decided (redis, memory of its answers, local take-over, on_error allow or deny) and result.",
 	}, []string{"by", "result"})
 	calls := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "pomerium_limit_redis_calls_total",
+		Name: prefix + "limit_redis_calls_total",
 		Help: "Script calls to Redis for rate limits, by result.",
 	}, []string{"result"})
 	m := &metrics{
 		ok:  calls.WithLabelValues("ok"),
 		bad: calls.WithLabelValues("error"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "pomerium_limit_redis_call_duration_seconds",
+			Name:    prefix + "limit_redis_call_duration_seconds",
 			Help:    "How long script calls to Redis took.",
 			Buckets: []float64{50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 1},
 		}),
 		checks: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "pomerium_limit_redis_call_checks",
+			Name:    prefix + "limit_redis_call_checks",
 			Help:    "How many requests shared a script call.",
 			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024},
 		}),
@@ -61,11 +64,11 @@ func newMetrics(r prometheus.Registerer, keys, down func() int) (*metrics, error
 		}
 	}
 	remembered := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "pomerium_limit_remembered_buckets",
+		Name: prefix + "limit_remembered_buckets",
 		Help: "Buckets of which Redis' last answer is remembered.",
 	}, func() float64 { return float64(keys()) })
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "pomerium_limit_redis_down",
+		Name: prefix + "limit_redis_down",
 		Help: "Shards of Redis (one, or 64 in a cluster) that are passed by because they do not answer in time.",
 	}, func() float64 { return float64(down()) })
 	return m, errors.Join(r.Register(decisions), r.Register(calls), r.Register(m.seconds), r.Register(m.checks),

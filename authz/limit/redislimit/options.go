@@ -60,6 +60,8 @@ type Options struct {
 	Log *slog.Logger
 	// Registerer, if not nil, gets the metrics.
 	Registerer prometheus.Registerer
+	// MetricPrefix begins the metrics' names; "" means "pomerium_".
+	MetricPrefix string
 }
 
 func (o *Options) check() error {

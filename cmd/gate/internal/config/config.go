@@ -94,8 +94,21 @@ type Accounts struct {
 	MaxHashing int `yaml:"max_hashing"`
 }
 
-// Limits are the rate limiter's bounds.
+// Limits say where rate limits are counted.
 type Limits struct {
+	// Store is local (this process alone) or redis (all replicas together).
+	Store string `yaml:"store"`
+	// Redis is the server's URL, and Mode is single, sentinel or cluster.
+	// REDIS_URL overrides the URL.
+	Redis string `yaml:"redis"`
+	Mode  string `yaml:"mode"`
+	// OnError is what holds while Redis is slow or away: local (this process
+	// counts at the same rate), allow or deny.
+	OnError string `yaml:"on_error"`
+	// Replicas, above 1, is how many gates share the rate meanwhile.
+	Replicas int `yaml:"replicas"`
+	// Budget is how long one decision waits for Redis.
+	Budget time.Duration `yaml:"budget"`
 	// MaxKeys bounds the buckets kept in process.
 	MaxKeys int `yaml:"max_keys"`
 }
@@ -134,7 +147,7 @@ func Default() Config {
 		Session:  Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
 		Policy:   Policy{Entrypoint: "neosc/authz/decision", Timeout: 250 * time.Millisecond},
 		Accounts: Accounts{GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
-		Limits:   Limits{MaxKeys: 1_000_000},
+		Limits:   Limits{Store: "local", Mode: "single", OnError: "local", Budget: 20 * time.Millisecond, MaxKeys: 1_000_000},
 		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
 		Metrics:  Metrics{Prefix: "pomerium_"},
 		Log:      Log{Level: "info", Access: "stdout"},
@@ -223,6 +236,11 @@ func (c *Config) check() error {
 		{c.Accounts.Argon2Memory < 8 || c.Accounts.Argon2Memory > 1024, "accounts.argon2_memory_mib", "must be from 8 to 1024"},
 		{c.Accounts.Argon2Passes < 1 || c.Accounts.Argon2Passes > 10, "accounts.argon2_passes", "must be from 1 to 10"},
 		{c.Accounts.MaxHashing < 1 || c.Accounts.MaxHashing > 64, "accounts.max_hashing", "must be from 1 to 64"},
+		{c.Limits.Store != "local" && c.Limits.Store != "redis", "limits.store", "must be local or redis"},
+		{c.Limits.Mode != "single" && c.Limits.Mode != "sentinel" && c.Limits.Mode != "cluster", "limits.mode", "must be single, sentinel or cluster"},
+		{c.Limits.OnError != "local" && c.Limits.OnError != "allow" && c.Limits.OnError != "deny", "limits.on_error", "must be local, allow or deny"},
+		{c.Limits.Replicas < 0 || c.Limits.Replicas > 1000, "limits.replicas", "must be from 0 to 1000"},
+		{c.Limits.Budget < time.Millisecond || c.Limits.Budget > time.Second, "limits.budget", "must be from 1ms to 1s"},
 		{c.Limits.MaxKeys < 1000 || c.Limits.MaxKeys > 100_000_000, "limits.max_keys", "must be from 1000 to 100000000"},
 		{!headerPrefix(c.Identity.HeaderPrefix), "identity.header_prefix", "must be lower-case letters, digits and -, starting with x- and ending with -"},
 		{c.Identity.Keys == "", "identity.keys", "is empty; name the file of the signing keys"},
