@@ -81,8 +81,8 @@ func New(o Options) (*Manager, error) {
 
 // Reload reads the policy set, compiles and checks it, and activates it if it
 // is sound and not the active one already. On an error the active one goes on;
-// the error, which is also logged and kept in Status, says what is wrong and
-// where.
+// the error, which is kept in Status and, once a set is active, logged too,
+// says what is wrong and where.
 func (m *Manager) Reload() error {
 	m.reload.Lock()
 	defer m.reload.Unlock()
@@ -93,6 +93,9 @@ func (m *Manager) Reload() error {
 	switch {
 	case err != nil:
 		m.opt.Engine.ActivationRefused()
+		if s.Generation == 0 { // there is none before: whoever starts the gate says why it does not start
+			break
+		}
 		m.opt.Logger.Error("policy refused, the one before goes on", "place", m.place(), "active_revision", s.Revision, "error", err)
 	case unchanged:
 		m.opt.Engine.ActivationUnchanged()

@@ -30,6 +30,8 @@ func runEnvoy(ctx context.Context, args []string, s streams) int {
 	out := fs.String("o", "", "write to `FILE` instead of standard output")
 	adminSocket := fs.String("admin", "", "Unix `socket` of Envoy's admin interface (default: envoy-admin.sock beside listen.authz)")
 	accessLog := fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)")
+	tlsCert := fs.String("tls-cert", "", "PEM `file` of the certificate with which Envoy serves TLS (default: plain HTTP, for TLS that ends in front of Envoy)")
+	tlsKey := fs.String("tls-key", "", "PEM `file` of its key")
 	if code, done := fs.parse(args[1:], 0); done {
 		return code
 	}
@@ -46,7 +48,7 @@ func runEnvoy(ctx context.Context, args []string, s streams) int {
 		if *adminSocket != "" {
 			o.AdminSocket = *adminSocket
 		}
-		o.AccessLogPath = *accessLog
+		o.AccessLogPath, o.TLSCert, o.TLSKey = *accessLog, *tlsCert, *tlsKey
 		b, err := renderEnvoy(o)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // flags is a flag set that prints usage, purpose and flags, and never exits by
@@ -41,7 +42,8 @@ func (f *flags) parse(args []string, operands int) (code int, done bool) {
 			return exitOK, true
 		}
 	}
-	if err := f.Parse(args); err != nil {
+	if err := f.quietly(args); err != nil {
+		fmt.Fprintf(f.Output(), "gate %s: %s; see gate %s -h\n", f.Name(), sayFlag(err), f.Name())
 		return exitUsage, true
 	}
 	if f.NArg() > operands {
@@ -49,4 +51,22 @@ func (f *flags) parse(args []string, operands int) (code int, done bool) {
 		return exitUsage, true
 	}
 	return 0, false
+}
+
+// quietly parses without the package's own words: they would end in a page of
+// usage, above which nobody finds what was wrong.
+func (f *flags) quietly(args []string) error {
+	out, usage := f.Output(), f.Usage
+	defer func() { f.SetOutput(out); f.Usage = usage }()
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	return f.Parse(args)
+}
+
+// sayFlag words what package flag says.
+func sayFlag(err error) string {
+	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
+		return "there is no flag " + name
+	}
+	return err.Error()
 }
