@@ -1,6 +1,10 @@
 package authz
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/neosc/gate/session"
+)
 
 // secretWords are what names of secrets have in common.
 var secretWords = []string{
@@ -55,3 +59,47 @@ func containsFold(s, word string) bool {
 
 // Masked stands where a secret was.
 const Masked = "(masked)"
+
+// MaskSession returns a copy of s in which what lies under a secret name in its
+// claims is Masked, and whether anything is. It may be shown.
+func MaskSession(s *session.Session) (shown *session.Session, masked bool) {
+	if s == nil {
+		return nil, false
+	}
+	c := s.Clone()
+	if len(c.Identity.Claims) > 0 {
+		c.Identity.Claims, _ = maskClaims(s.Identity.Claims, &masked, 0).(map[string]any)
+	}
+	return c, masked
+}
+
+// maskDepth is how deep claims are copied; what lies deeper is masked whole.
+const maskDepth = 32
+
+func maskClaims(v any, masked *bool, depth int) any {
+	if depth > maskDepth {
+		*masked = true
+		return Masked
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, x := range v {
+			if SecretName(k) {
+				*masked = true
+				out[k] = Masked
+				continue
+			}
+			out[k] = maskClaims(x, masked, depth+1)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, x := range v {
+			out[i] = maskClaims(x, masked, depth+1)
+		}
+		return out
+	default:
+		return v
+	}
+}

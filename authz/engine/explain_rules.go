@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -28,20 +27,12 @@ type explainer struct {
 	decided map[*ast.Rule]bool
 }
 
-// all lists every rule, those that the decision follows from first.
+// all lists every rule, those that the decision follows from first, and of
+// those the ones that gave its reasons.
 func (x *explainer) all(d *authz.Decision) []RuleTrace {
-	x.decided = map[*ast.Rule]bool{}
-	for _, r := range x.definitions(x.entry()) {
-		if s := x.tracer.rules[r]; s != nil && s.held {
-			x.follow(r)
-		}
-	}
-	if len(x.order) == 0 { // undefined: why did no definition hold
-		for _, r := range x.definitions(x.entry()) {
-			x.follow(r)
-		}
-	}
-	slices.SortStableFunc(x.order, func(a, b *ast.Rule) int { return cmp.Compare(x.rank(a, d), x.rank(b, d)) })
+	x.begin(nil)
+	reached := x.order
+	x.begin(slices.DeleteFunc(slices.Clone(reached), func(r *ast.Rule) bool { return !x.gaveReason(r, d) }))
 	var others []*ast.Rule
 	for _, name := range slices.Sorted(maps.Keys(x.program.compiler.Modules)) {
 		for _, r := range x.program.compiler.Modules[name].Rules {
@@ -60,24 +51,41 @@ func (x *explainer) all(d *authz.Decision) []RuleTrace {
 	return out
 }
 
+// begin finds what the decision follows from, those of first and what they
+// follow from at the head of the list.
+func (x *explainer) begin(first []*ast.Rule) {
+	x.order, x.decided = nil, map[*ast.Rule]bool{}
+	for _, r := range first {
+		x.take(r)
+	}
+	for _, r := range first {
+		x.causes(r)
+	}
+	for _, r := range x.definitions(x.entry()) {
+		if s := x.tracer.rules[r]; s != nil && s.held {
+			x.follow(r)
+		}
+	}
+	if len(x.order) == 0 { // undefined: why did no definition hold
+		for _, r := range x.definitions(x.entry()) {
+			x.follow(r)
+		}
+	}
+}
+
 // entry is the reference that the query asks for.
 func (x *explainer) entry() ast.Ref {
 	ref, _ := x.program.query[0].Operand(0).Value.(ast.Ref)
 	return ref
 }
 
-// rank puts the rules that gave the decision's reasons first.
-func (x *explainer) rank(r *ast.Rule, d *authz.Decision) int {
+// gaveReason reports whether a rule held and gave one of the decision's reasons.
+func (x *explainer) gaveReason(r *ast.Rule, d *authz.Decision) bool {
 	s := x.tracer.rules[r]
-	if d == nil || s == nil || !s.held {
-		return 1
-	}
-	for _, v := range s.gives {
-		if text, ok := v.Value.(ast.String); ok && slices.Contains(d.Reasons, string(text)) {
-			return 0
-		}
-	}
-	return 1
+	return d != nil && s != nil && s.held && slices.ContainsFunc(s.gives, func(v *ast.Term) bool {
+		text, ok := v.Value.(ast.String)
+		return ok && slices.Contains(d.Reasons, string(text))
+	})
 }
 
 // definitions are the rules that a reference asks for, else branches included.
@@ -95,12 +103,23 @@ func (x *explainer) definitions(ref ast.Ref) []*ast.Rule {
 // from itself: of what it needed, the rules that held; of what it needed not to
 // hold, those that did not; of a rule that failed, what made it fail.
 func (x *explainer) follow(r *ast.Rule) {
-	s := x.tracer.rules[r]
-	if s == nil || x.decided[r] {
-		return
+	if x.take(r) {
+		x.causes(r)
+	}
+}
+
+// take lists a rule that the trace knows, once.
+func (x *explainer) take(r *ast.Rule) bool {
+	if x.tracer.rules[r] == nil || x.decided[r] {
+		return false
 	}
 	x.decided[r] = true
 	x.order = append(x.order, r)
+	return true
+}
+
+func (x *explainer) causes(r *ast.Rule) {
+	s := x.tracer.rules[r]
 	if s.held {
 		for _, e := range r.Body {
 			x.followExpr(e, !e.Negated)

@@ -19,7 +19,8 @@ func (a *app) adminHandler() (http.Handler, error) {
 			err := a.policy.Reload()
 			return a.activePolicy(), err
 		},
-		Status: func(ctx context.Context) admin.Status { return a.status(ctx, started) },
+		Status:   func(ctx context.Context) admin.Status { return a.status(ctx, started) },
+		Decision: a.decision, Mask: maskSession,
 	})
 }
 

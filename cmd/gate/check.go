@@ -47,24 +47,22 @@ func runCheck(ctx context.Context, args []string, s streams) int {
 
 // compilePolicy does what activation does, short of activating.
 func compilePolicy(cfg *config.Config, e engine.Edge) (revision string, err error) {
-	var src engine.Source
-	if cfg.Policy.Path == "" {
-		src, err = bundles.Load(policies.Files())
-	} else {
-		var root *os.Root
-		if root, err = os.OpenRoot(cfg.Policy.Path); err != nil {
-			return "", fmt.Errorf("policy.path: %w", err)
-		}
-		defer root.Close()
-		src, err = bundles.Load(root.FS())
-	}
-	if err != nil {
-		return "", err
-	}
-	src.EntryPoint = cfg.Policy.Entrypoint
-	p, err := engine.Compile(src, e)
+	p, err := configuredPolicy(cfg, e)
 	if err != nil {
 		return "", err
 	}
 	return p.Revision(), nil
+}
+
+// policySet reads the policy that the config names, or the built-in one.
+func policySet(cfg *config.Config) (engine.Source, error) {
+	if cfg.Policy.Path == "" {
+		return bundles.Load(policies.Files())
+	}
+	root, err := os.OpenRoot(cfg.Policy.Path)
+	if err != nil {
+		return engine.Source{}, fmt.Errorf("policy.path: %w", err)
+	}
+	defer root.Close()
+	return bundles.Load(root.FS())
 }

@@ -27,7 +27,7 @@ type Sessions interface {
 	List(ctx context.Context, q session.Query) ([]*session.Session, error)
 }
 
-// Options set up the handler; all are needed.
+// Options set up the handler; all but Decision and Mask are needed.
 type Options struct {
 	Users    session.Users
 	Sessions Sessions
@@ -35,6 +35,11 @@ type Options struct {
 	// shown, the old one goes on.
 	Reload func(ctx context.Context) (Policy, error)
 	Status func(ctx context.Context) Status
+	// Decision explains a recent decision by its request id, as a JSON value; an
+	// id that is not known is a NotFound. Nil: decisions are not remembered.
+	Decision func(ctx context.Context, requestID string) (any, error)
+	// Mask returns a copy of a session that may be shown. Nil: claims are left out.
+	Mask func(*session.Session) *session.Session
 	// CookieName is that of the session cookie.
 	CookieName string
 	Logger     *slog.Logger
@@ -67,7 +72,11 @@ func New(o Options) (*API, error) {
 	a.handle("PUT /v1/users/{email}/password", a.setPassword)
 	a.handle("PUT /v1/users/{email}/roles", a.setRoles)
 	a.handle("DELETE /v1/users/{email}", a.removeUser)
+	a.handle("GET /v1/people/{email}", a.person)
 	a.handle("POST /v1/policy/reload", a.reload)
+	if o.Decision != nil {
+		a.handle("GET /v1/decisions/{id}", a.decision)
+	}
 	a.handle("GET /v1/status", func(r *http.Request) (any, error) { return o.Status(r.Context()), nil })
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		a.reply(w, r, nil, problem(http.StatusNotFound, "the admin API has no %s %s", r.Method, r.URL.Path))

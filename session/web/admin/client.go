@@ -109,6 +109,18 @@ func (c *Client) RemoveUser(ctx context.Context, email string) (out ChangedUser,
 	return out, err
 }
 
+// Person returns who an email is to policy.
+func (c *Client) Person(ctx context.Context, email string) (out Person, err error) {
+	err = c.do(ctx, "GET", "/v1/people/"+url.PathEscape(email), nil, nil, &out)
+	return out, err
+}
+
+// Decision returns the explanation of a recent decision, as JSON.
+func (c *Client) Decision(ctx context.Context, requestID string) (out json.RawMessage, err error) {
+	err = c.do(ctx, "GET", "/v1/decisions/"+url.PathEscape(requestID), nil, nil, &out)
+	return out, err
+}
+
 // ReloadPolicy loads and activates the policy anew.
 func (c *Client) ReloadPolicy(ctx context.Context) (out Policy, err error) {
 	err = c.do(ctx, "POST", "/v1/policy/reload", nil, nil, &out)

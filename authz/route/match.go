@@ -1,0 +1,72 @@
+package route
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// Match finds the entry that Envoy takes for a host name and a path without its
+// query, both as Envoy leaves them (see Normalise): the host of exactly this
+// name before the longest wildcard, then the first entry that matches. It is
+// for showing people what Envoy will do, never for deciding: decisions go by
+// the name that Envoy sends. h is nil for an unknown host, e for a path that no
+// route of the host has.
+func (f *File) Match(host, p string) (h *Host, e *Entry) {
+	host = strings.ToLower(host)
+	for i := range f.hosts {
+		x := &f.hosts[i]
+		suffix, wild := strings.CutPrefix(x.Name, "*")
+		switch {
+		case x.Name == host:
+			h = x
+		case wild && strings.HasSuffix(host, suffix) && len(host) > len(suffix) && (h == nil || strings.HasPrefix(h.Name, "*") && len(h.Name) < len(x.Name)):
+			h = x
+		}
+		if h != nil && h.Name == host {
+			break
+		}
+	}
+	if h == nil {
+		return nil, nil
+	}
+	for i := range h.Entries {
+		m := h.Entries[i].Match
+		if m.Path != "" && m.Path == p || m.Prefix == "/" || m.Prefix != "" && (p == m.Prefix || strings.HasPrefix(p, m.Prefix+"/")) {
+			return h, &h.Entries[i]
+		}
+	}
+	return h, nil
+}
+
+// Normalise returns a path without its query as Envoy leaves it: dot segments
+// resolved, slashes merged. The error is for one that Envoy refuses with 400.
+func Normalise(p string) (string, error) {
+	if !strings.HasPrefix(p, "/") {
+		return "", fmt.Errorf("the path %q does not begin with a slash", clip(p))
+	}
+	for i := range len(p) {
+		if p[i] <= ' ' || p[i] == 0x7f {
+			return "", fmt.Errorf("the path has a space or control character; escape it")
+		}
+		if p[i] != '%' {
+			continue
+		}
+		if i+2 >= len(p) || !isHex(p[i+1]) || !isHex(p[i+2]) {
+			return "", fmt.Errorf("Envoy answers 400 by itself to a percent sign that escapes nothing")
+		}
+		switch strings.ToLower(p[i+1 : i+3]) {
+		case "2f", "5c":
+			return "", fmt.Errorf("Envoy answers 400 by itself to a path with an escaped slash")
+		}
+	}
+	clean := path.Clean(strings.ReplaceAll(p, `\`, "/"))
+	if last := p[strings.LastIndexByte(p, '/')+1:]; clean != "/" && (last == "" || last == "." || last == "..") {
+		clean += "/"
+	}
+	return clean, nil
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
