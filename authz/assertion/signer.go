@@ -114,11 +114,13 @@ type claims struct {
 
 // Assertion returns the signed identity of x for host at now. The same token is
 // given until half its life is over; one never outlives its session. It fails
-// for a session that is over at now, that names no user, or whose identity
+// for a session that is past its absolute end, that names no user, or whose identity
 // takes more than MaxToken.
 func (s *Signer) Assertion(x *session.Session, host string, now time.Time) (string, error) {
 	switch {
-	case !x.LiveAt(now):
+	// Not LiveAt: the record's idle end is as old as this copy of it, while use
+	// moves the true one on. Whoever asks has looked at that.
+	case !now.Before(x.ExpiresAt):
 		return "", fmt.Errorf("assertion: session %s is over", x.Key.Short())
 	case x.Identity.UserID == "" || host == "":
 		return "", fmt.Errorf("assertion: session %s has no user or its request no host", x.Key.Short())
@@ -132,7 +134,10 @@ func (s *Signer) Assertion(x *session.Session, host string, now time.Time) (stri
 		return m.token, nil
 	}
 	at.host = strings.Clone(host)
-	end := earliest(now.Add(Life), x.ExpiresAt, x.IdleExpiresAt)
+	end := now.Add(Life)
+	if x.ExpiresAt.Before(end) {
+		end = x.ExpiresAt
+	}
 	token, err := jwt.Signed(r.signers[i]).Claims(s.claims(x, at.host, now, end)).Serialize()
 	switch {
 	case err != nil:
@@ -156,13 +161,4 @@ func (s *Signer) claims(x *session.Session, host string, now, end time.Time) cla
 		c.Email = id.Email
 	}
 	return c
-}
-
-func earliest(t time.Time, more ...time.Time) time.Time {
-	for _, m := range more {
-		if m.Before(t) {
-			t = m
-		}
-	}
-	return t
 }
