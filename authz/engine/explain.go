@@ -32,7 +32,8 @@ type Explanation struct {
 	// order of the files.
 	Rules []RuleTrace
 	// Events counts the trace's events. Cut says that there were more than are
-	// looked at, so that a rule may have held that is said not to have.
+	// looked at: the evaluation was ended there, and a rule may hold that is said
+	// not to. Decision is whole all the same.
 	Events int
 	Cut    bool
 
@@ -105,19 +106,21 @@ func (p *Program) Explain(ctx context.Context, r *authz.Request) (*Explanation, 
 	e.Decision, e.Err = p.Decide(ctx, r)
 	ctx, stop := context.WithTimeout(ctx, explainTimeout)
 	defer stop()
-	t := &tracer{program: p, rules: map[*ast.Rule]*ruleState{}, frames: map[uint64]*ast.Rule{}}
+	cut, endTrace := context.WithCancel(ctx)
+	defer endTrace()
+	t := &tracer{program: p, rules: map[*ast.Rule]*ruleState{}, frames: map[uint64]*ast.Rule{}, full: endTrace}
 	// Neither index nor early exit: both skip rules that do not matter, which is
 	// what somebody who asks why wants to see. The result is the same.
-	q := p.traceQuery(ctx, p.query, input, r.Time).WithQueryTracer(t).WithIndexing(false).WithEarlyExit(false)
-	if err := q.Iter(ctx, func(topdown.QueryResult) error { return nil }); err != nil {
-		if topdown.IsCancel(err) {
-			return nil, failf(Timeout, "the trace was ended after %v or by its caller", explainTimeout)
-		}
-		if e.Err == nil {
-			e.Err = failf(Evaluation, "%w", err)
-		}
-	}
+	q := p.traceQuery(cut, p.query, input, r.Time).WithQueryTracer(t).WithIndexing(false).WithEarlyExit(false)
+	err = q.Iter(cut, func(topdown.QueryResult) error { return nil })
 	e.Events, e.Cut = t.events, t.events > maxExplainEvents
+	switch {
+	case err == nil || e.Cut:
+	case topdown.IsCancel(err):
+		return nil, failf(Timeout, "the trace was ended after %v or by its caller", explainTimeout)
+	case e.Err == nil:
+		e.Err = failf(Evaluation, "%w", err)
+	}
 	x := explainer{program: p, ctx: ctx, now: r.Time, input: input, tracer: t, hider: e.hider, found: map[string]*ast.Term{}}
 	e.Rules = x.all(e.Decision)
 	return e, nil

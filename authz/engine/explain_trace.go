@@ -22,6 +22,7 @@ type tracer struct {
 	rules   map[*ast.Rule]*ruleState
 	frames  map[uint64]*ast.Rule // evaluations under way by query id
 	events  int
+	full    func() // ends the evaluation
 }
 
 // ruleState is what the trace told of one rule.
@@ -58,6 +59,7 @@ func (t *tracer) Config() topdown.TraceConfig { return topdown.TraceConfig{} }
 // TraceEvent implements topdown.QueryTracer.
 func (t *tracer) TraceEvent(e topdown.Event) {
 	if t.events++; t.events > maxExplainEvents {
+		t.full()
 		return
 	}
 	switch node := e.Node.(type) {

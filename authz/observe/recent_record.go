@@ -162,15 +162,22 @@ func secretParameter(name string) bool {
 func (s *recentSlot) recordHeaders(hs authz.Headers) {
 	for i := range hs {
 		name := hs[i].Name
+		if strings.HasPrefix(name, ":") {
+			continue // the path and the host again, unmasked
+		}
 		if authz.SecretName(name) {
 			s.left |= leftCredentials
 			continue
+		}
+		value := hs[i].Value
+		if name == "referer" { // another page's query, of which nothing is known
+			value, _, _ = strings.Cut(value, "?")
 		}
 		if s.nHeaders == maxRecordedHeaders {
 			s.left |= leftShortened
 			return
 		}
-		s.headers[s.nHeaders] = [2]span{s.put(name, maxID), s.put(hs[i].Value, maxRecordedText)}
+		s.headers[s.nHeaders] = [2]span{s.put(name, maxID), s.put(value, maxRecordedText)}
 		s.nHeaders++
 	}
 }
