@@ -52,7 +52,7 @@ bench: ## ratios against stock parts; ONLY=check for one area
 	@go run ./test/bench $(if $(ONLY),-only $(ONLY))
 
 soak: ## the long runs of which make test runs a minute
-	go test -run Soak -timeout 60m -soak ./test/...
+	go test -run Soak -timeout 60m -v ./test/soak -soak
 
 fmt: $(OPA) ## gofmt and opa fmt in place
 	gofmt -w $$(git ls-files '*.go')
