@@ -92,7 +92,7 @@ func (m *Manager) drainTouches(ctx context.Context) {
 func (m *Manager) writeTouch(ctx context.Context, t touch) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	k := t.of.s.Key
+	k := t.of.key
 	err := m.o.Store.Touch(ctx, k, time.Unix(0, t.new).UTC())
 	switch {
 	case err == nil:

@@ -5,16 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// openedCookie remembers what a cookie value opened to. The whole value is
-// kept and compared: the hash only finds it.
+// openedCookie remembers what a cookie value opened to: by a hash of the whole
+// value, whose seed nobody knows, and by the value's end, which is where a
+// sealed value has its authenticator. Of the rest nothing is kept: who can
+// present another value with both has the true one already.
 type openedCookie struct {
 	mark
-	value      string
+	end        valueEnd
 	generation uint64
 	key        Key
 	expires    int64 // unix s
@@ -22,16 +23,30 @@ type openedCookie struct {
 	copy atomic.Pointer[liveCopy]
 }
 
-// liveCopy is a record with the idle end as this process knows it.
+// valueEnd is the last characters of a value: more than the 22 of a 128-bit
+// authenticator.
+type valueEnd [24]byte
+
+func endOf(value string) (e valueEnd) {
+	copy(e[:], value[max(0, len(value)-len(e)):])
+	return e
+}
+
+// liveCopy is a record with the idle end as this process knows it. Of s and
+// packed one at least is set.
 type liveCopy struct {
 	mark
-	s       *Session
+	recent  atomic.Bool // it was used since the hand of the ready copies last passed
+	key     Key
+	s       atomic.Pointer[Session]
+	packed  atomic.Pointer[[]byte]
 	expires int64 // unix ns
 	idle    atomic.Int64
 }
 
 func newLiveCopy(s *Session) *liveCopy {
-	c := &liveCopy{s: s, expires: s.ExpiresAt.UnixNano()}
+	c := &liveCopy{key: s.Key, expires: s.ExpiresAt.UnixNano()}
+	c.s.Store(s)
 	c.idle.Store(min(s.IdleExpiresAt.UnixNano(), c.expires))
 	return c
 }
@@ -95,11 +110,15 @@ func (m *Manager) byValue(ctx context.Context, value string, kind Kind, now time
 		}
 		o.copy.Store(c)
 	}
-	if c.s.Kind != kind {
+	s := m.session(c)
+	if s == nil {
+		return nil, fmt.Errorf("%w: the local copy is damaged", ErrUnavailable)
+	}
+	if s.Kind != kind {
 		return nil, ErrInvalid
 	}
 	m.used(c, now)
-	return c.s, nil
+	return s, nil
 }
 
 // open returns what a value opens to, or nil. Opened once, it is known from
@@ -108,15 +127,14 @@ func (m *Manager) byValue(ctx context.Context, value string, kind Kind, now time
 func (m *Manager) open(value string) *openedCookie {
 	gen := m.o.Sealer.Generation()
 	h := maphash.String(m.seed, value)
-	if o, ok := m.opened.get(h); ok && o.generation == gen && o.value == value {
+	if o, ok := m.opened.get(h); ok && o.generation == gen && o.end == endOf(value) {
 		return o
 	}
 	p, err := m.o.Sealer.Open(value)
 	if err != nil {
 		return nil
 	}
-	// Cloned, because value is a part of some request's buffer.
-	o := &openedCookie{value: strings.Clone(value), generation: gen, key: p.ID.Key(), expires: p.ExpiresAt.Unix()}
+	o := &openedCookie{end: endOf(value), generation: gen, key: p.ID.Key(), expires: p.ExpiresAt.Unix()}
 	m.opened.put(h, o, m.opened.epoch(h))
 	return o
 }
@@ -191,7 +209,9 @@ func (m *Manager) load(ctx context.Context, k Key, epoch uint64) (*liveCopy, err
 	}
 	c := newLiveCopy(s)
 	if c.liveAt(m.o.Clock().UnixNano()) {
-		m.live.put(k, c, epoch)
+		if m.live.put(k, c, epoch) {
+			m.ready(c)
+		}
 	}
 	return c, nil
 }

@@ -36,7 +36,8 @@ type Options struct {
 	// the promise that a revoked session is dead within a second.
 	StaleGrace time.Duration
 	// CacheSize is the most sessions of which local copies are kept; 0 means
-	// DefaultCacheSize. A copy with a dozen claims takes about 1 KiB or two.
+	// DefaultCacheSize. A copy with a dozen claims takes
+	// 3 KiB while it is used a lot, and less than 1 KiB else.
 	CacheSize int
 	// Bearer verifies the access tokens that are no service sessions of ours;
 	// nil means that there are none.
@@ -73,6 +74,8 @@ type Manager struct {
 	opened *copies[uint64, *openedCookie]
 	live   *copies[Key, *liveCopy]
 	fills  fills
+	// unpacked are those of live that are ready to hand out.
+	unpacked unpacked
 
 	touchEvery time.Duration
 	touches    chan touch
@@ -102,6 +105,7 @@ func NewManager(o Options) (*Manager, error) {
 		touches:    make(chan touch, touchQueue),
 		recount:    make(chan struct{}, 1),
 	}
+	m.unpacked.limit = unpackedCopies
 	m.fills.flights = make(map[fillKey]*fill)
 	if f, ok := o.Store.(Feed); ok {
 		m.feed = f

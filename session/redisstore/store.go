@@ -26,12 +26,13 @@ const (
 	hashDigits = 40
 )
 
-// Store implements session.Store and session.Feed.
+// Store implements session.Store, session.Feed and session.Notes.
 type Store struct {
 	o      Options
 	c      *redis.Client
 	names  names
 	script scripts
+	notes  noteScripts
 	feed   *feed
 }
 
@@ -50,7 +51,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("session store in redis: %w", err)
 	}
 	p := "{" + o.Prefix + "}:"
-	st := &Store{o: o, names: names{p, p + "r:", p + "ends", p + "begun"}, script: newScripts()}
+	st := &Store{o: o, names: names{p, p + "r:", p + "ends", p + "begun"}, script: newScripts(), notes: newNoteScripts()}
 	if st.feed, err = newFeed(o, t, st.names.records); err != nil {
 		return nil, fmt.Errorf("session store in redis: %w", err)
 	}

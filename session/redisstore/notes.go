@@ -1,0 +1,137 @@
+package redisstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/neosc/gate/session"
+)
+
+// noteScripts are made once for each Store.
+type noteScripts struct{ put, swap *redis.Script }
+
+// noteLibrary is the beginning of both. ARGV: now (µs), value, ttl (ms).
+const noteLibrary = `
+local name, now, value, ttl = KEYS[1], tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local had = redis.call('GET', name)
+local ends, data
+if had then ends, data = string.match(had, '^(%-?%d+)\n(.*)$') end
+local lives = ends and tonumber(ends) > now
+`
+
+func newNoteScripts() noteScripts {
+	return noteScripts{
+		put: redis.NewScript(noteLibrary + `
+if lives then return -1 end
+redis.call('SET', name, value, 'PX', ttl)
+return 1`),
+		swap: redis.NewScript(noteLibrary + `
+if not lives then return 0 end
+if data ~= ARGV[4] then return -2 end
+redis.call('SET', name, value, 'PX', ttl)
+return 1`),
+	}
+}
+
+func (st *Store) noteName(k session.Key) string { return st.names.prefix + "n:" + k.String() }
+
+// noteValue returns what is kept of a note and for how many ms.
+func noteValue(n session.Note, now time.Time) ([]byte, int64, error) {
+	if len(n.Data) > session.MaxNoteSize {
+		return nil, 0, fmt.Errorf("a note of %d bytes, at most %d are kept", len(n.Data), session.MaxNoteSize)
+	}
+	ttl := max(0, n.Expires.Sub(now)) + time.Second
+	return append(fmt.Appendf(nil, "%d\n", n.Expires.UnixMicro()), n.Data...), ttl.Milliseconds(), nil
+}
+
+func (st *Store) changeNote(ctx context.Context, s *redis.Script, k session.Key, n session.Note, now time.Time, more ...any) error {
+	value, ttl, err := noteValue(n, now)
+	if err != nil {
+		return err
+	}
+	ctx, cancel, err := st.within(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	args := append([]any{now.UnixMicro(), value, ttl}, more...)
+	switch r, err := s.Run(ctx, st.c, []string{st.noteName(k)}, args...).Int(); {
+	case err != nil:
+		return unavailable(err)
+	case r == missing:
+		return session.ErrNotFound
+	case r == taken:
+		return session.ErrExists
+	case r == conflict:
+		return session.ErrConflict
+	}
+	return nil
+}
+
+// PutNote implements session.Notes.
+func (st *Store) PutNote(ctx context.Context, k session.Key, n session.Note, now time.Time) error {
+	return st.changeNote(ctx, st.notes.put, k, n, now)
+}
+
+// SwapNote implements session.Notes.
+func (st *Store) SwapNote(ctx context.Context, k session.Key, old []byte, n session.Note, now time.Time) error {
+	return st.changeNote(ctx, st.notes.swap, k, n, now, old)
+}
+
+// SetNote implements session.Notes.
+func (st *Store) SetNote(ctx context.Context, k session.Key, n session.Note, now time.Time) error {
+	value, ttl, err := noteValue(n, now)
+	if err != nil {
+		return err
+	}
+	ctx, cancel, err := st.within(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if err := st.c.Set(ctx, st.noteName(k), value, time.Duration(ttl)*time.Millisecond).Err(); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// GetNote implements session.Notes.
+func (st *Store) GetNote(ctx context.Context, k session.Key, now time.Time) (session.Note, error) {
+	return st.readNote(ctx, k, now, st.c.Get)
+}
+
+// TakeNote implements session.Notes.
+func (st *Store) TakeNote(ctx context.Context, k session.Key, now time.Time) (session.Note, error) {
+	return st.readNote(ctx, k, now, st.c.GetDel)
+}
+
+func (st *Store) readNote(ctx context.Context, k session.Key, now time.Time, read func(context.Context, string) *redis.StringCmd) (session.Note, error) {
+	ctx, cancel, err := st.within(ctx, 0)
+	if err != nil {
+		return session.Note{}, err
+	}
+	defer cancel()
+	value, err := read(ctx, st.noteName(k)).Bytes()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return session.Note{}, session.ErrNotFound
+	case err != nil:
+		return session.Note{}, unavailable(err)
+	}
+	head, data, ok := bytes.Cut(value, []byte("\n"))
+	ends, err := strconv.ParseInt(string(head), 10, 64)
+	if err != nil || !ok {
+		return session.Note{}, unavailable(fmt.Errorf("note %s has no head", k.Short()))
+	}
+	n := session.Note{Data: data, Expires: time.UnixMicro(ends).UTC()}
+	if !n.LiveAt(now) {
+		return session.Note{}, session.ErrNotFound
+	}
+	return n, nil
+}
