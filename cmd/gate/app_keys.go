@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/neosc/gate/authz/assertion"
@@ -73,6 +74,8 @@ type stamp struct {
 	modified time.Time
 	size     int64
 	mode     os.FileMode
+	// inode is another when a file was replaced within one tick of its clock.
+	inode uint64
 }
 
 // changed reports whether a file is another than at the last call; at the first
@@ -85,7 +88,10 @@ func (w *keyWatch) changed() bool {
 	for i, name := range w.files {
 		var now *stamp // nil: no such file
 		if st, err := os.Stat(name); err == nil {
-			now = &stamp{st.ModTime(), st.Size(), st.Mode()}
+			now = &stamp{modified: st.ModTime(), size: st.Size(), mode: st.Mode()}
+			if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+				now.inode = sys.Ino
+			}
 		}
 		was := w.stamps[i]
 		if (now == nil) != (was == nil) || now != nil && *now != *was {
