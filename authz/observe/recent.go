@@ -34,6 +34,9 @@ const (
 // DefaultRecent, some 3 MiB as a rule. Safe for concurrent use.
 type Recent struct {
 	denials, others recentRing
+	// fits are sessions whose claims were found small enough, by a part of the
+	// key: looking at them again would be a third of the work.
+	fits [64]atomic.Pointer[session.Session]
 }
 
 // recentRing is filled round and round. Each slot has a lock of its own, so
@@ -73,9 +76,13 @@ func (x *Recent) Observe(r *authz.Request, o *authz.Outcome, took time.Duration)
 	if o.Verdict == authz.Denied || o.Verdict == authz.Failed {
 		ring = &x.denials
 	}
+	who, whole := x.remembered(o.Session)
 	s := &ring.slots[(ring.next.Add(1)-1)%uint64(len(ring.slots))]
 	s.mu.Lock()
 	s.record(r, o, took)
+	if s.session = who; !whole {
+		s.left |= leftClaims
+	}
 	s.mu.Unlock()
 }
 
@@ -152,13 +159,18 @@ type Recorded struct {
 	LeftOut []string
 }
 
-// session returns what of a session may be kept and, where its claims are too
-// large to hold on to, a copy without them.
-func rememberedSession(s *session.Session) (kept *session.Session, whole bool) {
+// remembered returns what of a session may be held on to: itself or, where its
+// claims are too large, a copy without them.
+func (x *Recent) remembered(s *session.Session) (kept *session.Session, whole bool) {
 	if s == nil {
 		return nil, true
 	}
-	if left := claimsRoom(s.Identity.Claims, maxClaims, 0); left >= 0 {
+	known := &x.fits[s.Key[0]%uint8(len(x.fits))]
+	if known.Load() == s {
+		return s, true
+	}
+	if claimsRoom(s.Identity.Claims, maxClaims, 0) >= 0 {
+		known.Store(s)
 		return s, true
 	}
 	c := *s

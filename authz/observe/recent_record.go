@@ -71,7 +71,7 @@ var leftOutNames = []struct {
 	{leftShortened, "parts of the request that are longer than is remembered"},
 }
 
-// record fills a slot anew. The slot's lock is held.
+// record fills a slot anew, but for the session. The slot's lock is held.
 func (s *recentSlot) record(r *authz.Request, o *authz.Outcome, took time.Duration) {
 	text := s.text[:0]
 	if cap(text) > maxRecorded {
@@ -101,10 +101,6 @@ func (s *recentSlot) record(r *authz.Request, o *authz.Outcome, took time.Durati
 	if c := o.Charge; c != nil {
 		s.limited, s.limit = true, authz.Charge{Rate: c.Rate, Burst: c.Burst, Cost: c.Cost}
 		s.limitName, s.limitKey = s.put(c.Name, 256), s.put(c.Key, 256)
-	}
-	whole := true
-	if s.session, whole = rememberedSession(o.Session); !whole {
-		s.left |= leftClaims
 	}
 }
 
