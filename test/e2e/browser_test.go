@@ -157,7 +157,7 @@ func (b *browser) shootAll(name string, phone bool) {
 	if err != nil || wide > 390 {
 		b.t.Errorf("%s is %d px wide on a screen of 390 (%v)", name, wide, err)
 	}
-	b.do(chromedp.ResetViewport())
+	b.do(chromedp.EmulateViewport(1280, 900))
 }
 
 // where is the address in the address bar.
