@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,7 @@ import (
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/cookie"
+	"github.com/neosc/gate/session/oidclogin"
 	"github.com/neosc/gate/session/web/pages"
 )
 
@@ -49,6 +51,7 @@ type app struct {
 	signer   *assertion.Signer
 	keys     *keyWatch
 	accounts *account.Store
+	logins   *oidclogin.Logins // nil without providers
 	opsAddr  string
 	pages    *pages.Renderer
 	access   *observe.Log
@@ -68,7 +71,7 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, step := range []func(context.Context, io.Writer) error{
-		a.openRoutes, a.openPolicy, a.openLimits, a.openSessions, a.openSigner, a.openPages, a.openObservers, a.openDecider,
+		a.openRoutes, a.openPolicy, a.openLimits, a.openSessions, a.openSigner, a.openProviders, a.openPages, a.openObservers, a.openDecider,
 	} {
 		if err := step(ctx, stdout); err != nil {
 			return a, err
@@ -124,7 +127,7 @@ func (a *app) openPages(context.Context, io.Writer) (err error) {
 		return err
 	}
 	a.pages, err = pages.New(pages.Options{
-		GateOrigin: a.routes.GateOrigin(), FormTargets: a.routes.Origins(), Location: place, Place: "Mexico City",
+		Of: strings.TrimPrefix(a.cfg.Cookie.Domain, "."), GateOrigin: a.routes.GateOrigin(), FormTargets: a.formTargets(), Location: place, Place: "Mexico City",
 	})
 	return err
 }

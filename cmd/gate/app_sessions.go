@@ -122,11 +122,16 @@ func (a *app) ownHandler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return web.New(web.Options{
+	o := web.Options{
 		Pages: a.pages, Accounts: a.accounts, Sessions: a.sessions,
 		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.routes.IsOrigin, Apps: a.apps,
 		Cookie: session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
 		JWKS:   a.signer.JWKS, FormKey: key, Logger: a.log, Clock: time.Now,
 		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
-	})
+		NoAccounts: !a.cfg.Passwords(),
+	}
+	if a.logins != nil {
+		o.Logins = a.logins
+	}
+	return web.New(o)
 }

@@ -34,6 +34,8 @@ type devOptions struct {
 	port          int
 	state, policy string
 	ops           string
+	// providers is a file whose providers are added to gate.yaml.
+	providers string
 	// trust says whether the demo's backend believes plain identity headers.
 	trust bool
 }
@@ -49,6 +51,7 @@ func runDev(ctx context.Context, args []string, s streams) int {
 	fs.StringVar(&o.state, "state", ".state", "`folder` of users, sessions and logs")
 	fs.StringVar(&o.policy, "policy", "", "policy `folder` to watch instead of the built-in rules")
 	fs.StringVar(&o.ops, "ops", "127.0.0.1:9464", "`address` of /metrics, /healthz and /readyz")
+	fs.StringVar(&o.providers, "providers", "", "YAML `file` with the key providers, as in gate.yaml: where people may sign in besides")
 	trust, err := strconv.ParseBool(cmp.Or(os.Getenv(trustVariable), "true"))
 	fs.BoolVar(&o.trust, "trust-headers", trust, "let the backend believe plain identity headers; false, or "+trustVariable+"=false, makes it\nbelieve the signed assertion alone")
 	if code, done := fs.parse(args, 0); done {
@@ -177,6 +180,14 @@ func (d *demo) configure() (*config.Config, error) {
 	fmt.Fprintf(&b, "listen: {authz: %q, http: %q, admin: %q, ops: %q}\n", sockets[0], sockets[1], sockets[2], d.o.ops)
 	fmt.Fprintf(&b, "cookie: {domain: .%s, keys: cookie-keys.yaml, insecure: true}\n", devDomain)
 	fmt.Fprintf(&b, "session: {store: sqlite, path: gate.db}\npolicy: {path: %q}\nlog: {level: warn, access: access.log}\n", policy)
+	if d.o.providers != "" {
+		more, err := os.ReadFile(d.o.providers)
+		if err != nil {
+			return nil, fmt.Errorf("-providers: %w", err)
+		}
+		b.WriteString("accounts: {passwords: \"on\"}\n")
+		b.Write(more)
+	}
 	file := filepath.Join(d.o.state, "gate.yaml")
 	if err := errors.Join(os.WriteFile(filepath.Join(d.o.state, "routes.yaml"), routes, 0o600), os.WriteFile(file, b.Bytes(), 0o600)); err != nil {
 		return nil, err

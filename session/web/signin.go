@@ -59,18 +59,23 @@ func (h *Handler) signInForm(w http.ResponseWriter, r *http.Request) {
 		h.trouble(w, r, "looking up a session", err)
 		return
 	}
-	v := pages.SignInView{}
-	to, _ := h.target(query["rd"])
-	if s != nil {
-		bounces := h.bounces(r) + 1
-		if bounces <= maxBounces {
-			h.setBounces(w, bounces)
-			redirect(w, http.StatusFound, to)
-			return
-		}
-		v.Notice = &pages.Notice{Tone: "warn", Text: "You are signed in, and yet were sent here again and again. Signing in anew gives you a fresh session."}
+	if s == nil {
+		h.signInAt(w, r, query)
+		return
 	}
-	h.showSignIn(w, r, v, query["rd"])
+	to, _ := h.target(query["rd"])
+	bounces := h.bounces(r) + 1
+	switch {
+	case bounces <= maxBounces:
+		h.setBounces(w, bounces)
+		redirect(w, http.StatusFound, to)
+	case len(h.providers()) > 0:
+		h.loop(w, r, s.Identity.Provider, to)
+	default:
+		h.showSignIn(w, r, pages.SignInView{Notice: &pages.Notice{
+			Tone: "warn", Text: "You are signed in, and yet were sent here again and again. Signing in anew gives you a fresh session.",
+		}}, query["rd"])
+	}
 }
 
 // showSignIn fills in the token and the target, and shows the form.
@@ -87,6 +92,10 @@ func (h *Handler) showSignIn(w http.ResponseWriter, r *http.Request, v pages.Sig
 
 // signIn takes the form.
 func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) {
+	if h.o.NoAccounts {
+		h.refuseForm(w, r, http.StatusNotFound, errors.New("there are no accounts of the gate's own"))
+		return
+	}
 	if !h.ownOrigin(r) {
 		h.refuseForm(w, r, http.StatusForbidden, errors.New("the origin is not the gate's own"))
 		return
@@ -131,8 +140,14 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, form url.Values,
 	}
 	to, _ := h.target(form["rd"])
 	h.clearCookies(w, r, to)
-	w.Header().Add("Set-Cookie", h.o.Cookie.Set(value, s.ExpiresAt.Sub(h.o.Clock())))
-	h.metrics.count(local, outcomeSuccess)
+	h.welcome(w, r, s, value, to)
+}
+
+// welcome hands out the cookie of a new session and sends its owner on.
+func (h *Handler) welcome(w http.ResponseWriter, r *http.Request, s *session.Session, cookie, to string) {
+	w.Header().Add("Set-Cookie", h.o.Cookie.Set(cookie, s.ExpiresAt.Sub(h.o.Clock())))
+	id := s.Identity
+	h.metrics.count(id.Provider, outcomeSuccess)
 	h.o.Logger.Info("signed in", "user", id.UserID, "session", s.Key.Short(), "provider", id.Provider, "client_ip", ClientAddr(r), "request_id", requestID(r))
 	redirect(w, http.StatusSeeOther, to)
 }

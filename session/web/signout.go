@@ -63,7 +63,30 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		to = ""
 	}
+	if h.o.Logins != nil {
+		for _, s := range ended {
+			if next := h.o.Logins.SignOut(r.Context(), s.Session, s.cookie); next != "" {
+				h.signOutAt(w, s.Identity.Provider, next)
+				return
+			}
+		}
+	}
 	h.show(w, h.o.Pages.SignedOut(signInAt(to)))
+}
+
+// signOutAt sends somebody to the provider, which ends its session too.
+func (h *Handler) signOutAt(w http.ResponseWriter, provider, next string) {
+	if h.o.Pages.FormsLeadTo(next) {
+		redirect(w, http.StatusSeeOther, next)
+		return
+	}
+	// Browsers would hold the redirect; a link they do not hold.
+	h.show(w, h.o.Pages.SignedOutAt(h.nameOf(provider), next))
+}
+
+// signedOut is where a provider sends people after it ended its session.
+func (h *Handler) signedOut(w http.ResponseWriter, r *http.Request) {
+	h.show(w, h.o.Pages.SignedOut(signInAt("")))
 }
 
 func (h *Handler) mayEnd(r *http.Request, token string, s *session.Session) bool {

@@ -18,12 +18,17 @@ import (
 // App is one application on the landing page.
 type App = pages.App
 
-// Options set up the handler. All but Registerer and MetricPrefix are needed.
+// Options set up the handler. All but Logins, NoAccounts, Registerer and
+// MetricPrefix are needed.
 type Options struct {
 	Pages *pages.Renderer
 	// Accounts check passwords, Sessions begin and end sessions.
 	Accounts session.Authenticator
 	Sessions session.Issuer
+	// Logins sign people in at identity providers; nil if there are none.
+	Logins session.Logins
+	// NoAccounts says that nobody signs in with a password here.
+	NoAccounts bool
 	// GateOrigin is the gate's own origin as browsers see it.
 	GateOrigin string
 	// IsOrigin reports whether an origin (scheme://host[:port], lower case) is
@@ -91,12 +96,15 @@ func New(o Options) (*Handler, error) {
 	}
 	h.mux = http.NewServeMux()
 	for path, methods := range map[string]map[string]http.HandlerFunc{
-		"/{$}":             {"GET": h.landing},
-		"/oauth2/sign_in":  {"GET": h.signInForm, "POST": h.signIn},
-		"/oauth2/sign_out": {"GET": h.signOutForm, "POST": h.signOut},
-		"/assets/{name}":   {"GET": h.asset},
-		"/favicon.ico":     {"GET": h.favicon},
-		"/":                nil,
+		"/{$}":                     {"GET": h.landing},
+		"/oauth2/sign_in":          {"GET": h.signInForm, "POST": h.signIn},
+		"/oauth2/sign_out":         {"GET": h.signOutForm, "POST": h.signOut},
+		"/oauth2/signed_out":       {"GET": h.signedOut},
+		"/callback/{id}":           {"GET": h.callback},
+		"/backchannel-logout/{id}": {"POST": h.logOut},
+		"/assets/{name}":           {"GET": h.asset},
+		"/favicon.ico":             {"GET": h.favicon},
+		"/":                        nil,
 		// Upstreams fetch it; the name is the one that their libraries know.
 		"/.well-known/pomerium/jwks.json": {"GET": h.jwks},
 	} {
@@ -223,9 +231,15 @@ func (h *Handler) who(r *http.Request) (*session.Session, error) {
 	}
 }
 
+// endedSession is one that was ended, with the cookie value that opened it.
+type endedSession struct {
+	*session.Session
+	cookie string
+}
+
 // end revokes every session that the request's cookies open, also when they
 // are several and so nobody's.
-func (h *Handler) end(r *http.Request) (ended []*session.Session, err error) {
+func (h *Handler) end(r *http.Request) (ended []endedSession, err error) {
 	values := h.cookies(r)
 	for _, v := range values[:min(len(values), session.MaxCookieValues)] {
 		s, err := h.o.Sessions.ByCookies(r.Context(), []string{v}, h.o.Clock())
@@ -238,7 +252,7 @@ func (h *Handler) end(r *http.Request) (ended []*session.Session, err error) {
 		if err := h.o.Sessions.Revoke(r.Context(), s.Key); err != nil {
 			return ended, err
 		}
-		ended = append(ended, s)
+		ended = append(ended, endedSession{s, v})
 	}
 	return ended, nil
 }

@@ -36,11 +36,15 @@ type Demo struct {
 
 // DemoOptions set up a Demo. The zero value runs the shipped rules.
 type DemoOptions struct {
+	// Port is the edge's; 0 means a free one.
+	Port int
 	// State is the state folder; "" makes one that goes with the test.
 	State string
 	// Policy is the policy folder; "" is the built-in one, "raised" the shipped
 	// rules with limits that are never reached.
 	Policy string
+	// Providers is YAML with the key providers, "" for none.
+	Providers string
 	// Env are settings that override gate.yaml, such as "GATE_SESSION_IDLE=2s".
 	Env []string
 }
@@ -64,10 +68,20 @@ func StartDemo(t testing.TB, o DemoOptions) *Demo {
 			t.Fatal(err)
 		}
 	}
-	d := &Demo{Port: FreePort(t), State: o.State, Bin: bin, Passwords: map[string]string{}, done: make(chan struct{})}
+	if o.Port == 0 {
+		o.Port = FreePort(t)
+	}
+	d := &Demo{Port: o.Port, State: o.State, Bin: bin, Passwords: map[string]string{}, done: make(chan struct{})}
 	args := []string{"dev", "-port", fmt.Sprint(d.Port), "-state", d.State, "-ops", "127.0.0.1:0"}
 	if o.Policy != "" {
 		args = append(args, "-policy", o.Policy)
+	}
+	if o.Providers != "" {
+		file := filepath.Join(t.TempDir(), "providers.yaml")
+		if err := os.WriteFile(file, []byte(o.Providers), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "-providers", file)
 	}
 	root, err := Root()
 	if err != nil {

@@ -43,6 +43,7 @@ type Renderer struct {
 	templates         *template.Template
 	own, remote       shell
 	ownCSP, remoteCSP string
+	formTargets       map[string]bool
 }
 
 // shell is what the frame of a page needs.
@@ -84,10 +85,21 @@ func New(o Options) (*Renderer, error) {
 	r.remote = r.own
 	r.remote.Base, r.remote.Wide = o.GateOrigin, true
 	r.remote.Icon, r.remote.Stylesheet = o.GateOrigin+r.own.Icon, o.GateOrigin+r.own.Stylesheet
+	r.formTargets = map[string]bool{}
+	for _, t := range o.FormTargets {
+		r.formTargets[t] = true
+	}
 	r.ownCSP = csp("'self'", append([]string{"'self'"}, o.FormTargets...))
 	// Refusals have links and no forms.
 	r.remoteCSP = csp(o.GateOrigin, []string{"'none'"})
 	return r, nil
+}
+
+// FormsLeadTo reports whether browsers let a form of the gate's pages end, by
+// way of a redirect, at an address.
+func (r *Renderer) FormsLeadTo(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && r.formTargets[u.Scheme+"://"+u.Host]
 }
 
 func csp(source string, formTargets []string) string {

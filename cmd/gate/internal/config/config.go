@@ -3,6 +3,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,10 +24,12 @@ type Config struct {
 	Session  Session  `yaml:"session"`
 	Policy   Policy   `yaml:"policy"`
 	Accounts Accounts `yaml:"accounts"`
-	Limits   Limits   `yaml:"limits"`
-	Identity Identity `yaml:"identity"`
-	Metrics  Metrics  `yaml:"metrics"`
-	Log      Log      `yaml:"log"`
+	// Providers are the identity providers at which people sign in.
+	Providers []Provider `yaml:"providers"`
+	Limits    Limits     `yaml:"limits"`
+	Identity  Identity   `yaml:"identity"`
+	Metrics   Metrics    `yaml:"metrics"`
+	Log       Log        `yaml:"log"`
 
 	file string
 }
@@ -84,6 +87,9 @@ type Policy struct {
 
 // Accounts are local users.
 type Accounts struct {
+	// Passwords says whether people sign in with passwords here: auto (unless
+	// there are providers), on or off.
+	Passwords string `yaml:"passwords"`
 	// Guesses per account and per address: sustained per minute, and burst.
 	GuessesPerMinute int `yaml:"guesses_per_minute"`
 	GuessBurst       int `yaml:"guess_burst"`
@@ -146,7 +152,7 @@ func Default() Config {
 		Cookie:   Cookie{Name: "_pomerium", Keys: "cookie-keys.yaml"},
 		Session:  Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
 		Policy:   Policy{Entrypoint: "neosc/authz/decision", Timeout: 250 * time.Millisecond},
-		Accounts: Accounts{GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
+		Accounts: Accounts{Passwords: PasswordsAuto, GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
 		Limits:   Limits{Store: "local", Mode: "single", OnError: "local", Budget: 20 * time.Millisecond, MaxKeys: 1_000_000},
 		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
 		Metrics:  Metrics{Prefix: "pomerium_"},
@@ -175,6 +181,9 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	if err := override(&c, environ); err != nil {
 		return nil, err
 	}
+	if err := overrideZitadel(&c, environ); err != nil {
+		return nil, err
+	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -190,7 +199,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)
 	}
-	return &c, c.checkSockets()
+	return &c, errors.Join(c.checkProviders(dir), c.checkSockets())
 }
 
 // maxSocketPath is sun_path's size less its terminating NUL on Linux.
@@ -231,6 +240,8 @@ func (c *Config) check() error {
 		{c.Session.StaleGrace < 0 || c.Session.StaleGrace > time.Hour, "session.stale_grace", "must be from 0 to 1h"},
 		{c.Policy.Entrypoint == "", "policy.entrypoint", "is empty; the default is neosc/authz/decision"},
 		{c.Policy.Timeout < time.Millisecond || c.Policy.Timeout > time.Second, "policy.timeout", "must be from 1ms to 1s (the edge waits 1s)"},
+		{c.Accounts.Passwords != PasswordsAuto && c.Accounts.Passwords != PasswordsOn && c.Accounts.Passwords != PasswordsOff, "accounts.passwords", "must be auto, on or off"},
+		{!c.Passwords() && len(c.Providers) == 0, "accounts.passwords", "is off and there are no providers: nobody could sign in"},
 		{c.Accounts.GuessesPerMinute < 1 || c.Accounts.GuessesPerMinute > 6000, "accounts.guesses_per_minute", "must be from 1 to 6000"},
 		{c.Accounts.GuessBurst < 1 || c.Accounts.GuessBurst > 1000, "accounts.guess_burst", "must be from 1 to 1000"},
 		{c.Accounts.Argon2Memory < 8 || c.Accounts.Argon2Memory > 1024, "accounts.argon2_memory_mib", "must be from 8 to 1024"},

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+
+	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/oidclogin"
+)
+
+// openProviders makes the sign-in at identity providers. It asks none of them:
+// one that is away does not keep the gate from starting.
+func (a *app) openProviders(context.Context, io.Writer) error {
+	if len(a.cfg.Providers) == 0 {
+		return nil
+	}
+	notes, ok := a.store.(session.Notes)
+	if !ok {
+		return fmt.Errorf("providers: session.store %s cannot keep sign-ins under way", a.cfg.Session.Store)
+	}
+	providers, err := loginProviders(a.cfg)
+	if err != nil {
+		return err
+	}
+	a.logins, err = oidclogin.New(oidclogin.Options{
+		Providers: providers, GateOrigin: a.routes.GateOrigin(), Sessions: a.sessions, Notes: notes,
+		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+	})
+	return err
+}
+
+// loginProviders turns the config's providers into those of oidclogin.
+func loginProviders(cfg *config.Config) ([]oidclogin.Provider, error) {
+	var out []oidclogin.Provider
+	for _, c := range cfg.Providers {
+		p := oidclogin.Provider{
+			ID: c.ID, Name: c.Name, Note: c.Note, Issuer: c.Issuer, ClientID: c.ClientID, ClientSecret: c.ClientSecret, KeyID: c.KeyID,
+			ClientAuth: c.ClientAuth, Scopes: c.Scopes, ProjectID: c.ProjectID, RoleClaims: c.RoleClaims, GroupClaims: c.GroupClaims,
+			DefaultRole: c.DefaultRole, KnownRoles: c.KnownRoles, Domains: slices.Clone(c.Domains), Organizations: c.Organizations,
+			Audiences: c.Audiences, MaxAge: c.MaxAge,
+		}
+		if c.PrivateKeyFile != "" {
+			key, id, err := oidclogin.ReadPrivateKey(c.PrivateKeyFile)
+			if err != nil {
+				return nil, fmt.Errorf("provider %q: private_key_file: %w", c.ID, err)
+			}
+			if p.PrivateKey = key; p.KeyID == "" {
+				p.KeyID = id
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// formTargets are the origins at which a form of the gate's pages may end:
+// those of the routes file, and of the providers, where a sign-out goes on.
+func (a *app) formTargets() []string {
+	out := slices.Clone(a.routes.Origins())
+	for _, p := range a.cfg.Providers {
+		if u, err := url.Parse(p.Issuer); err == nil && u.Host != "" {
+			if o := u.Scheme + "://" + u.Host; !slices.Contains(out, o) {
+				out = append(out, o)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,113 @@
+package oidclogin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/neosc/gate/session"
+)
+
+const (
+	tokensPurpose = "provider tokens"
+	logoutPurpose = "provider logout"
+	sidPurpose    = "provider session"
+	// logoutLife is how long a logout is remembered for sign-ins that it
+	// overtook: longer than a code and a login state live together.
+	logoutLife = time.Hour
+)
+
+// keptTokens are what a session needs of the provider later: to refresh, to
+// revoke, and to end the session there.
+type keptTokens struct {
+	tokens
+	Provider string    `json:"provider"`
+	Got      time.Time `json:"got"`
+}
+
+// begin makes the session of a person. What is written first is what a logout
+// that comes at the same moment looks for, and what is read last is what such
+// a logout leaves: whichever comes first, the session does not survive it.
+func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *tokens, who *person) (*session.Login, error) {
+	now := l.o.Clock()
+	if who.sid != "" {
+		n := session.Note{Data: []byte(who.UserID), Expires: now.Add(30 * 24 * time.Hour)}
+		if err := l.o.Notes.SetNote(ctx, sidKey(sidPurpose, p.Issuer, who.sid), n, now); err != nil {
+			return nil, fmt.Errorf("provider session: %w", err)
+		}
+	}
+	s, cookie, secret, err := l.o.Sessions.Begin(ctx, session.Draft{Identity: who.Identity, Kind: session.Browser, IdPSession: who.sid})
+	switch {
+	case errors.Is(err, session.ErrUnavailable):
+		return nil, err
+	case err != nil:
+		return nil, &session.LoginError{Reason: session.LoginIdentity, Provider: p.ID, ReturnTo: st.ReturnTo, Err: err}
+	}
+	ended, err := l.overtaken(ctx, p, who, now)
+	if err == nil && ended {
+		err = &session.LoginError{Reason: session.LoginEnded, Provider: p.ID, ReturnTo: st.ReturnTo, Err: errors.New("the provider ended its session before the sign-in was through")}
+	}
+	if err == nil {
+		err = l.keep(ctx, p, s, secret, t, now)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.o.Sessions.Revoke(context.WithoutCancel(ctx), s.Key))
+	}
+	return &session.Login{Session: s, Cookie: cookie, ReturnTo: st.ReturnTo}, nil
+}
+
+// overtaken reports whether the provider has ended its session, or all of the
+// user's up to some instant, before ours began.
+func (l *Logins) overtaken(ctx context.Context, p *provider, who *person, now time.Time) (bool, error) {
+	if who.sid != "" {
+		if _, err := l.o.Notes.GetNote(ctx, sidKey(logoutPurpose, p.Issuer, who.sid), now); !errors.Is(err, session.ErrNotFound) {
+			return err == nil, err
+		}
+	}
+	n, err := l.o.Notes.GetNote(ctx, subKey(logoutPurpose, p.Issuer, who.Subject), now)
+	if errors.Is(err, session.ErrNotFound) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	at, err := time.Parse(time.RFC3339, string(n.Data))
+	return err != nil || !who.issued.After(at), nil
+}
+
+// keep seals the provider's tokens under a key of the cookie's secret and lays
+// them beside the session. Tokens that are too large to keep are let go: the
+// session then ends without being ended at the provider.
+func (l *Logins) keep(ctx context.Context, p *provider, s *session.Session, secret session.Secret, t *tokens, now time.Time) error {
+	k := noteKey(tokensPurpose, s.Key.String())
+	data, err := seal(secret[:], tokensPurpose, k, keptTokens{tokens: *t, Provider: p.ID, Got: now})
+	if err != nil {
+		return fmt.Errorf("provider tokens: %w", err)
+	}
+	if len(data) > session.MaxNoteSize {
+		l.o.Logger.Warn("a provider's tokens are too large to be kept", "provider", p.ID, "bytes", len(data), "session", s.Key.Short())
+		return nil
+	}
+	if err := l.o.Notes.SetNote(ctx, k, session.Note{Data: data, Expires: s.ExpiresAt}, now); err != nil {
+		return fmt.Errorf("provider tokens: %w", err)
+	}
+	return nil
+}
+
+// takeTokens returns the tokens of a session, once, to whoever has its cookie.
+func (l *Logins) takeTokens(ctx context.Context, s *session.Session, cookie string) (*keptTokens, error) {
+	key, secret, err := l.o.Sessions.OpenSecret(cookie)
+	if err != nil {
+		return nil, err
+	}
+	if key != s.Key {
+		return nil, errors.New("the cookie is another session's")
+	}
+	k := noteKey(tokensPurpose, s.Key.String())
+	n, err := l.o.Notes.TakeNote(ctx, k, l.o.Clock())
+	if err != nil {
+		return nil, err
+	}
+	t := new(keptTokens)
+	return t, unseal(secret[:], tokensPurpose, k, n.Data, t)
+}
