@@ -10,6 +10,7 @@ declare -A need=(
   [redis-server]=redis-server
   [chromium]=chromium
   [promtool]=prometheus
+  [node]=nodejs
 )
 missing=()
 for cmd in "${!need[@]}"; do
@@ -30,3 +31,4 @@ if ((${#missing[@]})); then
   rm -f "$log"
 fi
 bash envoy/install.sh
+sh test/upstreams/install.sh >/dev/null
