@@ -44,8 +44,7 @@ func TestRevocationReachesOtherGatesInMilliseconds(t *testing.T) {
 	gs := gates(t, nil, common.URL, common.URL, common.URL)
 	var took []time.Duration
 	for i := range 200 {
-		k, v := gs[0].create(t, "ana")
-		warm(t, gs, v)
+		k, v := begin(t, gs)
 		began := time.Now()
 		if err := gs[i%3].Revoke(t.Context(), k); err != nil {
 			t.Fatal(err)
@@ -87,8 +86,7 @@ func TestRevokedSessionIsDeadWithinASecond(t *testing.T) {
 				s := server(t)
 				p := through(t, s)
 				gs := gates(t, nil, s.URL, p.url, p.url)
-				k, v := gs[0].create(t, "ana")
-				warm(t, gs, v)
+				k, v := begin(t, gs)
 				time.Sleep(time.Duration(i) * 130 * time.Millisecond) // another point between two pings
 				harm(t, s, p)
 				var err error
@@ -121,9 +119,9 @@ func TestGateThatLostTheServerServesCopiesForASecondAndRecovers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := server(t)
-			g := gates(t, nil, s.URL)[0]
-			_, v := g.create(t, "ana")
-			warm(t, []*gate{g}, v)
+			gs := gates(t, nil, s.URL)
+			g := gs[0]
+			_, v := begin(t, gs)
 			until := g.store.FreshUntil()
 			if err := c.harm(s); err != nil {
 				t.Fatal(err)
@@ -142,8 +140,7 @@ func TestGateThatLostTheServerServesCopiesForASecondAndRecovers(t *testing.T) {
 			}
 			eventually(t, "the feed is up again", g.fresh)
 			eventually(t, "the server answers", func() bool { _, err := g.admits(v); return !errors.Is(err, session.ErrUnavailable) })
-			_, v = g.create(t, "ana")
-			warm(t, []*gate{g}, v)
+			begin(t, gs)
 		})
 	}
 }
@@ -152,8 +149,7 @@ func TestStaleGraceServesCopiesWhileTheServerIsAway(t *testing.T) {
 	t.Parallel()
 	s := server(t)
 	gs := gates(t, func(o *session.Options) { o.StaleGrace = time.Minute }, s.URL)
-	_, v := gs[0].create(t, "ana")
-	warm(t, gs, v)
+	_, v := begin(t, gs)
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -175,8 +171,7 @@ func TestWhatTheServerForgetsIsForgotten(t *testing.T) {
 			t.Parallel()
 			s := server(t)
 			gs := gates(t, nil, s.URL, s.URL)
-			_, v := gs[0].create(t, "ana")
-			warm(t, gs, v)
+			_, v := begin(t, gs)
 			if err := forget(t, s); err != nil {
 				t.Fatal(err)
 			}
@@ -202,8 +197,7 @@ func TestFillsThatRaceARevocationLose(t *testing.T) {
 		wg.Wait()
 	}
 	// The feed goes on all the time, so a copy that slipped in would stay.
-	last, v := gs[0].create(t, "ana")
-	warm(t, gs, v)
+	last, v := begin(t, gs)
 	if err := gs[0].Revoke(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
@@ -218,8 +212,7 @@ func TestFillsThatRaceARevocationLose(t *testing.T) {
 func TestChangedRolesReachOtherGates(t *testing.T) {
 	t.Parallel()
 	gs := gates(t, nil, common.URL, common.URL)
-	k, v := gs[0].create(t, "ana")
-	warm(t, gs, v)
+	k, v := begin(t, gs)
 	if _, err := gs[0].Update(t.Context(), k, func(id *session.Identity) error { id.Roles = []string{"admin"}; return nil }); err != nil {
 		t.Fatal(err)
 	}

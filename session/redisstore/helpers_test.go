@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -81,6 +82,26 @@ func (g *gate) create(t testing.TB, user string) (session.Key, string) {
 		t.Fatal(err)
 	}
 	return s.Key, value
+}
+
+// begin begins a session on the first gate and gives every gate a copy, after
+// all have heard of the creation: hearing of it later would drop the copy.
+func begin(t testing.TB, gs []*gate) (session.Key, string) {
+	t.Helper()
+	var mu sync.Mutex
+	heard := make([]map[session.Key]bool, len(gs))
+	for i, g := range gs {
+		heard[i] = map[session.Key]bool{}
+		defer g.store.Watch(func(k session.Key) { mu.Lock(); defer mu.Unlock(); heard[i][k] = true })()
+	}
+	k, v := gs[0].create(t, "ana")
+	eventually(t, "all gates have heard of the session", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return !slices.ContainsFunc(heard, func(h map[session.Key]bool) bool { return !h[k] })
+	})
+	warm(t, gs, v)
+	return k, v
 }
 
 // admits reports whether the gate lets a cookie in now, and why not.

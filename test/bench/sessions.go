@@ -134,11 +134,11 @@ func measureLookup(ctx context.Context, r *report, g *sessionGates) error {
 			return err
 		}
 	}
-	known, err := bestOf(7, lookup)
+	known, err := bestOf(200, lookup)
 	if err != nil {
 		return err
 	}
-	first, err := bestOf(3, func(i int) error { _, err := g.sealer.Open(values[i%lookedUp][0]); return err })
+	first, err := bestOf(20, func(i int) error { _, err := g.sealer.Open(values[i%lookedUp][0]); return err })
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func measureLookup(ctx context.Context, r *report, g *sessionGates) error {
 // runs: what else the machine does can only make one dearer. (By the clock on
 // the wall a machine with other work to do shows mostly that.)
 func bestOf(n int, turn func(i int) error) (float64, error) {
-	const turns = 1 << 20
+	const turns = 1 << 16
 	best := math.Inf(1)
 	for range n {
 		before, err := ownCPU()
