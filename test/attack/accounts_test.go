@@ -1,3 +1,219 @@
 package attack
 
-var accounts = []attack{}
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/session/web/admin"
+	"github.com/neosc/gate/test/kit"
+)
+
+// accounts: passwords and the pages that take them.
+var accounts = []attack{{"L6", passwordsOfAllKinds}, {"L7", linksByConfiguredOrigin}, {"L8", formsOfOtherTypes}}
+
+// L1: whether an account exists shows neither in the answer nor in its time.
+func unknownUsers(t *testing.T, s *siege) {
+	token := regexp.MustCompile(`name="csrf" value="[^"]*"`)
+	f := s.form(t)
+	bodies, fastest := map[string]string{}, map[string]time.Duration{}
+	for i := range 8 { // fewer than the guesses of one account
+		for _, email := range []string{"neosc2@" + kit.Domain, fmt.Sprintf("nobod%d@%s", i, kit.Domain)} {
+			r := s.post(f, email, "not the password "+fmt.Sprint(i), "")
+			r.from = s.freshAddress()
+			start := time.Now()
+			a := s.http1(t, r)
+			took, kind := time.Since(start), email[:4]
+			if a.status != http.StatusUnprocessableEntity {
+				t.Fatalf("a wrong password for %s got %d\n%s", email, a.status, a.body)
+			}
+			bodies[strings.ReplaceAll(token.ReplaceAllString(a.body, ""), email, "")] = email
+			if fastest[kind] == 0 || took < fastest[kind] {
+				fastest[kind] = took
+			}
+		}
+	}
+	if len(bodies) != 1 {
+		t.Errorf("there are %d kinds of answer to a wrong password: %v", len(bodies), bodies)
+	}
+	if known, unknown := fastest["neos"], fastest["nobo"]; unknown < known/2 || known < unknown/2 {
+		t.Errorf("a known account takes %v, an unknown one %v", known, unknown)
+	}
+}
+
+// L2: two hundred at once are one budget, wherever they come from and however
+// the account is written.
+func parallelGuesses(t *testing.T, s *siege) {
+	f := s.form(t)
+	spellings := []string{"demo@" + kit.Domain, "DEMO@" + kit.Domain, " demo@" + kit.Domain, "Demo@NeoSC.localhost\t"}
+	statuses := s.atOnce(t, 200, func(i int) request {
+		r := s.post(f, spellings[i%len(spellings)], fmt.Sprintf("guess number %d", i), "")
+		r.from = s.freshAddress()
+		return r
+	})
+	// 10 at once, one more each 12 s: the run takes less than a minute.
+	if n := statuses[http.StatusUnprocessableEntity]; n > 14 || n+statuses[http.StatusTooManyRequests] != 200 {
+		t.Errorf("200 guesses got %v, want at most 14 looked at and 429 for the others", statuses)
+	}
+	r := s.post(f, "demo@"+kit.Domain, s.Passwords["demo@"+kit.Domain], "")
+	r.from = s.freshAddress()
+	if a := s.http1(t, r); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
+		t.Errorf("the right password after them got %d %v, which tells a guesser that it is right", a.status, a.header)
+	}
+	// One address is one budget too, whatever it says about others.
+	ip := s.freshAddress()
+	statuses = s.atOnce(t, 60, func(i int) request {
+		r := s.post(f, fmt.Sprintf("somebody%d@%s", i, kit.Domain), "guess", "")
+		r.from, r.header = ip, append(r.header, fmt.Sprintf("X-Forwarded-For: 203.0.113.%d", i), fmt.Sprintf("X-Real-IP: 203.0.113.%d", i), fmt.Sprintf("X-Envoy-External-Address: 203.0.113.%d", i))
+		return r
+	})
+	if n := statuses[http.StatusUnprocessableEntity]; n > 36 || n+statuses[http.StatusTooManyRequests] != 60 {
+		t.Errorf("60 guesses from one address got %v, want at most 36 looked at", statuses)
+	}
+}
+
+// atOnce sends n requests at the same time and counts the answers by status.
+func (s *siege) atOnce(t *testing.T, n int, request func(int) request) map[int]int {
+	t.Helper()
+	answers := make(chan answer, n)
+	for i := range n {
+		go func() { answers <- s.http1(t, request(i)) }()
+	}
+	statuses := map[int]int{}
+	for range n {
+		statuses[(<-answers).status]++
+	}
+	return statuses
+}
+
+// L6: a password's length is bounded on both sides, and any script will do.
+func passwordsOfAllKinds(t *testing.T, s *siege) {
+	c, f := s.operator(t), s.form(t)
+	add := func(email, password string) error {
+		_, err := c.AddUser(t.Context(), admin.NewUser{Email: email, Password: password, Roles: []string{"user"}})
+		return err
+	}
+	for what, password := range map[string]string{"short": "short", "eleven bytes": "elevenbytes"[:7], "1 MB": strings.Repeat("a", 1<<20), "not UTF-8": "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3"} {
+		if add("weak@"+kit.Domain, password) == nil && what != "not UTF-8" { // JSON cannot say those bytes
+			t.Errorf("a password that is %s was taken", what)
+		}
+		a := s.http1(t, s.post(f, "user@"+kit.Domain, password, ""))
+		s.clean(t, what, a)
+		if a.status != http.StatusUnprocessableEntity && a.status != http.StatusRequestEntityTooLarge && a.status != http.StatusBadRequest {
+			t.Errorf("signing in with a password that is %s got %d", what, a.status)
+		}
+	}
+	for i, password := range []string{strings.Repeat("密", 64), strings.Repeat("é", 64), strings.Repeat("🔑", 16) + " and spaces ", "  leading and trailing  "} {
+		email := fmt.Sprintf("script%d@%s", i, kit.Domain)
+		s.secret("a password in another script", password)
+		if err := add(email, password); err != nil {
+			t.Errorf("password %q: %v", password, err)
+			continue
+		}
+		if a := s.http1(t, s.post(f, email, password, "")); a.status != http.StatusSeeOther {
+			t.Errorf("signing in with %q got %d", password, a.status)
+		}
+		if a := s.http1(t, s.post(f, email, strings.TrimSpace(password)+"x", "")); a.status != http.StatusUnprocessableEntity {
+			t.Errorf("signing in with another than %q got %d", password, a.status)
+		}
+	}
+}
+
+// L7: what pages link to comes from the routes file, whatever Host says.
+func linksByConfiguredOrigin(t *testing.T, s *siege) {
+	link := regexp.MustCompile(`(?:href|src|action)="([^"]*)"`)
+	user := "Cookie: _pomerium=" + s.cookieOf(t, "user")
+	for _, host := range []string{"gate." + kit.Domain, "GATE." + kit.Domain + ".:4443", "admin.portal." + kit.Domain + ":1"} {
+		for _, target := range []string{"/", "/oauth2/sign_in", "/oauth2/sign_out", "/no/such"} {
+			r := request{method: "GET", host: host, target: target, header: with(navigation, user, "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "Forwarded: host=evil.example", "Referer: http://evil.example/")}
+			s.both(t, r, func(proto string, a answer) {
+				all := append([]string{a.header.Get("Location")}, a.header.Values("Content-Security-Policy")...)
+				for _, m := range link.FindAllStringSubmatch(a.body, -1) {
+					all = append(all, m[1])
+					if !strings.HasPrefix(m[1], s.Origin("gate")) && !strings.HasPrefix(m[1], "/") && !strings.HasPrefix(m[1], "#") && !strings.Contains(m[1], "."+kit.Domain+fmt.Sprintf(":%d", s.Port)) {
+						t.Errorf("%s %s%s links to %s", proto, host, target, m[1])
+					}
+				}
+				if text := strings.Join(all, " "); strings.Contains(text, "evil") || strings.Contains(text, ":4443") || strings.Contains(text, "https:") {
+					t.Errorf("%s %s%s links to what the client said: %s", proto, host, target, text)
+				}
+			})
+		}
+	}
+}
+
+// L8: a form of a type that a page elsewhere can send without asking first.
+func formsOfOtherTypes(t *testing.T, s *siege) {
+	email := "user@" + kit.Domain
+	for _, kind := range []string{"text/plain", "text/plain;charset=UTF-8", "application/json", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded, text/plain", "text/plain; application/x-www-form-urlencoded", "", "x"} {
+		f := s.form(t)
+		r := s.post(f, email, s.Passwords[email], "")
+		for _, body := range []string{r.body, fmt.Sprintf(`{"email":%q,"password":%q,"csrf":%q}`, email, s.Passwords[email], f.token)} {
+			for i, h := range r.header {
+				if strings.HasPrefix(h, "Content-Type:") {
+					r.header[i] = "Content-Type: " + kind
+				}
+			}
+			r.body = body
+			s.both(t, r, func(proto string, a answer) {
+				s.declined(t, proto+" a sign-in as "+kind, a, http.StatusUnsupportedMediaType)
+				if len(a.header.Values("Set-Cookie")) != 0 {
+					t.Errorf("%s a sign-in as %s set %v", proto, kind, a.header.Values("Set-Cookie"))
+				}
+			})
+			r.target = "/oauth2/sign_out"
+			s.both(t, r, func(proto string, a answer) {
+				s.declined(t, proto+" a sign-out as "+kind, a, http.StatusUnsupportedMediaType)
+			})
+			r.target = "/oauth2/sign_in"
+		}
+	}
+	// And without the gate's own Origin nobody is signed in as somebody else.
+	for _, origin := range []string{"http://evil.example", "null", s.Origin("portal"), ""} {
+		r := s.post(s.form(t), email, s.Passwords[email], "")
+		for i, h := range r.header {
+			if strings.HasPrefix(h, "Origin:") {
+				r.header[i] = "Origin: " + origin
+			}
+		}
+		s.both(t, r, func(proto string, a answer) {
+			s.declined(t, proto+" a sign-in from "+origin, a, http.StatusForbidden)
+		})
+	}
+}
+
+// L9: a hundred hashes at once are a few at a time, and 429 for the rest.
+func hundredHashes(t *testing.T, s *siege) {
+	f := s.form(t)
+	before := s.resident(t)
+	var statuses map[int]int
+	most := s.peak(t, func() {
+		statuses = s.atOnce(t, 100, func(i int) request {
+			r := s.post(f, fmt.Sprintf("hash%d@%s", i, kit.Domain), "a password to hash", "")
+			r.from = s.freshAddress()
+			return r
+		})
+	})
+	if n := statuses[http.StatusUnprocessableEntity]; n == 0 || n+statuses[http.StatusTooManyRequests] != 100 {
+		t.Errorf("100 passwords at once got %v, want some looked at and 429 for the others", statuses)
+	}
+	// Four at a time take 19 MiB each; the collector may be a round behind.
+	if grown := most - before; grown > memory(2*4*19<<20) {
+		t.Errorf("100 passwords at once took %d MiB", grown>>20)
+	}
+	if a := s.http1(t, s.post(f, "neosc@"+kit.Domain, s.Passwords["neosc@"+kit.Domain], "")); a.status != http.StatusSeeOther {
+		t.Errorf("after them signing in got %d", a.status)
+	}
+}
+
+// memory is how much may be held for n bytes: the race detector holds a shadow
+// of eight times that.
+func memory(n int) int {
+	if kit.Race {
+		return 9 * n
+	}
+	return n
+}

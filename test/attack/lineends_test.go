@@ -53,13 +53,13 @@ func forgedClaims(t *testing.T, s *siege) {
 		})
 	}
 	for _, args := range [][]string{{"-email", "a\r\nX-Evil: 1@" + kit.Domain}, {"-email", "ops@" + kit.Domain, "-role", "admin\r\nX-Evil: 1"}, {"-email", "ops@" + kit.Domain, "-role", "a", "-user", "x\r\nX-Evil: 1"}} {
-		out, ok := s.try(t, append([]string{"session", "create"}, args...)...)
-		m := created.FindStringSubmatch(out)
-		if !ok || m == nil {
+		out, err := s.tryCreate(t, args...)
+		if err != nil {
 			continue // refused: no session says so
 		}
-		s.secret("a forged session", m[2])
-		s.both(t, request{method: "GET", host: s.host("portal"), target: "/", header: with(navigation, "Cookie: _pomerium="+m[2])}, func(proto string, a answer) {
+		value := strings.TrimPrefix(out.Cookie, "_pomerium=")
+		s.secret("a forged session", value)
+		s.both(t, request{method: "GET", host: s.host("portal"), target: "/", header: with(navigation, "Cookie: _pomerium="+value)}, func(proto string, a answer) {
 			s.clean(t, proto, a)
 			if strings.Contains(a.body, "<dd>1</dd>") || a.header.Get("X-Evil") != "" {
 				t.Errorf("%s: %q became a header", proto, args)

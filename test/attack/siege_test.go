@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +28,9 @@ type siege struct {
 	turned  map[string]string // request id of what was refused → what it was
 	people  map[string]string // session cookies of the demo's people
 	address atomic.Uint32
+
+	links string // the policy folder, a link, of a demo whose policies are swapped
+	early string // a session that an earlier run of the gate made
 }
 
 // TestSiege runs every case. The cases of one demo share its Envoy and gate,
@@ -50,6 +51,17 @@ func TestSiege(t *testing.T) {
 				})
 			}
 		})
+		s.end(t)
+	})
+	t.Run("Strain", func(t *testing.T) {
+		s := begin(t, kit.DemoOptions{Env: []string{"GATE_SESSION_IDLE=3s"}})
+		r.lay(t, s, strain)
+		t.Run("IdleSessionsEnd", func(t *testing.T) { idleSessionsEnd(t, s) })
+		s.end(t)
+	})
+	t.Run("Faults", func(t *testing.T) {
+		s := faulty(t)
+		r.lay(t, s, faults)
 		s.end(t)
 	})
 	r.compare(t, list)
@@ -131,21 +143,6 @@ func (s *siege) noSecrets(t *testing.T) {
 		}
 	}
 }
-
-// create makes a session with `gate session create` and returns its credential.
-func (s *siege) create(t *testing.T, args ...string) (credential, key string) {
-	t.Helper()
-	out := s.Run(t, append([]string{"session", "create"}, args...)...)
-	m := created.FindStringSubmatch(out)
-	if m == nil {
-		t.Fatalf("gate session create said\n%s", out)
-	}
-	credential = strings.TrimPrefix(m[2], "_pomerium=")
-	s.secret("the credential of "+m[1], credential)
-	return credential, m[1]
-}
-
-var created = regexp.MustCompile(`(?s)key:\s+(\S+)\n(?:cookie|token):\s+(\S+)\n`)
 
 // cookieOf is the session cookie of one of the demo's people, who signs in once.
 func (s *siege) cookieOf(t *testing.T, name string) string {
@@ -276,8 +273,8 @@ func watchedPolicy(t *testing.T) string {
 		t.Fatalf("%s has not exactly one %s to change", file, from)
 	}
 	changed := strings.Replace(string(b), from, `"headers": object.union(identity.headers, {
-		"x-pomerium-seen-path": input.attributes.request.http.path,
-		"x-pomerium-seen-parsed": urlquery.encode(concat("/", input.parsed_path)),
+		"x-pomerium-seen-path": substring(input.attributes.request.http.path, 0, 8000),
+		"x-pomerium-seen-parsed": substring(urlquery.encode(concat("/", input.parsed_path)), 0, 8150),
 		"x-pomerium-seen-method": input.attributes.request.http.method,
 		"x-pomerium-seen-route": input.route.name,
 	}),`, 1)
@@ -285,13 +282,4 @@ func watchedPolicy(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
-}
-
-// try runs another gate command that may be refused.
-func (s *siege) try(t *testing.T, args ...string) (out string, ok bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	b, err := exec.CommandContext(ctx, s.Bin, append(args, "-config", filepath.Join(s.State, "gate.yaml"))...).CombinedOutput()
-	return string(b), err == nil
 }
