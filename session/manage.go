@@ -22,9 +22,14 @@ func (m *Manager) Revoke(ctx context.Context, k Key) error {
 }
 
 // RevokeUser ends all sessions of a user id and returns how many there were.
+// Access tokens that the user was given before end as well, if Options.Bearer
+// is a UserDenier; they are not counted.
 func (m *Manager) RevokeUser(ctx context.Context, userID string) (int, error) {
 	if userID == "" {
 		return 0, errors.New("revoke sessions of a user: no user id")
+	}
+	if d, ok := m.o.Bearer.(UserDenier); ok {
+		d.DenyUser(userID, m.o.Clock())
 	}
 	keys, err := m.o.Store.DeleteUser(ctx, userID)
 	if err != nil {

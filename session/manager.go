@@ -59,6 +59,12 @@ type TokenVerifier interface {
 	ByBearer(ctx context.Context, token string, now time.Time) (*Session, error)
 }
 
+// UserDenier is a TokenVerifier that can be told to take a user's tokens back:
+// those that were issued before an instant. Safe for concurrent use.
+type UserDenier interface {
+	DenyUser(userID string, before time.Time)
+}
+
 // Manager is the life of sessions: it begins them, finds them by their
 // credentials, keeps them alive while used and ends them. It implements Issuer
 // and authz.Sessions. Safe for concurrent use; Run does the work that is off

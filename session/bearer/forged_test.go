@@ -262,3 +262,19 @@ func TestManagerTakesTokensAndKeepsKindsApart(t *testing.T) {
 		t.Errorf("a service token: %+v, %v", s, err)
 	}
 }
+
+func TestRevokingAUserTakesTheirTokensBack(t *testing.T) {
+	r := newRig(t, nil)
+	m := r.manager(t)
+	token, other := r.token(t, nil), r.token(t, map[string]any{"sub": "8"})
+	s := r.accept(t, token)
+	if _, err := m.RevokeUser(t.Context(), s.Identity.UserID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.ByBearer(t.Context(), token, base); err == nil {
+		t.Error("the token lives on")
+	}
+	if _, err := m.ByBearer(t.Context(), other, base); err != nil {
+		t.Errorf("somebody else's token: %v", err)
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/claims"
 )
@@ -106,12 +108,12 @@ func (v *Verifier) ByBearer(ctx context.Context, token string, now time.Time) (*
 			return e.session, nil
 		}
 		if ok, err := v.again(ctx, e, ns); ok || err != nil {
-			return v.done(e, err, v.metrics.cached.Inc)
+			return v.done(e, err, v.metrics.cached)
 		}
 		v.cache.drop(hash, e)
 	}
 	e, err := v.fresh(ctx, hash, token, now)
-	return v.done(e, err, v.metrics.verified.Inc)
+	return v.done(e, err, v.metrics.verified)
 }
 
 // tail is how much of a token's end is hashed. That is part of a JWT's signature
@@ -125,19 +127,23 @@ func (v *Verifier) hash(token string) uint64 {
 }
 
 // done counts what came of a token.
-func (v *Verifier) done(e *entry, err error, count func()) (*session.Session, error) {
+func (v *Verifier) done(e *entry, err error, count prometheus.Counter) (*session.Session, error) {
+	if err != nil {
+		return nil, v.failed(err)
+	}
+	count.Inc()
+	return e.session, nil
+}
+
+func (v *Verifier) failed(err error) error {
 	var r *refusal
-	switch {
-	case err == nil:
-		count()
-		return e.session, nil
-	case errors.As(err, &r):
+	if errors.As(err, &r) {
 		v.metrics.refused.Inc()
 		v.metrics.reasons[r].Inc()
-	default:
+	} else {
 		v.metrics.unavailable.Inc()
 	}
-	return nil, err
+	return err
 }
 
 // again looks at what may have changed since a token was verified: what is

@@ -2,12 +2,12 @@ package claims
 
 import (
 	"crypto/sha256"
-	"encoding/base32"
-	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -31,14 +31,16 @@ type MapOptions struct {
 	// ProjectID is the Zitadel project whose roles count; "" takes those of the
 	// client's own project.
 	ProjectID string
-	// RoleClaims are further claims that hold roles, besides Zitadel's and
+	// RoleClaims are the claims that hold roles, by default Zitadel's and
 	// "roles"; GroupClaims those that hold groups, by default "groups".
 	RoleClaims, GroupClaims []string
 	// DefaultRole is given to whoever has no known role; "" gives none.
 	DefaultRole string
-	// KnownRoles are the roles that spare a person the DefaultRole; empty means
-	// that any role does.
+	// KnownRoles are the roles that spare a person the DefaultRole; by default
+	// admin, demo-user, neosc and user.
 	KnownRoles []string
+	// Organizations, if any, are the only ones whose people are let in.
+	Organizations []string
 	// Domains are those for which the provider is trusted to name the right
 	// address even when it does not say that it is verified. Compared exactly,
 	// without regard to ASCII case: a subdomain is another domain.
@@ -68,12 +70,16 @@ func Map(c map[string]any, o MapOptions) (session.Identity, error) {
 	if err != nil {
 		return session.Identity{}, err
 	}
+	organization := firstText(c, "org", "urn:zitadel:iam:org:id", "urn:zitadel:iam:user:resourceowner:id")
+	if len(o.Organizations) > 0 && !slices.Contains(o.Organizations, organization) {
+		return session.Identity{}, errors.New("the organization is none of those that are let in")
+	}
 	email, verified := emailOf(c, o.Domains)
 	return session.Identity{
 		Provider: o.Provider, Issuer: o.Issuer, Subject: sub, UserID: UserID(o.Issuer, sub),
 		Email: email, EmailVerified: verified,
 		Name:         firstText(c, "name", "given_name", "preferred_username"),
-		Organization: firstText(c, "org", "urn:zitadel:iam:org:id", "urn:zitadel:iam:user:resourceowner:id"),
+		Organization: organization,
 		Roles:        roles, Groups: groups, Claims: c, AMR: amrOf(c), AuthenticatedAt: authTime(c),
 	}, nil
 }
@@ -92,26 +98,26 @@ func checkSubject(sub string) error {
 	return nil
 }
 
-var userIDText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-
 // UserID returns the stable id of the person that an issuer knows by a subject:
-// "oidc:" and 32 letters or digits of a SHA-256 over both. The same email or
-// subject at another issuer is another person.
-func UserID(issuer, subject string) string { return "oidc:" + digest("user", issuer, subject) }
+// "idp-" and 32 hex digits of a SHA-256 over both. The same email or subject at
+// another issuer is another person. It is the id that sign-in gives them too.
+func UserID(issuer, subject string) string {
+	return "idp-" + digest("user of a provider", issuer, subject)
+}
 
 // OrganizationID does for an organization what UserID does for a person.
-func OrganizationID(issuer, id string) string { return "org:" + digest("organization", issuer, id) }
+func OrganizationID(issuer, id string) string {
+	return "org-" + digest("organization of a provider", issuer, id)
+}
 
 // digest hashes texts so that their borders count: ("ab","c") is not ("a","bc").
-func digest(purpose, issuer, id string) string {
+func digest(purpose string, parts ...string) string {
 	h := sha256.New()
-	for _, s := range []string{purpose, issuer, id} {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
+	fmt.Fprintf(h, "neosc %s\x00", purpose)
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s", len(p), p)
 	}
-	return userIDText.EncodeToString(h.Sum(nil)[:20])
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // firstText returns the first of the named claims that is a text which may

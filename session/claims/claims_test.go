@@ -10,6 +10,7 @@ import (
 
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/claims"
+	"github.com/neosc/gate/session/oidclogin"
 )
 
 const issuer = "https://id.kappa4.com"
@@ -49,7 +50,7 @@ func TestRoles(t *testing.T) {
 		"PlainRoles":                       {`"roles":["user"]`, nil, []string{"user"}},
 		"PlainRole":                        {`"roles":"user"`, nil, []string{"user"}},
 		"RolesOfAllClaimsTogether":         {`"roles":["user"],` + byID + `:{"neosc":{"O":"x"}}`, nil, []string{"neosc", "user"}},
-		"FurtherClaims":                    {`"realm_roles":["user"]`, func(o *claims.MapOptions) { o.RoleClaims = []string{"realm_roles"} }, []string{"user"}},
+		"OtherClaims":                      {`"roles":["admin"],"realm_roles":["user"]`, func(o *claims.MapOptions) { o.RoleClaims = []string{"realm_roles"} }, []string{"user"}},
 		"UnlistedClaims":                   {`"realm_roles":["user"]`, nil, nil},
 		"MembersThatAreNoObjectsGrantNone": {byID + `:{"admin":false,"owner":null,"ops":"yes","ro":{"O":"x"}}`, nil, []string{"ro"}},
 		"OtherTypesGrantNone":              {byID + `:7,"roles":[1,true,null,["admin"]]`, nil, nil},
@@ -57,12 +58,8 @@ func TestRoles(t *testing.T) {
 		"NamesMatchByCase":                 {`"Roles":["admin"]`, nil, nil},
 		"DefaultWithoutAnyRole":            {`"groups":["x"]`, func(o *claims.MapOptions) { o.DefaultRole = "user" }, []string{"user"}},
 		"NoDefaultBesideARole":             {`"roles":["neosc"]`, func(o *claims.MapOptions) { o.DefaultRole = "user" }, []string{"neosc"}},
-		"DefaultBesideUnknownRoles": {`"roles":["viewer"]`, func(o *claims.MapOptions) {
-			o.DefaultRole, o.KnownRoles = "user", []string{"admin", "neosc", "user"}
-		}, []string{"user", "viewer"}},
-		"NoDefaultBesideAKnownRole": {`"roles":["viewer","neosc"]`, func(o *claims.MapOptions) {
-			o.DefaultRole, o.KnownRoles = "user", []string{"admin", "neosc", "user"}
-		}, []string{"neosc", "viewer"}},
+		"DefaultBesideUnknownRoles":        {`"roles":["viewer"]`, func(o *claims.MapOptions) { o.DefaultRole = "user" }, []string{"user", "viewer"}},
+		"NoDefaultBesideAKnownRole":        {`"roles":["viewer"]`, func(o *claims.MapOptions) { o.DefaultRole, o.KnownRoles = "user", []string{"viewer"} }, []string{"viewer"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options()
@@ -164,8 +161,25 @@ func TestTheRestOfAnIdentity(t *testing.T) {
 	}
 }
 
+func TestOrganizations(t *testing.T) {
+	o := options()
+	o.Organizations = []string{"O1"}
+	for text, ok := range map[string]bool{
+		`{"sub":"7","urn:zitadel:iam:user:resourceowner:id":"O1"}`: true,
+		`{"sub":"7","urn:zitadel:iam:user:resourceowner:id":"O2"}`: false,
+		`{"sub":"7"}`: false,
+	} {
+		if _, err := claims.Map(read(t, text), o); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestUserIDsAreStableAndApart(t *testing.T) {
-	if got, want := claims.UserID(issuer, "7"), "oidc:ygcizk7kausxdtuxf3hrpwp2k7pkww54"; got != want {
+	if got, want := claims.UserID(issuer, "7"), oidclogin.UserID(issuer, "7"); got != want {
+		t.Errorf("user id %s, but %s after sign-in: one person would be two", got, want)
+	}
+	if got, want := claims.UserID(issuer, "7"), "idp-2662a40f76297ba7eca9ddb4f899af05"; got != want {
 		t.Errorf("user id %s, want %s: everybody would lose what is theirs", got, want)
 	}
 	seen := map[string]string{}

@@ -24,17 +24,19 @@ const (
 // would otherwise bring that project's "admin".
 func rolesOf(c map[string]any, o MapOptions) []string {
 	var out []string
+	if len(o.RoleClaims) > 0 {
+		for _, n := range o.RoleClaims {
+			out = appendNames(out, c[n])
+		}
+		return out
+	}
 	if o.ProjectID != "" {
 		out = appendNames(out, c[projectPrefix+o.ProjectID+projectSuffix])
 	}
 	if o.ProjectID == "" || !hasProjectByID(c) {
 		out = appendNames(out, c[ownProject])
 	}
-	out = appendNames(out, c["roles"])
-	for _, n := range o.RoleClaims {
-		out = appendNames(out, c[n])
-	}
-	return out
+	return appendNames(out, c["roles"])
 }
 
 func hasProjectByID(c map[string]any) bool {
@@ -99,15 +101,15 @@ func groupsOf(c map[string]any, o MapOptions) []string {
 	return out
 }
 
+// defaultKnown are the roles of the policies that come with the gate.
+var defaultKnown = []string{"admin", "demo-user", "neosc", "user"}
+
 func withDefault(roles []string, o MapOptions) ([]string, error) {
-	if o.DefaultRole == "" {
-		return roles, nil
+	known := o.KnownRoles
+	if len(known) == 0 {
+		known = defaultKnown
 	}
-	known := len(roles) > 0
-	if len(o.KnownRoles) > 0 {
-		known = slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(o.KnownRoles, r) })
-	}
-	if known {
+	if o.DefaultRole == "" || slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(known, r) }) {
 		return roles, nil
 	}
 	return session.CheckNames("role", append(roles, o.DefaultRole))
