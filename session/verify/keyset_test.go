@@ -188,8 +188,10 @@ func TestKeySetsThatAreNoneAreRefused(t *testing.T) {
 		return b
 	}
 	for name, answer := range map[string]http.HandlerFunc{
-		"Redirect":     func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, elsewhere.url, http.StatusFound) },
-		"Redirect307":  func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, elsewhere.url, 307) },
+		"Redirect": func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, elsewhere.url, http.StatusFound) },
+		"Redirect307": func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, elsewhere.url, http.StatusTemporaryRedirect)
+		},
 		"Error":        func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500); _, _ = rw.Write(good) },
 		"Page":         body([]byte("<html>sign in</html>")),
 		"Empty":        body(nil),
