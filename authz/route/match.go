@@ -3,33 +3,21 @@ package route
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
 // Match finds the entry that Envoy takes for a host name and a path without its
-// query, both as Envoy leaves them (see Normalise): the host of exactly this
-// name before the longest wildcard, then the first entry that matches. It is
-// for showing people what Envoy will do, never for deciding: decisions go by
-// the name that Envoy sends. h is nil for an unknown host, e for a path that no
-// route of the host has.
+// query, both as Envoy leaves them (see Normalise): of the host, the first entry
+// that matches. It is for showing people what Envoy will do, never for deciding:
+// decisions go by the name that Envoy sends. h is nil for an unknown host, e for
+// a path that no route of the host has.
 func (f *File) Match(host, p string) (h *Host, e *Entry) {
-	host = strings.ToLower(host)
-	for i := range f.hosts {
-		x := &f.hosts[i]
-		suffix, wild := strings.CutPrefix(x.Name, "*")
-		switch {
-		case x.Name == host:
-			h = x
-		case wild && strings.HasSuffix(host, suffix) && len(host) > len(suffix) && (h == nil || strings.HasPrefix(h.Name, "*") && len(h.Name) < len(x.Name)):
-			h = x
-		}
-		if h != nil && h.Name == host {
-			break
-		}
-	}
-	if h == nil {
+	i := slices.IndexFunc(f.hosts, func(h Host) bool { return strings.EqualFold(h.Name, host) })
+	if i < 0 {
 		return nil, nil
 	}
+	h = &f.hosts[i]
 	for i := range h.Entries {
 		m := h.Entries[i].Match
 		if m.Path != "" && m.Path == p || m.Prefix == "/" || m.Prefix != "" && (p == m.Prefix || strings.HasPrefix(p, m.Prefix+"/")) {
