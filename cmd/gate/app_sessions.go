@@ -41,8 +41,12 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	if a.store, err = a.openStore(ctx, db); err != nil {
 		return err
 	}
+	tokens, err := a.openBearer()
+	if err != nil {
+		return err
+	}
 	a.sessions, err = session.NewManager(session.Options{
-		Store: a.store, Sealer: sealer, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Store: a.store, Sealer: sealer, Bearer: tokens, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {
@@ -70,7 +74,7 @@ func (a *app) openStore(ctx context.Context, db *sql.DB) (session.Store, error) 
 			URL: a.cfg.Session.Redis, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("session.redis: %w", err)
+			return nil, fmt.Errorf("session.redis (or REDIS_URL): %w", err)
 		}
 		a.teardown.Add("session store", 5*time.Second, func(context.Context) error { return st.Close() })
 		a.health.Add("session store", func(ctx context.Context) error { return storeHealth(ctx, st) })

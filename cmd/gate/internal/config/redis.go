@@ -18,16 +18,15 @@ func overrideRedis(c *Config, environ []string) {
 	}
 }
 
-// checkRedis never shows the URL: it may hold a password.
+// checkRedis never shows the URL: it may hold a password. An empty one is not
+// refused before the session store is opened: operators' commands read the same
+// file, without the variable that the service has.
 func (c *Config) checkRedis() error {
 	if c.Limits.Store == "redis" && c.Limits.Redis == "" {
 		return c.errf("limits.redis", "is empty; name the server, e.g. redis://127.0.0.1:6379, or set %s", redisVariable)
 	}
-	if c.Session.Store != "redis" {
+	if c.Session.Store != "redis" || c.Session.Redis == "" {
 		return nil
-	}
-	if c.Session.Redis == "" {
-		return c.errf("session.redis", "is empty; name the server, e.g. redis://127.0.0.1:6379, or set %s", redisVariable)
 	}
 	if err := redisstore.CheckURL(c.Session.Redis); err != nil {
 		return c.errf("session.redis", "(or %s) is wrong: %v", redisVariable, err)

@@ -19,6 +19,7 @@ func TestRedisURLComesFromTheFileOrTheEnvironment(t *testing.T) {
 		"Environment": {inFile, []string{"REDIS_URL=redis://env"}, "redis://env"},
 		"EmptyIsNone": {inFile, []string{"REDIS_URL="}, "redis://file"},
 		"OwnVariable": {inFile, []string{"GATE_SESSION_REDIS=redis://own", "REDIS_URL=redis://env"}, "redis://own"},
+		"LeftToServe": {least + "session: {store: redis}\n", nil, ""},
 		"NotAsked":    {least, []string{"REDIS_URL=anything"}, "anything"},
 	} {
 		c, err := config.Parse("gate.yaml", []byte(tc.yaml), tc.env)
@@ -31,7 +32,7 @@ func TestRedisURLComesFromTheFileOrTheEnvironment(t *testing.T) {
 func TestWrongRedisURLIsNamedAndNotShown(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"": "session.redis is empty", "redis://u:hidden@h:port": "session.redis (or REDIS_URL)", "http://u:hidden@h": "session.redis (or REDIS_URL)",
+		"redis://u:hidden@h:port": "session.redis (or REDIS_URL)", "http://u:hidden@h": "session.redis (or REDIS_URL)",
 	} {
 		_, err := config.Parse("gate.yaml", []byte(least+"session: {store: redis, redis: '"+url+"'}\n"), nil)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hidden") {
