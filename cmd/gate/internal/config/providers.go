@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -42,6 +41,8 @@ type Provider struct {
 	Organizations []string      `yaml:"organizations"`
 	Audiences     []string      `yaml:"audiences"`
 	MaxAge        time.Duration `yaml:"max_age"`
+	// Bearer makes access tokens of this provider count.
+	Bearer *Bearer `yaml:"bearer"`
 }
 
 // Sign-in with passwords: on, off, or on unless there are providers.
@@ -107,18 +108,17 @@ func (c *Config) checkProviders(dir string) error {
 				*path = filepath.Join(dir, *path)
 			}
 		}
-		if p.ClientSecretFile == "" {
-			continue
+		if p.ClientSecretFile != "" {
+			if p.ClientSecret != "" {
+				return c.errf(key, "has client_secret and client_secret_file; keep one")
+			}
+			var err error
+			if p.ClientSecret, err = readSecret(p.ClientSecretFile); err != nil {
+				return c.errf(key, "client_secret_file: %v", err)
+			}
 		}
-		if p.ClientSecret != "" {
-			return c.errf(key, "has client_secret and client_secret_file; keep one")
-		}
-		b, err := os.ReadFile(p.ClientSecretFile)
-		if err != nil {
-			return c.errf(key, "client_secret_file: %v", err)
-		}
-		if p.ClientSecret = strings.TrimSpace(string(b)); p.ClientSecret == "" || len(p.ClientSecret) > 4096 {
-			return c.errf(key, "client_secret_file %s has no secret", p.ClientSecretFile)
+		if err := c.checkBearer(key, dir, p); err != nil {
+			return err
 		}
 	}
 	return nil
