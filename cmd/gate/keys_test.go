@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/neosc/gate/authz/assertion"
+	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session/cookie"
 )
 
@@ -91,6 +93,55 @@ func TestRotationsAtOnceLoseNoKey(t *testing.T) {
 	}
 	if len(all) != 14 || len(made) != 0 {
 		t.Errorf("%d keys, want 14; lost %v", len(all), made)
+	}
+}
+
+// TestABadKeyFileIsRefusedAndTheOtherTaken: what is wrong with one file is said
+// in log and readiness, and stops neither the other nor the keys in use.
+func TestABadKeyFileIsRefusedAndTheOtherTaken(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Load(keysRig(t, time.Now().Add(-time.Hour)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	a := &app{cfg: cfg, log: slog.New(slog.NewTextHandler(&log, nil)), keys: &keyWatch{}}
+	if a.ring, err = cookie.OpenRing(cfg.Cookie.Keys); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := assertion.Read(cfg.Identity.Keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.signer, err = assertion.New(assertion.Options{Keys: keys, Issuer: "https://gate.kappa4.com"}); err != nil {
+		t.Fatal(err)
+	}
+	jwks, generation := string(a.signer.JWKS()), a.ring.Generation()
+	if err := os.WriteFile(cfg.Identity.Keys, []byte("keys: [hush"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cookie.Rotate(cfg.Cookie.Keys, time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	a.reloadKeys()
+	if string(a.signer.JWKS()) != jwks || a.ring.Generation() == generation {
+		t.Error("the signing keys in use went, or the cookie's were not taken")
+	}
+	if err := a.keys.problem(); err == nil || !strings.Contains(err.Error(), cfg.Identity.Keys) {
+		t.Errorf("readiness says %v", err)
+	}
+	if !strings.Contains(log.String(), "level=ERROR") || strings.Contains(log.String(), "hush") {
+		t.Errorf("the log says %s", log.String())
+	}
+	if keys, err = keys.With(time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Write(cfg.Identity.Keys); err != nil {
+		t.Fatal(err)
+	}
+	a.reloadKeys()
+	if string(a.signer.JWKS()) == jwks || a.keys.problem() != nil {
+		t.Errorf("the mended file was not taken: %v", a.keys.problem())
 	}
 }
 
