@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -65,12 +66,18 @@ func exits(s *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// freeport NAME sets a variable to a port on which nobody listens.
+// freeport NAME sets a variable to a port on which nobody listens, below those
+// that outgoing connections get.
 func freePort(s *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	s.Check(err)
-	s.Setenv(args[0], fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
-	s.Check(l.Close())
+	for range 100 {
+		port := fmt.Sprint(10_240 + rand.IntN(32_768-10_240))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			s.Check(l.Close())
+			s.Setenv(args[0], port)
+			return
+		}
+	}
+	s.Fatalf("100 ports are all taken")
 }
 
 // listen NAME sets a variable to a port that is taken until the script ends.
