@@ -49,6 +49,11 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"OneOfManyCreatesWins", concurrentCreates},
 		{"OneOfManyUpdatesOfAVersionWins", concurrentUpdates},
 		{"ReadersAndWritersTogether", concurrentMix},
+		{"NoteIsTakenOnce", withNotes(noteTaken)},
+		{"NoteIsOverAtItsEnd", withNotes(noteOver)},
+		{"NoteIsSwappedIfItIsTheOneThatWasRead", withNotes(noteSwapped)},
+		{"NotesAreBounded", withNotes(noteBounds)},
+		{"OneOfManyGetsANote", withNotes(noteRaces)},
 	}
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {
