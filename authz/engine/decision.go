@@ -197,7 +197,7 @@ func (p *parser) removals(v *ast.Term) ([]string, error) {
 			return nil, fmt.Errorf("request_headers_to_remove[%d] is no header name", i)
 		}
 		if names[i] = strings.ToLower(n); !p.edge.removable(names[i]) {
-			return nil, fmt.Errorf("request_headers_to_remove[%d] is %s, which policy may not change on the request: add it to the settable headers or take it out", i, names[i])
+			return nil, fmt.Errorf("request_headers_to_remove[%d] is %s, which policy may not change on the request: name it in set_headers of the routes file, or take it out", i, names[i])
 		}
 	}
 	return names, nil

@@ -22,7 +22,7 @@ func (p *parser) headers(field, on string, v *ast.Term, allow func(string) bool)
 			}
 			lower := strings.ToLower(string(name))
 			if !allow(lower) {
-				return fmt.Errorf("%s sets %s, which policy may not set on %s: add it to the settable headers or take it out", field, lower, on)
+				return fmt.Errorf("%s sets %s, which policy may not set on %s: name it in set_headers (towards upstreams) or response_headers (towards clients) of the routes file, or take it out", field, lower, on)
 			}
 			return eachString(field+"."+lower, v, func(value string) error {
 				if !validHeaderValue(value) {

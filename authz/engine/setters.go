@@ -27,7 +27,7 @@ func (s *setters) decision(entry ast.Ref) {
 				return
 			}
 			s.problems = append(s.problems, problem{at, fmt.Sprintf(
-				"the decision's %s set %q, which policy may not set: add it to the settable headers in the routes file or take it out", field, lower)})
+				"the decision's %s set %q, which policy may not set: name it in set_headers (towards upstreams) or response_headers (towards clients) of the routes file, or take it out", field, lower)})
 		})
 	}
 }

@@ -295,14 +295,32 @@ func TestStreamsAreGivenAWholePositiveLimit(t *testing.T) {
 	}
 }
 
-func TestQueryParametersAreEncoded(t *testing.T) {
-	f := newFixture()
-	f.decide = func(*authz.Request) (*authz.Decision, error) {
-		return &authz.Decision{Allowed: true, Reasons: []string{"matched_policy"}, QuerySet: []authz.QueryParameter{{Name: "a b", Value: "x&admin=1#"}}}, nil
-	}
-	ok := mustCheck(t, f.server(t), check("portal", "GET", "/", "cookie", "_pomerium=s")).GetOkResponse()
-	if q := ok.GetQueryParametersToSet(); len(q) != 1 || q[0].Key != "a+b" || q[0].Value != "x%26admin%3D1%23" {
-		t.Errorf("got %v", q)
+func TestQueryParametersThatEnvoyWouldRefuseAreAPolicyError(t *testing.T) {
+	for name, tc := range map[string]struct {
+		q  authz.QueryParameter
+		ok bool
+	}{
+		"Plain":           {authz.QueryParameter{Name: "tenant", Value: "acme-1.x_y"}, true},
+		"Space":           {authz.QueryParameter{Name: "tenant", Value: "a b"}, false},
+		"SecondParameter": {authz.QueryParameter{Name: "tenant", Value: "x&admin=1"}, false},
+		"Fragment":        {authz.QueryParameter{Name: "tenant", Value: "x#"}, false},
+		"NameWithEquals":  {authz.QueryParameter{Name: "a=b", Value: "x"}, false},
+		"Tilde":           {authz.QueryParameter{Name: "tenant", Value: "~"}, false},
+		"LineEnd":         {authz.QueryParameter{Name: "tenant", Value: "x\r\nEvil: 1"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture()
+			f.decide = func(*authz.Request) (*authz.Decision, error) {
+				return &authz.Decision{Allowed: true, Reasons: []string{"matched_policy"}, QuerySet: []authz.QueryParameter{tc.q}}, nil
+			}
+			resp := mustCheck(t, f.server(t), check("portal", "GET", "/", "cookie", "_pomerium=s"))
+			if got := len(resp.GetOkResponse().GetQueryParametersToSet()) == 1; got != tc.ok {
+				t.Errorf("set=%v, want %v", got, tc.ok)
+			}
+			if !tc.ok && resp.GetErrorResponse().GetStatus().GetCode() != 503 {
+				t.Errorf("answered %v", resp)
+			}
+		})
 	}
 }
 
