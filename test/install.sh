@@ -13,6 +13,9 @@ declare -A need=(
   [node]=nodejs
 )
 missing=()
+# Debian keeps the server's programs out of the path. Tests make clusters of
+# their own; the one that the package makes is not used.
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || missing+=(postgresql)
 for cmd in "${!need[@]}"; do
   command -v "$cmd" >/dev/null || missing+=("${need[$cmd]}")
 done

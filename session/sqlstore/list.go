@@ -2,41 +2,11 @@ package sqlstore
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/neosc/gate/session"
 )
-
-// DeleteUser implements session.Store.
-func (st *Store) DeleteUser(ctx context.Context, userID string) ([]session.Key, error) {
-	done, err := st.turn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	rows, err := st.db.QueryContext(ctx, st.d.bind(`DELETE FROM sessions WHERE user_id = ? RETURNING key`), userID)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var keys []session.Key
-	for rows.Next() {
-		var b []byte
-		if err := rows.Scan(&b); err != nil {
-			return nil, unavailable(err)
-		}
-		if len(b) != len(session.Key{}) {
-			return nil, unavailable(fmt.Errorf("a session key of %d bytes", len(b)))
-		}
-		keys = append(keys, session.Key(b))
-	}
-	if err := rows.Err(); err != nil {
-		return nil, unavailable(err)
-	}
-	return keys, nil
-}
 
 // List implements session.Store.
 func (st *Store) List(ctx context.Context, q session.Query) ([]*session.Session, error) {
@@ -44,28 +14,39 @@ func (st *Store) List(ctx context.Context, q session.Query) ([]*session.Session,
 	if err != nil {
 		return nil, err
 	}
-	if st.closed.Load() {
-		return nil, unavailable(errClosed)
-	}
-	where, args := conditions(q)
-	rows, err := st.db.QueryContext(ctx, st.d.bind(`SELECT `+columns+` FROM sessions`+where+
-		` ORDER BY created_at DESC LIMIT ?`), append(args, limit)...)
+	ctx, done, err := st.begin(ctx, st.bulk)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
+	}
+	defer done()
+	where, args := conditions(q)
+	query := st.d.Bind(`SELECT ` + columns + ` FROM sessions` + where + ` ORDER BY created_at DESC LIMIT ?`)
+	var out []*session.Session
+	err = st.again(ctx, func() (err error) {
+		out, err = st.list(ctx, query, append(args, limit))
+		return err
+	})
+	if err != nil {
+		return nil, st.unavailable(err)
+	}
+	return out, nil
+}
+
+func (st *Store) list(ctx context.Context, query string, args []any) ([]*session.Session, error) {
+	rows, err := st.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	var out []*session.Session
 	for rows.Next() {
 		s, err := scan(rows.Scan)
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, err
 		}
 		out = append(out, s)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, unavailable(err)
-	}
-	return out, nil
+	return out, rows.Err()
 }
 
 func conditions(q session.Query) (where string, args []any) {
@@ -75,10 +56,10 @@ func conditions(q session.Query) (where string, args []any) {
 		args = append(args, arg)
 	}
 	if q.UserID != "" {
-		add("user_id = ?", q.UserID)
+		add("user_id = ?", term(q.UserID))
 	}
 	if q.Email != "" {
-		add("email = ?", foldEmail(q.Email))
+		add("email = ?", term(foldEmail(q.Email)))
 	}
 	if !q.Now.IsZero() {
 		add("idle_expires_at > ?", q.Now.UnixMicro())
@@ -94,13 +75,17 @@ func conditions(q session.Query) (where string, args []any) {
 
 // CountLive implements session.Store.
 func (st *Store) CountLive(ctx context.Context, now time.Time) (int, error) {
-	if st.closed.Load() {
-		return 0, unavailable(errClosed)
-	}
-	var n int
-	err := st.db.QueryRowContext(ctx, st.d.bind(`SELECT count(*) FROM sessions WHERE idle_expires_at > ?`), now.UnixMicro()).Scan(&n)
+	ctx, done, err := st.begin(ctx, st.bulk)
 	if err != nil {
-		return 0, unavailable(err)
+		return 0, err
+	}
+	defer done()
+	var n int
+	err = st.again(ctx, func() error {
+		return st.db.QueryRowContext(ctx, st.d.Bind(`SELECT count(*) FROM sessions WHERE idle_expires_at > ?`), now.UnixMicro()).Scan(&n)
+	})
+	if err != nil {
+		return 0, st.unavailable(err)
 	}
 	return n, nil
 }

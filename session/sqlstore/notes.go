@@ -73,20 +73,28 @@ func (st *Store) SwapNote(ctx context.Context, k session.Key, old []byte, n sess
 
 // GetNote implements session.Notes.
 func (st *Store) GetNote(ctx context.Context, k session.Key, now time.Time) (session.Note, error) {
-	if st.closed.Load() {
-		return session.Note{}, unavailable(errClosed)
-	}
-	return scanNote(st.db.QueryRowContext(ctx, st.d.bind(`SELECT expires_at, data FROM notes WHERE key = ? AND expires_at > ?`), k[:], now.UnixMicro()))
-}
-
-// TakeNote implements session.Notes.
-func (st *Store) TakeNote(ctx context.Context, k session.Key, now time.Time) (session.Note, error) {
-	done, err := st.turn(ctx)
+	ctx, done, err := st.begin(ctx, st.timeout)
 	if err != nil {
 		return session.Note{}, err
 	}
 	defer done()
-	return scanNote(st.db.QueryRowContext(ctx, st.d.bind(`DELETE FROM notes WHERE key = ? AND expires_at > ? RETURNING expires_at, data`), k[:], now.UnixMicro()))
+	var n session.Note
+	err = st.again(ctx, func() (err error) {
+		n, err = scanNote(st.db.QueryRowContext(ctx, st.d.Bind(`SELECT expires_at, data FROM notes WHERE key = ? AND expires_at > ?`), k[:], now.UnixMicro()))
+		return err
+	})
+	return n, st.noteErr(err)
+}
+
+// TakeNote implements session.Notes.
+func (st *Store) TakeNote(ctx context.Context, k session.Key, now time.Time) (session.Note, error) {
+	ctx, done, err := st.turn(ctx, st.timeout)
+	if err != nil {
+		return session.Note{}, err
+	}
+	defer done()
+	n, err := scanNote(st.db.QueryRowContext(ctx, st.d.Bind(`DELETE FROM notes WHERE key = ? AND expires_at > ? RETURNING expires_at, data`), k[:], now.UnixMicro()))
+	return n, st.noteErr(err)
 }
 
 func scanNote(row *sql.Row) (session.Note, error) {
@@ -94,18 +102,18 @@ func scanNote(row *sql.Row) (session.Note, error) {
 		expires int64
 		data    []byte
 	)
-	err := row.Scan(&expires, &data)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return session.Note{}, session.ErrNotFound
-	case err != nil:
-		return session.Note{}, unavailable(err)
+	if err := row.Scan(&expires, &data); err != nil {
+		return session.Note{}, err
 	}
 	return session.Note{Data: data, Expires: time.UnixMicro(expires).UTC()}, nil
 }
 
-// sweepNotes removes the notes that are over.
-func (st *Store) sweepNotes(ctx context.Context, now time.Time) error {
-	_, err := st.write(ctx, `DELETE FROM notes WHERE expires_at <= ?`, now.UnixMicro())
-	return err
+func (st *Store) noteErr(err error) error {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return session.ErrNotFound
+	case err != nil:
+		return st.unavailable(err)
+	}
+	return nil
 }

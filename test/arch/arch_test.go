@@ -125,6 +125,8 @@ func TestOutsideLibrariesStayInTheirRooms(t *testing.T) {
 	}{
 		{"github.com/open-policy-agent/opa", []string{"authz/engine", "bundles"}},
 		{"github.com/redis/go-redis", []string{"authz/limit/redislimit", "session/redisstore"}},
+		{"github.com/jackc/pgx", []string{"session/sqlstore"}},
+		{"github.com/pressly/goose", []string{"session/sqlstore"}},
 		{"github.com/coreos/go-oidc", []string{"session/oidclogin", "session/bearer"}},
 		{"github.com/envoyproxy/go-control-plane", []string{"authz/extauthz", "authz/leash", "envoy"}},
 	}
