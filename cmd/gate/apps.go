@@ -21,7 +21,8 @@ func (a *app) apps(ctx context.Context, s *session.Session) []web.App {
 		if r == nil || r.Gate {
 			continue
 		}
-		x := web.App{Title: title(r.Name), URL: h.Origin + "/", Host: h.Name, Icon: icon(r.Name)}
+		x := web.App{URL: h.Origin + "/", Host: h.Name}
+		describe(&x, r.Name)
 		d, err := a.engine.Decide(ctx, &authz.Request{
 			Time: now, Method: "GET", Scheme: "https", Host: h.Name, Path: "/", Protocol: "HTTP/2",
 			Route: r, RouteName: r.Name, Extensions: map[string]string{"route": r.Name}, Session: s,
@@ -59,25 +60,20 @@ func frontPage(h route.Host) *authz.Route {
 	return nil
 }
 
-// title makes a name for people of a route's: "api" is an initialism.
-func title(name string) string {
-	if len(name) <= 3 {
-		return strings.ToUpper(name)
-	}
-	return strings.ToUpper(name[:1]) + name[1:]
+// applications are the words and pictures of the hosts that the shipped routes have.
+var applications = map[string]struct{ title, description, icon string }{
+	"portal":    {"Portal", "Where the working day begins", "grid"},
+	"api":       {"API", "Reference and your own calls", "braces"},
+	"admin":     {"Admin", "Users, sessions, policies", "gear"},
+	"workspace": {"Workspace", "A desktop in the browser", "screen"},
 }
 
-func icon(name string) string {
-	switch name {
-	case "portal":
-		return "grid"
-	case "api":
-		return "braces"
-	case "workspace":
-		return "screen"
-	case "admin":
-		return "gear"
-	default:
-		return "app"
+// describe gives an application the words of a known one, else its route's
+// name with a capital.
+func describe(x *web.App, name string) {
+	if k, ok := applications[name]; ok {
+		x.Title, x.Description, x.Icon = k.title, k.description, k.icon
+		return
 	}
+	x.Title, x.Icon = strings.ToUpper(name[:1])+name[1:], "app"
 }
