@@ -177,7 +177,7 @@ func ageText(d time.Duration) string {
 	}
 }
 
-func known(t time.Time) *time.Time {
+func orNone(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -189,7 +189,7 @@ func assertionRing(cfg *config.Config) keyRing {
 	lines := func(keys assertion.Keys, now time.Time) (out []keyLine) {
 		n := keys.Prunable(now)
 		for i, k := range keys {
-			out = append(out, keyLine{"assertion", k.ID, string(keys.StateAt(i, now)), known(k.Created), known(k.ActiveFrom), i < n})
+			out = append(out, keyLine{"assertion", k.ID, string(keys.StateAt(i, now)), orNone(k.Created), orNone(k.ActiveFrom), i < n})
 		}
 		return out
 	}
@@ -232,7 +232,7 @@ func cookieRing(cfg *config.Config) keyRing {
 	file, life := cfg.Cookie.Keys, cfg.Session.Lifetime
 	lines := func(keys []cookie.KeyInfo, now time.Time) (out []keyLine) {
 		for _, k := range keys {
-			out = append(out, keyLine{"cookie", k.ID, string(k.State), known(k.Created), known(k.ActiveFrom), k.Prunable(now, life)})
+			out = append(out, keyLine{"cookie", k.ID, string(k.State), orNone(k.Created), orNone(k.ActiveFrom), k.Prunable(now, life)})
 		}
 		return out
 	}
