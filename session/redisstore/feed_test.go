@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -257,9 +256,7 @@ func TestFeedWantsAMaster(t *testing.T) {
 	t.Parallel()
 	master, err := redistest.TCP()
 	started(t, master, err)
-	replica, err := redistest.TCP("--replicaof", strings.Replace(master.Addr, ":", " ", 1))
-	started(t, replica, err)
-	o := options(replica.URL)
+	o := options(replicaOf(t, master).URL)
 	st := open(t, o)
 	o.URL = master.URL
 	direct := open(t, o)
@@ -289,4 +286,16 @@ func TestNothingIsLeftRunningAfterClose(t *testing.T) {
 		}
 	}
 	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+func BenchmarkLookup(b *testing.B) {
+	gs := gates(b, nil, common.URL)
+	_, v := begin(b, gs)
+	now, values := time.Now(), []string{v}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := gs[0].ByCookies(b.Context(), values, now); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

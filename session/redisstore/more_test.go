@@ -106,15 +106,11 @@ func TestRevocationWaitsForAReplica(t *testing.T) {
 	t.Parallel()
 	master, err := redistest.TCP("--repl-diskless-sync-delay", "0")
 	started(t, master, err)
-	replica, err := redistest.TCP("--replicaof", strings.Replace(master.Addr, ":", " ", 1))
-	started(t, replica, err)
+	replica := replicaOf(t, master)
 	o := options(master.URL)
 	o.ReplicaWait = time.Second
 	st := open(t, o)
-	eventually(t, "the replica is in step", func() bool {
-		n, err := master.Do(t.Context(), "WAIT", "1", "10")
-		return err == nil && n == ":1"
-	})
+	inStep(t, master)
 	first, second := sample(1, "ana", time.Now()), sample(2, "ana", time.Now())
 	for _, s := range []*session.Session{first, second} {
 		if err := st.Create(t.Context(), s); err != nil {

@@ -48,6 +48,16 @@ func Socket(args ...string) (*Server, error) {
 
 // TCP starts a server on a free port of 127.0.0.1 with further arguments.
 func TCP(args ...string) (*Server, error) {
+	return onPort("redis", func(port string) []string { return append([]string{"--port", port}, args...) })
+}
+
+// TLS is TCP for a server that speaks TLS alone; the arguments name its
+// certificate.
+func TLS(args ...string) (*Server, error) {
+	return onPort("rediss", func(port string) []string { return append([]string{"--port", "0", "--tls-port", port}, args...) })
+}
+
+func onPort(scheme string, args func(port string) []string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "redis")
 	if err != nil {
 		return nil, err
@@ -58,13 +68,39 @@ func TCP(args ...string) (*Server, error) {
 			break
 		}
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		s := &Server{Network: "tcp", Addr: addr, URL: "redis://" + addr, dir: dir}
-		s.args = append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", ""}, args...)
+		s := &Server{Network: "tcp", Addr: addr, URL: scheme + "://" + addr, dir: dir}
+		s.args = append(args(strconv.Itoa(port)), "--bind", "127.0.0.1", "--dir", dir, "--save", "")
 		if err = s.Start(); err == nil {
 			return s, nil
 		}
 	}
 	return nil, errors.Join(err, os.RemoveAll(dir))
+}
+
+// Sentinel starts a Sentinel that watches a TCP server under the name "main"
+// and, without asking others, fails over once that is silent for 300 ms.
+func Sentinel(watched *Server) (*Server, error) {
+	host, port, err := net.SplitHostPort(watched.Addr)
+	if err != nil {
+		return nil, err
+	}
+	own, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "redis")
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "sentinel.conf")
+	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor main %s %s 1\n"+
+		"sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n", own, dir, host, port)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(own))
+	s := &Server{Network: "tcp", Addr: addr, URL: "redis://" + addr + "/0?master_name=main", dir: dir, args: []string{file, "--sentinel"}}
+	return s, s.begin()
 }
 
 func freePort() (int, error) {
@@ -107,7 +143,7 @@ func (s *Server) Start() error {
 			if said.Len() < 1<<16 {
 				said.WriteString(lines.Text() + "\n")
 			}
-			if strings.Contains(lines.Text(), "eady to accept connections") {
+			if strings.Contains(lines.Text(), "eady to accept connections") || strings.Contains(lines.Text(), "+monitor master") {
 				ready <- ""
 			}
 		}
