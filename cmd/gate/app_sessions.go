@@ -32,13 +32,8 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	db, err := sqlstore.OpenSQLite(ctx, a.cfg.Session.Path)
+	db, dialect, err := a.openStore(ctx)
 	if err != nil {
-		return fmt.Errorf("session.path: %w", err)
-	}
-	a.teardown.Add("database", 5*time.Second, func(context.Context) error { return db.Close() })
-	a.health.Add("database", db.PingContext)
-	if a.store, err = a.openStore(ctx, db); err != nil {
 		return err
 	}
 	tokens, err := a.openBearer()
@@ -55,7 +50,7 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	a.teardown.Add("sessions", 5*time.Second, func(context.Context) error { a.sessions.Close(); return nil })
 	c := a.cfg.Accounts
 	a.accounts, err = account.New(ctx, account.Options{
-		DB: db, Budget: a.guesses, Logger: a.log, HashesAtOnce: c.MaxHashing,
+		DB: db, Dialect: dialect, Budget: a.guesses, Logger: a.log, HashesAtOnce: c.MaxHashing,
 		Params:     account.Params{MemoryKiB: uint32(c.Argon2Memory) << 10, Passes: uint32(c.Argon2Passes), Threads: 1},
 		PerAccount: account.Guesses{Burst: c.GuessBurst, Every: time.Minute / time.Duration(c.GuessesPerMinute)},
 		PerAddress: account.Guesses{Burst: 3 * c.GuessBurst, Every: time.Minute / time.Duration(10*c.GuessesPerMinute)},
@@ -63,33 +58,67 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	return err
 }
 
-// openStore opens the store that session.store names.
-func (a *app) openStore(ctx context.Context, db *sql.DB) (session.Store, error) {
-	switch a.cfg.Session.Store {
-	case "sqlite":
-		return sqlstore.New(ctx, db, sqlstore.SQLite())
-	case "redis":
-		redislimit.RouteClientLog(a.log)
-		st, err := redisstore.Open(redisstore.Options{
-			URL: a.cfg.Session.Redis, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+// openStore opens the store that session.store names and returns the database
+// that accounts are in: Postgres if sessions are there, else a SQLite file.
+func (a *app) openStore(ctx context.Context) (*sql.DB, account.Dialect, error) {
+	if a.cfg.Session.Store == "postgres" {
+		st, err := sqlstore.OpenPostgres(ctx, sqlstore.PostgresOptions{
+			URL: a.cfg.Session.Postgres, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("session.redis (or REDIS_URL): %w", err)
+			return nil, nil, fmt.Errorf("session.postgres (or DATABASE_URL): %w", err)
 		}
-		a.teardown.Add("session store", 5*time.Second, func(context.Context) error { return st.Close() })
-		a.health.Add("session store", func(ctx context.Context) error { return storeHealth(ctx, st) })
-		return st, nil
+		a.addShared(st, st.Close)
+		a.store = st
+		return st.DB(), sqlstore.Postgres(), nil
 	}
-	return memstore.New(), nil
+	db, err := sqlstore.OpenSQLite(ctx, a.cfg.Session.Path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("session.path: %w", err)
+	}
+	a.teardown.Add("database", 5*time.Second, func(context.Context) error { return db.Close() })
+	a.health.Add("database", db.PingContext)
+	switch a.cfg.Session.Store {
+	case "sqlite":
+		a.store, err = sqlstore.New(ctx, db, sqlstore.SQLite())
+	case "redis":
+		err = a.openRedis()
+	default:
+		a.store = memstore.New()
+	}
+	return db, sqlstore.SQLite(), err
+}
+
+func (a *app) openRedis() error {
+	redislimit.RouteClientLog(a.log)
+	st, err := redisstore.Open(redisstore.Options{
+		URL: a.cfg.Session.Redis, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+	})
+	if err != nil {
+		return fmt.Errorf("session.redis (or REDIS_URL): %w", err)
+	}
+	a.addShared(st, st.Close)
+	a.store = st
+	return nil
+}
+
+// addShared closes a store that gates share at the end, and has the gate ready
+// only while it answers and its clock agrees.
+func (a *app) addShared(st clocked, closeIt func() error) {
+	a.teardown.Add("session store", 5*time.Second, func(context.Context) error { return closeIt() })
+	a.health.Add("session store", func(ctx context.Context) error { return storeHealth(ctx, st) })
+}
+
+// clocked is a server whose clock can be read.
+type clocked interface {
+	ClockSkew(context.Context) (time.Duration, error)
 }
 
 // maxSkew is how far the clocks of a gate and of its shared store may differ:
 // beyond it gates would disagree on which sessions are over.
 const maxSkew = 500 * time.Millisecond
 
-func storeHealth(ctx context.Context, st interface {
-	ClockSkew(context.Context) (time.Duration, error)
-}) error {
+func storeHealth(ctx context.Context, st clocked) error {
 	skew, err := st.ClockSkew(ctx)
 	if err == nil && skew.Abs() > maxSkew {
 		err = fmt.Errorf("its clock is %v from this machine's, more than %v: let both follow a time server", skew.Round(time.Millisecond), maxSkew)

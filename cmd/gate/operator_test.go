@@ -45,7 +45,7 @@ func newOperatorRig(t *testing.T) *operatorRig {
 	db, err := sqlstore.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "state.db"))
 	must(err)
 	t.Cleanup(func() { _ = db.Close() })
-	accounts, err := account.New(t.Context(), account.Options{DB: db, Budget: unlimited{}, Params: account.Params{MemoryKiB: 8 << 10, Passes: 1, Threads: 1}})
+	accounts, err := account.New(t.Context(), account.Options{DB: db, Dialect: sqlstore.SQLite(), Budget: unlimited{}, Params: account.Params{MemoryKiB: 8 << 10, Passes: 1, Threads: 1}})
 	must(err)
 	ring, err := cookie.NewRing()
 	must(err)

@@ -16,6 +16,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/sqlstore"
 )
 
 var base = time.Date(2026, 3, 5, 10, 15, 30, 0, time.UTC)
@@ -60,7 +61,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	r := &rig{budget: &budget{taken: make(map[string]int)}}
-	o := Options{DB: db, Budget: r.budget, Clock: func() time.Time { return base }, Params: cheap(),
+	o := Options{DB: db, Dialect: sqlstore.SQLite(), Budget: r.budget, Clock: func() time.Time { return base }, Params: cheap(),
 		HashesAtOnce: 4, HashesWaiting: 1000, Logger: slog.New(slog.DiscardHandler),
 		PerAccount: Guesses{Burst: 1000, Every: time.Minute}, PerAddress: Guesses{Burst: 1000, Every: time.Minute}}
 	if change != nil {

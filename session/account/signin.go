@@ -93,7 +93,7 @@ func (st *Store) verify(ctx context.Context, u *User, password string) (*User, e
 	if known {
 		h, err := parseHash(u.PasswordHash)
 		if err != nil {
-			return nil, unavailable(fmt.Errorf("account %s: %w", u.ID, err))
+			return nil, st.unavailable(fmt.Errorf("account %s: %w", u.ID, err))
 		}
 		want = h
 	}

@@ -11,8 +11,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/neosc/gate/session"
 )
 
@@ -22,6 +20,22 @@ var migrations embed.FS
 // versionTable keeps this package's schema version, apart from that of others
 // in the same database.
 const versionTable = "account_schema"
+
+// callTimeout bounds one statement: a database that answers nothing must not
+// hold a sign-in, and its place in the queue of hashes, for ever.
+const callTimeout = 5 * time.Second
+
+// Dialect is how an SQL database is spoken to; session/sqlstore has those of
+// SQLite and Postgres. Safe for concurrent use.
+type Dialect interface {
+	// Bind rewrites a statement whose parameters are ?.
+	Bind(query string) string
+	// Migrate brings a schema up to date from goose migrations, in a folder for
+	// each dialect; table keeps its version.
+	Migrate(ctx context.Context, db *sql.DB, files fs.FS, table string) error
+	// Tidy returns an error without what must not be shown.
+	Tidy(err error) error
+}
 
 // Budget is how guesses are charged: a token bucket per name and key.
 // cmd/gate joins it to the project's limiter. Safe for concurrent use.
@@ -38,11 +52,13 @@ type Guesses struct {
 	Every time.Duration
 }
 
-// Options set up a Store. DB and Budget are needed.
+// Options set up a Store. DB, Dialect and Budget are needed.
 type Options struct {
-	// DB is an open SQLite database, which stays its opener's to close.
-	DB     *sql.DB
-	Budget Budget
+	// DB is an open database, which stays its opener's to close.
+	DB *sql.DB
+	// Dialect is what it speaks.
+	Dialect Dialect
+	Budget  Budget
 	// Clock is time.Now if nil.
 	Clock func() time.Time
 	// Params are the costs of new hashes; zero means DefaultParams. Older
@@ -74,15 +90,19 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("accounts: %w", err)
 	}
-	if err := migrate(ctx, o.DB); err != nil {
+	files, err := fs.Sub(migrations, "migrations")
+	if err == nil {
+		err = o.Dialect.Migrate(ctx, o.DB, files, versionTable)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("accounts: %w", err)
 	}
 	return &Store{o: o, db: o.DB, hasher: newHasher(o.Params, o.HashesAtOnce, o.HashesWaiting)}, nil
 }
 
 func (o *Options) complete() error {
-	if o.DB == nil || o.Budget == nil {
-		return errors.New("need DB and Budget")
+	if o.DB == nil || o.Dialect == nil || o.Budget == nil {
+		return errors.New("need DB, Dialect and Budget")
 	}
 	if o.HashesAtOnce < 0 || o.HashesWaiting < 0 {
 		return errors.New("HashesAtOnce and HashesWaiting must not be negative")
@@ -119,21 +139,7 @@ func (o *Options) complete() error {
 	return errors.Join(o.Params.validate(), o.DemoGrant.validate())
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations/sqlite")
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir,
-		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	return nil
-}
-
 // unavailable says that the database could not be asked, and why.
-func unavailable(err error) error { return fmt.Errorf("%w: %w", session.ErrUnavailable, err) }
+func (st *Store) unavailable(err error) error {
+	return fmt.Errorf("%w: %w", session.ErrUnavailable, st.o.Dialect.Tidy(err))
+}

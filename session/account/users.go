@@ -64,13 +64,15 @@ func (st *Store) now() time.Time { return st.o.Clock().UTC().Truncate(time.Milli
 
 // exec runs one statement that changes rows and returns how many it changed.
 func (st *Store) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := st.db.ExecContext(ctx, query, args...)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	res, err := st.db.ExecContext(ctx, st.o.Dialect.Bind(query), args...)
 	if err != nil {
-		return 0, unavailable(err)
+		return 0, st.unavailable(err)
 	}
 	n, err := res.RowsAffected()
 	if err != nil {
-		return 0, unavailable(err)
+		return 0, st.unavailable(err)
 	}
 	return n, nil
 }
@@ -107,12 +109,14 @@ func (st *Store) Get(ctx context.Context, email string) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := scanUser(st.db.QueryRowContext(ctx, `SELECT `+columns+` FROM users WHERE email = ?`, e).Scan)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	u, err := scanUser(st.db.QueryRowContext(ctx, st.o.Dialect.Bind(`SELECT `+columns+` FROM users WHERE email = ?`), e).Scan)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, fmt.Errorf("%w: %s", session.ErrNoUser, e)
 	case err != nil:
-		return nil, unavailable(err)
+		return nil, st.unavailable(err)
 	}
 	return u, nil
 }
@@ -123,13 +127,15 @@ func (st *Store) change(ctx context.Context, email, set string, arg any) (sessio
 	if err != nil {
 		return session.User{}, err
 	}
-	u, err := scanUser(st.db.QueryRowContext(ctx, `UPDATE users SET `+set+`, updated_at = ? WHERE email = ? RETURNING `+columns,
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	u, err := scanUser(st.db.QueryRowContext(ctx, st.o.Dialect.Bind(`UPDATE users SET `+set+`, updated_at = ? WHERE email = ? RETURNING `+columns),
 		arg, st.now().UnixMicro(), e).Scan)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return session.User{}, fmt.Errorf("%w: %s", session.ErrNoUser, e)
 	case err != nil:
-		return session.User{}, unavailable(err)
+		return session.User{}, st.unavailable(err)
 	}
 	return u.public(), nil
 }
@@ -155,21 +161,23 @@ func (st *Store) ListUsers(ctx context.Context, limit int) ([]session.User, erro
 	if err != nil {
 		return nil, err
 	}
-	rows, err := st.db.QueryContext(ctx, `SELECT `+columns+` FROM users ORDER BY email LIMIT ?`, limit)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	rows, err := st.db.QueryContext(ctx, st.o.Dialect.Bind(`SELECT `+columns+` FROM users ORDER BY email LIMIT ?`), limit)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, st.unavailable(err)
 	}
 	defer func() { _ = rows.Close() }()
 	var out []session.User
 	for rows.Next() {
 		u, err := scanUser(rows.Scan)
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, st.unavailable(err)
 		}
 		out = append(out, u.public())
 	}
 	if err := rows.Err(); err != nil {
-		return nil, unavailable(err)
+		return nil, st.unavailable(err)
 	}
 	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,13 +59,17 @@ type Cookie struct {
 
 // Session is the session store and its lifetimes.
 type Session struct {
-	// Store is memory, sqlite, or redis for gates that share their sessions.
+	// Store is memory, sqlite, or for gates that share their sessions redis or
+	// postgres.
 	Store string `yaml:"store"`
-	// Path is the SQLite file, which local accounts are in as well.
+	// Path is the SQLite file, which local accounts are in as well; with
+	// postgres they are there.
 	Path string `yaml:"path"`
 	// Redis is the server's URL (redis://, rediss:// or unix://). REDIS_URL
 	// overrides it, which keeps a password out of the file.
-	Redis    string        `yaml:"redis"`
+	Redis string `yaml:"redis"`
+	// Postgres is the database's URL (postgres://). DATABASE_URL overrides it.
+	Postgres string        `yaml:"postgres"`
 	Lifetime time.Duration `yaml:"lifetime"`
 	// Idle ends an unused session; 0 turns it off.
 	Idle time.Duration `yaml:"idle"`
@@ -233,7 +238,7 @@ func (c *Config) check() error {
 		{c.Cookie.Domain == "" || strings.ContainsAny(c.Cookie.Domain, ":/ ;,"), "cookie.domain", "must be the parent domain of all hosts, e.g. .kappa4.com"},
 		{c.Cookie.Insecure && !localhost(c.Cookie.Domain), "cookie.insecure", "is for *.localhost only: remove it and serve TLS"},
 		{c.Cookie.Keys == "", "cookie.keys", "is empty; name the key ring file"},
-		{c.Session.Store != "sqlite" && c.Session.Store != "memory" && c.Session.Store != "redis", "session.store", "must be sqlite, redis or memory"},
+		{!slices.Contains([]string{"sqlite", "memory", "redis", "postgres"}, c.Session.Store), "session.store", "must be sqlite, redis, postgres or memory"},
 		{c.Session.Store == "sqlite" && c.Session.Path == "", "session.path", "is empty; name the SQLite file"},
 		{l < time.Minute || l > 30*24*time.Hour, "session.lifetime", "must be from 1m to 720h"},
 		{c.Session.Idle < 0 || c.Session.Idle > l, "session.idle", "must be from 0 (off) to session.lifetime"},
@@ -263,7 +268,7 @@ func (c *Config) check() error {
 			return c.errf(r.key, "%s", r.mend)
 		}
 	}
-	return c.checkRedis()
+	return errors.Join(c.checkRedis(), c.checkPostgres())
 }
 
 func cookieName(s string) bool {

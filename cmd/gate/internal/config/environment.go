@@ -24,6 +24,7 @@ func override(c *Config, environ []string) error {
 	}
 	sort.Strings(names)
 	overrideRedis(c, environ)
+	overridePostgres(c, environ)
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		if !strings.HasPrefix(name, envPrefix) || name == "GATE_ENVOY" {

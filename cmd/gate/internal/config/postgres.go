@@ -1,0 +1,33 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/neosc/gate/session/sqlstore"
+)
+
+// postgresVariable overrides session.postgres; GATE_SESSION_POSTGRES goes
+// before it.
+const postgresVariable = "DATABASE_URL"
+
+func overridePostgres(c *Config, environ []string) {
+	for _, kv := range environ {
+		if v, ok := strings.CutPrefix(kv, postgresVariable+"="); ok && v != "" {
+			c.Session.Postgres = v
+		}
+	}
+}
+
+// checkPostgres never shows the URL: it may hold a password.
+func (c *Config) checkPostgres() error {
+	if c.Session.Store != "postgres" {
+		return nil
+	}
+	if c.Session.Postgres == "" {
+		return c.errf("session.postgres", "is empty; name the database, e.g. postgres://gate@127.0.0.1:5432/gate, or set %s", postgresVariable)
+	}
+	if err := sqlstore.CheckPostgresURL(c.Session.Postgres); err != nil {
+		return c.errf("session.postgres", "(or %s) is wrong: %v", postgresVariable, err)
+	}
+	return nil
+}
