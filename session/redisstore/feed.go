@@ -4,29 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/neosc/gate/session"
 )
 
-const (
-	// promise is how long after the last proof that the feed is alive copies
-	// may be served: no revoked session lives longer than this.
-	promise = time.Second
-	// pingEvery is how often that proof is asked for.
-	pingEvery = 200 * time.Millisecond
-	// Pauses before connecting again.
-	firstPause, longestPause = 20 * time.Millisecond, 500 * time.Millisecond
-	// unanswered is how many pings may be under way: more than fit in promise.
-	unanswered = 8
-)
+// promise is how long after the last proof that the feed is alive copies may
+// be served, and so how long a silent connection is waited for.
+const promise = session.FeedPromise
+
+// unanswered is how many pings may be under way: more than fit in promise.
+const unanswered = 8
 
 // feed hears of every change of a record on a connection of its own (CLIENT
 // TRACKING in broadcasting mode) and knows how long it would have.
@@ -36,107 +28,35 @@ const (
 // ping before it was delivered, and it is that one's sending from which the
 // promise runs. A connection that stops without a word costs at most promise.
 type feed struct {
+	*session.Hub
 	clock  func() time.Time
-	log    *slog.Logger
 	target *target
 	prefix string // of the names of records
-	up     prometheus.Gauge
-	breaks prometheus.Counter
 
+	ctx    context.Context // of run
 	cancel context.CancelFunc
-	ctx    context.Context
 	over   chan struct{} // closed when run has returned
-
-	fresh atomic.Pointer[time.Time]
-
-	mu       sync.Mutex
-	watchers map[int]func(session.Key)
-	next     int
 }
 
 func newFeed(o Options, t *target, prefix string) (*feed, error) {
-	f := &feed{
-		clock: o.Clock, log: o.Logger, target: t, prefix: prefix, over: make(chan struct{}), watchers: make(map[int]func(session.Key)),
-		up:     prometheus.NewGauge(prometheus.GaugeOpts{Name: o.MetricPrefix + "session_feed_up", Help: "1 while changes of sessions by other gates are heard, else 0."}),
-		breaks: prometheus.NewCounter(prometheus.CounterOpts{Name: o.MetricPrefix + "session_feed_breaks_total", Help: "Times that hearing of changes of sessions broke off or could not begin."}),
+	hub, err := session.NewHub(o.Logger, o.Registerer, o.MetricPrefix)
+	if err != nil {
+		return nil, err
 	}
+	f := &feed{Hub: hub, clock: o.Clock, target: t, prefix: prefix, over: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
-	if o.Registerer == nil {
-		return f, nil
-	}
-	for _, c := range []prometheus.Collector{f.up, f.breaks} {
-		if err := o.Registerer.Register(c); err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
-		}
-	}
 	return f, nil
-}
-
-// Watch implements session.Feed. stop must not be called from f.
-func (st *Store) Watch(f func(session.Key)) (stop func()) {
-	fd := st.feed
-	fd.mu.Lock()
-	defer fd.mu.Unlock()
-	id := fd.next
-	fd.next++
-	fd.watchers[id] = f
-	return func() {
-		fd.mu.Lock()
-		defer fd.mu.Unlock()
-		delete(fd.watchers, id)
-	}
-}
-
-// FreshUntil implements session.Feed. It is zero before the feed was first up
-// and after Close; when the feed breaks it stands still.
-func (st *Store) FreshUntil() time.Time {
-	if t := st.feed.fresh.Load(); t != nil {
-		return *t
-	}
-	return time.Time{}
-}
-
-func (f *feed) tell(k session.Key) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, w := range f.watchers {
-		w(k)
-	}
-}
-
-func (f *feed) close() {
-	f.cancel()
-	<-f.over
-	f.fresh.Store(nil)
 }
 
 // run listens until close is called.
 func (f *feed) run() {
 	defer close(f.over)
-	pause := firstPause
-	for {
-		began := time.Now()
-		err := f.listen(f.ctx)
-		f.up.Set(0)
-		if f.ctx.Err() != nil {
-			return
-		}
-		f.breaks.Inc()
-		if time.Since(began) > 2*promise {
-			pause = firstPause
-		}
-		if pause == firstPause {
-			f.log.Warn("changes of sessions by other gates are not heard; after a second local copies are not served", "error", err)
-		}
-		t := time.NewTimer(pause)
-		select {
-		case <-f.ctx.Done():
-			t.Stop()
-			return
-		case <-t.C:
-		}
-		pause = min(2*pause, longestPause)
-	}
+	f.Run(f.ctx, f.listen)
+}
+
+func (f *feed) close() {
+	f.cancel()
+	<-f.over
 }
 
 // listen connects and tells of changes until the connection fails.
@@ -162,8 +82,7 @@ func (f *feed) listen(ctx context.Context) error {
 		return errors.Join(err, r.failure())
 	}
 	// From here on changes are heard; whatever went before may not have been.
-	f.tell(session.Key{})
-	f.log.Info("changes of sessions by other gates are heard")
+	f.Begin()
 	if err := conn.SetDeadline(time.Now().Add(promise)); err != nil {
 		return err
 	}
@@ -201,7 +120,7 @@ func (f *feed) hello(conn net.Conn, w *wire) error {
 // arguments changes nothing and says whether the server still is the one that
 // all write to, which PING does not.
 func (f *feed) ping(conn net.Conn, sent chan<- time.Time, stop <-chan struct{}) {
-	t := time.NewTicker(pingEvery)
+	t := time.NewTicker(session.FeedPing)
 	defer t.Stop()
 	hello := command("HELLO")
 	for {
@@ -240,9 +159,7 @@ func (f *feed) read(conn net.Conn, w *wire, sent <-chan time.Time, last time.Tim
 		}
 		select {
 		case at := <-sent:
-			until := last.Add(promise)
-			f.fresh.Store(&until)
-			f.up.Set(1)
+			f.Heard(last)
 			last = at
 		default:
 			return errors.New("an answer that nobody asked for")
@@ -274,7 +191,7 @@ func (f *feed) push(w *wire, r reply) error {
 	case !about:
 		return w.skip(keys, 0)
 	case keys.kind == '_' || (keys.kind == '*' && keys.n < 0):
-		f.tell(session.Key{}) // everything was flushed
+		f.Tell(session.Key{}) // everything was flushed
 		return nil
 	case keys.kind != '*':
 		return fmt.Errorf("not RESP: changes as %q", keys.kind)
@@ -289,7 +206,7 @@ func (f *feed) push(w *wire, r reply) error {
 		}
 		// What is not named like a record is none, and no copy is kept of it.
 		if key, err := session.ParseKey(string(k.text[len(f.prefix):])); err == nil {
-			f.tell(key)
+			f.Tell(key)
 		}
 	}
 	return nil

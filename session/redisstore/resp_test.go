@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -50,7 +51,12 @@ func TestWireRefusesWhatIsNoValue(t *testing.T) {
 
 // heard runs what a server sent through a feed.
 func heard(text string) (keys []session.Key, err error) {
-	f := &feed{prefix: "p:r:", watchers: map[int]func(session.Key){0: func(k session.Key) { keys = append(keys, k) }}}
+	hub, err := session.NewHub(slog.New(slog.DiscardHandler), nil, "")
+	if err != nil {
+		return nil, err
+	}
+	defer hub.Watch(func(k session.Key) { keys = append(keys, k) })()
+	f := &feed{Hub: hub, prefix: "p:r:"}
 	w := newWire(strings.NewReader(text))
 	for {
 		r, err := w.next()

@@ -28,6 +28,7 @@ const (
 
 // Store implements session.Store, session.Feed and session.Notes.
 type Store struct {
+	*session.Hub
 	o      Options
 	c      *redis.Client
 	names  names
@@ -55,7 +56,7 @@ func Open(o Options) (*Store, error) {
 	if st.feed, err = newFeed(o, t, st.names.records); err != nil {
 		return nil, fmt.Errorf("session store in redis: %w", err)
 	}
-	st.c = t.client()
+	st.Hub, st.c = st.feed.Hub, t.client()
 	go st.feed.run()
 	return st, nil
 }
