@@ -151,15 +151,11 @@ func (a *app) reloadOnHangup(ctx context.Context) {
 
 // ownHandler is the gate's own host.
 func (a *app) ownHandler() (http.Handler, error) {
-	key, err := a.ring.DeriveKey("sign-in forms")
-	if err != nil {
-		return nil, err
-	}
 	o := web.Options{
 		Pages: a.pages, Accounts: a.accounts, Sessions: a.sessions,
 		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.routes.IsOrigin, Apps: a.apps,
 		Cookie: session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
-		JWKS:   a.signer.JWKS, FormKey: key, Logger: a.log, Clock: time.Now,
+		JWKS:   a.signer.JWKS, FormKeys: func() ([][]byte, error) { return a.ring.DeriveKeys("sign-in forms") }, Logger: a.log, Clock: time.Now,
 		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 		NoAccounts: !a.cfg.Passwords(),
 	}

@@ -176,11 +176,33 @@ func (r *Ring) active() *key { return r.keys.Load().activeAt(r.now()) }
 
 func (r *Ring) find(id string) *key { return r.keys.Load().byID[id] }
 
-// DeriveKey returns a key of 32 bytes for another use, by HKDF-SHA256 (RFC 5869)
-// from the active key. Replicas with the same ring get the same one; it changes
-// when another key becomes active.
-func (r *Ring) DeriveKey(purpose string) ([]byte, error) {
-	return hkdf.Key(sha256.New, r.active().secret, nil, "neosc gate "+purpose, 32)
+// DeriveKeys returns a key of 32 bytes for another use from each key of the
+// ring, by HKDF-SHA256 (RFC 5869): the active one's first, to make things with,
+// then those of all others that still open, to check them. Replicas with the
+// same ring get the same ones, also while one of them has not yet heard of a
+// rotation.
+func (r *Ring) DeriveKeys(purpose string) ([][]byte, error) {
+	active := r.active()
+	first, err := active.derive(purpose)
+	if err != nil {
+		return nil, err
+	}
+	out := [][]byte{first}
+	for _, k := range r.keys.Load().byID {
+		if k == active {
+			continue
+		}
+		d, err := k.derive(purpose)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+func (k *key) derive(purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, k.secret, nil, "neosc gate "+purpose, 32)
 }
 
 // Generation grows with each Reload that changed the keys in use.

@@ -16,19 +16,24 @@ import (
 // session. Under TLS the cookie has the __Host- prefix, so no sibling host can
 // plant a seed whose token it knows.
 type csrf struct {
-	key    []byte
+	keys   func() ([][]byte, error)
 	cookie string
 	secure bool
 }
 
-const seedBytes = 18 // 144 bits, 24 characters of base64
+const (
+	seedBytes = 18 // 144 bits, 24 characters of base64
+	// minFormKey is the shortest key that counts; a shorter one makes no token
+	// and checks none.
+	minFormKey = 32
+)
 
-func newCSRF(key []byte, sessionCookie session.CookieSpec) csrf {
+func newCSRF(keys func() ([][]byte, error), sessionCookie session.CookieSpec) csrf {
 	name := strings.TrimLeft(sessionCookie.Name, "_") + "_csrf"
 	if sessionCookie.Secure {
 		name = "__Host-" + name
 	}
-	return csrf{key: key, cookie: name, secure: sessionCookie.Secure}
+	return csrf{keys: keys, cookie: name, secure: sessionCookie.Secure}
 }
 
 // issue returns a token for a form and sets the cookie that goes with it. A
@@ -36,7 +41,7 @@ func newCSRF(key []byte, sessionCookie session.CookieSpec) csrf {
 func (c csrf) issue(w http.ResponseWriter, r *http.Request, purpose, bind string) string {
 	for _, old := range r.CookiesNamed(c.cookie) {
 		if validSeed(old.Value) {
-			return c.token(old.Value, purpose, bind)
+			return c.make(old.Value, purpose, bind)
 		}
 	}
 	var raw [seedBytes]byte
@@ -47,26 +52,45 @@ func (c csrf) issue(w http.ResponseWriter, r *http.Request, purpose, bind string
 		line += "; Secure"
 	}
 	w.Header().Add("Set-Cookie", line)
-	return c.token(seed, purpose, bind)
+	return c.make(seed, purpose, bind)
 }
 
-// valid reports whether token belongs to a seed that the browser sent. A few
+// make returns a token under the newest key, or one that no check accepts while
+// there is none.
+func (c csrf) make(seed, purpose, bind string) string {
+	keys, err := c.keys()
+	if err != nil || len(keys) == 0 || len(keys[0]) < minFormKey {
+		return ""
+	}
+	return formToken(keys[0], seed, purpose, bind)
+}
+
+// valid reports whether a sent token belongs to a seed that the browser sent. A few
 // cookies of the name are looked at, in case junk stands before ours.
-func (c csrf) valid(r *http.Request, token, purpose, bind string) bool {
+func (c csrf) valid(r *http.Request, sent, purpose, bind string) bool {
+	keys, err := c.keys()
+	if err != nil {
+		return false
+	}
 	ok := false
 	for i, cookie := range r.CookiesNamed(c.cookie) {
 		if i == session.MaxCookieValues {
 			break
 		}
-		if validSeed(cookie.Value) && hmac.Equal([]byte(token), []byte(c.token(cookie.Value, purpose, bind))) {
-			ok = true
+		if !validSeed(cookie.Value) {
+			continue
+		}
+		for _, key := range keys {
+			if len(key) >= minFormKey && hmac.Equal([]byte(sent), []byte(formToken(key, cookie.Value, purpose, bind))) {
+				ok = true
+			}
 		}
 	}
 	return ok
 }
 
-func (c csrf) token(seed, purpose, bind string) string {
-	h := hmac.New(sha256.New, c.key)
+func formToken(key []byte, seed, purpose, bind string) string {
+	h := hmac.New(sha256.New, key)
 	for _, part := range []string{"neosc form token", purpose, bind, seed} {
 		h.Write([]byte(part))
 		h.Write([]byte{0})

@@ -136,7 +136,7 @@ func newHouse(t testing.TB, change ...func(*Options)) *house {
 		Apps: func(context.Context, *session.Session) []App {
 			return []App{{Title: "Portal", URL: portal + "/", Host: "portal.kappa4.com", Open: true}}
 		},
-		Cookie: session.CookieSpec{Name: "_pomerium", Domain: ".kappa4.com", Secure: true}, FormKey: []byte(strings.Repeat("k", 32)),
+		Cookie: session.CookieSpec{Name: "_pomerium", Domain: ".kappa4.com", Secure: true}, FormKeys: formKeys(strings.Repeat("k", 32)),
 		Logger: slog.New(slog.NewTextHandler(x.log, nil)), Clock: func() time.Time { return noon }, Registerer: x.reg,
 	}
 	for _, f := range change {

@@ -42,7 +42,7 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 		"Pages":       func(o *Options) { o.Pages = nil },
 		"Apps":        func(o *Options) { o.Apps = nil },
 		"JWKS":        func(o *Options) { o.JWKS = nil },
-		"FormKey":     func(o *Options) { o.FormKey = []byte("short") },
+		"FormKeys":    func(o *Options) { o.FormKeys = nil },
 		"GateOrigin":  func(o *Options) { o.GateOrigin = "https://gate.kappa4.com/" },
 		"one label":   func(o *Options) { o.Cookie.Domain = "localhost" },
 		"Options.Log": func(o *Options) { o.Logger = nil },

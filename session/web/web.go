@@ -40,9 +40,10 @@ type Options struct {
 	JWKS func() []byte
 	// Cookie is how the session cookie is set.
 	Cookie session.CookieSpec
-	// FormKey is the secret of form tokens, at least 32 bytes, the same on all
-	// replicas: a form may be fetched from one and sent to another.
-	FormKey    []byte
+	// FormKeys returns the secrets of form tokens, each at least 32 bytes, the
+	// same on all replicas: a form may be fetched from one and sent to another.
+	// The first makes tokens, all check them, so that a rotation refuses no form.
+	FormKeys   func() ([][]byte, error)
 	Logger     *slog.Logger
 	Clock      func() time.Time
 	Registerer prometheus.Registerer
@@ -70,8 +71,8 @@ func New(o Options) (*Handler, error) {
 			return nil, errors.New("web: Options." + name + " is missing")
 		}
 	}
-	if len(o.FormKey) < 32 {
-		return nil, fmt.Errorf("web: Options.FormKey has %d bytes, want 32", len(o.FormKey))
+	if o.FormKeys == nil {
+		return nil, errors.New("web: Options.FormKeys is missing")
 	}
 	if err := o.Cookie.Validate(); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
@@ -83,7 +84,7 @@ func New(o Options) (*Handler, error) {
 	if o.MetricPrefix == "" {
 		o.MetricPrefix = "pomerium_"
 	}
-	h := &Handler{o: o, host: u.Hostname(), csrf: newCSRF(o.FormKey, o.Cookie), assets: map[string]pages.Asset{}}
+	h := &Handler{o: o, host: u.Hostname(), csrf: newCSRF(o.FormKeys, o.Cookie), assets: map[string]pages.Asset{}}
 	assets, err := pages.Assets()
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)

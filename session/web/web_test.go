@@ -171,7 +171,7 @@ func TestFormsFromElsewhereDoNothing(t *testing.T) {
 		"TwoOrigins":       {form(tok), func(r *http.Request) { r.Header.Add("Origin", gateOrigin) }, 403},
 		"NoToken":          {form(""), origin(gateOrigin), 403},
 		"AttackersToken":   {form(attackers), origin(gateOrigin), 403},
-		"OtherFormsToken":  {form(x.h.csrf.token(good.cookies["__Host-pomerium_csrf"], "sign out", "")), origin(gateOrigin), 403},
+		"OtherFormsToken":  {form(x.h.csrf.make(good.cookies["__Host-pomerium_csrf"], "sign out", "")), origin(gateOrigin), 403},
 		"NoCookie":         {form(tok), func(r *http.Request) { r.Header.Del("Cookie") }, 403},
 		"JSONAsText":       {form(tok), func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 415},
 		"Multipart":        {form(tok), func(r *http.Request) { r.Header.Set("Content-Type", "multipart/form-data; boundary=x") }, 415},
