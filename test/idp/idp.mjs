@@ -40,6 +40,8 @@ const provider = new Provider(issuer, {
       postLogoutSuccessSource: (ctx) => { ctx.body = '<!doctype html><title>Signed out</title>'; },
     },
   },
+  // The tests' relying party is on this machine, which by default is refused.
+  fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   findAccount: async (ctx, id) => s.accounts[id] && { accountId: id, claims: async () => ({ sub: id, ...s.accounts[id] }) },
   // Who is asked for consent is of no interest here: what was asked is granted.
@@ -52,12 +54,12 @@ const provider = new Provider(issuer, {
 });
 
 const tell = (event, detail = {}) => console.log(JSON.stringify({ event, ...detail }));
-provider.on('revocation', () => tell('revocation'));
 provider.on('refresh_token.destroyed', () => tell('refresh_token.destroyed'));
 provider.on('grant.revoked', () => tell('grant.revoked'));
 provider.on('end_session.success', () => tell('end_session'));
 provider.on('backchannel.success', () => tell('backchannel.success'));
 provider.on('backchannel.error', (ctx, err) => tell('backchannel.error', { error: String(err.message) }));
+provider.on('authorization.error', (ctx, err) => tell('authorization.error', { error: `${err.message} ${err.error_detail ?? ''}` }));
 provider.on('server_error', (ctx, err) => tell('server_error', { error: String(err.stack) }));
 
 // Signing in is one form with one field: whose account it is.
