@@ -12,6 +12,11 @@ import (
 const MaxRecordSize = 64 << 10
 
 // EncodeRecord writes a session as stores keep it: JSON, without the key.
+//
+// Gates of two releases may share a store. A field that one does not know it
+// ignores, and leaves out when it updates the record; so a field's absence must
+// be right for sessions from before there was one, and never allow more than
+// its presence.
 func EncodeRecord(s *Session) ([]byte, error) {
 	b, err := json.Marshal(s)
 	if err != nil {
