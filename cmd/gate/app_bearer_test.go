@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/session/bearer"
 )
 
 // gateYAML parses a gate.yaml with one provider that has the given bearer block.
@@ -42,6 +43,11 @@ func TestBearerBlock(t *testing.T) {
 	if err != nil || len(ps) != 1 {
 		t.Fatal(ps, err)
 	}
+	v, err := bearer.New(bearer.Options{Providers: ps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Close()
 	p := ps[0]
 	if p.Audiences[0] != "222" || p.Identity.ProjectID != "222" || p.Identity.DefaultRole != "user" || p.Introspection.ClientSecret != "s3cret" || p.Introspection.Prefix != "on_" || len(p.Types) != 2 {
 		t.Errorf("%+v, %+v", p, p.Introspection)

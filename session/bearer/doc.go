@@ -3,7 +3,7 @@
 // provider (RFC 7662). What was verified is remembered until it expires, its
 // key is withdrawn, or it is denied.
 //
-// verifier.go is the way of a token; token.go and rules.go read and judge a
-// JWT, key.go checks signatures, keys.go holds a provider's keys,
-// introspect.go asks, deny.go and cache.go remember.
+// verifier.go finds a token that is known, verify.go verifies one that is not;
+// token.go and rules.go read and judge a JWT, key.go checks signatures, keys.go
+// holds a provider's keys, introspect.go asks, deny.go and cache.go remember.
 package bearer
