@@ -86,12 +86,17 @@ type Manager struct {
 	touchEvery time.Duration
 	touches    chan touch
 	recount    chan struct{}
-	lastFresh  atomic.Int64 // unix ns: the latest FreshUntil seen
+	until      func(time.Time) time.Duration // from Clock's now; time.Until reads one clock, not two
+	lastFresh  atomic.Int64                  // unix ns: the latest FreshUntil seen
 }
 
 // NewManager returns a Manager, or says which option is wrong. Close it when
 // done.
 func NewManager(o Options) (*Manager, error) {
+	until := time.Until
+	if o.Clock != nil {
+		until = func(t time.Time) time.Duration { return t.Sub(o.Clock()) }
+	}
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("session manager: %w", err)
 	}
@@ -110,6 +115,7 @@ func NewManager(o Options) (*Manager, error) {
 		touchEvery: touchInterval(o.Idle),
 		touches:    make(chan touch, touchQueue),
 		recount:    make(chan struct{}, 1),
+		until:      until,
 	}
 	m.unpacked.limit = unpackedCopies
 	m.fills.flights = make(map[fillKey]*fill)
