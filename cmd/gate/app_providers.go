@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -55,6 +56,29 @@ func loginProviders(cfg *config.Config) ([]oidclogin.Provider, error) {
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// checkProviders says which providers cannot work, and if online asks them.
+func checkProviders(ctx context.Context, cfg *config.Config, gateOrigin string, online bool, w io.Writer) error {
+	providers, err := loginProviders(cfg)
+	if err != nil {
+		return err
+	}
+	found, err := oidclogin.Check(ctx, oidclogin.Options{Providers: providers, GateOrigin: gateOrigin}, online)
+	if err != nil {
+		return err
+	}
+	for _, c := range found {
+		switch {
+		case c.Err != nil:
+			err = errors.Join(err, fmt.Errorf("provider %s: %w", c.Provider, c.Err))
+		case online:
+			fmt.Fprintf(w, "provider  ok  %s answers at %s\n", c.Provider, c.Issuer)
+		default:
+			fmt.Fprintf(w, "provider  ok  %s (not asked; -online does)\n", c.Provider)
+		}
+	}
+	return err
 }
 
 // formTargets are the origins at which a form of the gate's pages may end:

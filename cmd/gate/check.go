@@ -19,8 +19,9 @@ func checkCommand() command {
 }
 
 func runCheck(ctx context.Context, args []string, s streams) int {
-	fs := flagSet("check", "gate check [-config gate.yaml]", "Validates gate.yaml, the routes file, the policies and the Envoy configuration made\nof them, and starts nothing. Every problem is shown, not only the first.", s)
+	fs := flagSet("check", "gate check [-config gate.yaml] [-online]", "Validates gate.yaml, the routes file, the policies and the Envoy configuration made\nof them, and starts nothing. Every problem is shown, not only the first.", s)
 	file := fs.String("config", "gate.yaml", "configuration `file`")
+	online := fs.Bool("online", false, "ask the identity providers too whether they would let people sign in")
 	if code, done := fs.parse(args, 0); done {
 		return code
 	}
@@ -42,7 +43,7 @@ func runCheck(ctx context.Context, args []string, s streams) int {
 	if eerr == nil {
 		fmt.Fprintf(s.out, "envoy     ok  accepted by Envoy %s\n", envoy.Version)
 	}
-	return fail(s.err, "check", errors.Join(perr, eerr))
+	return fail(s.err, "check", errors.Join(perr, eerr, checkProviders(ctx, cfg, f.GateOrigin(), *online, s.out)))
 }
 
 // compilePolicy does what activation does, short of activating.

@@ -125,6 +125,11 @@ func New(o Options) (*Logins, error) {
 	if o.Sessions == nil || o.Notes == nil {
 		return nil, errors.New("providers: Options need Sessions and Notes")
 	}
+	return build(o)
+}
+
+// build is New for a caller that signs nobody in.
+func build(o Options) (*Logins, error) {
 	if u, err := url.Parse(o.GateOrigin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != o.GateOrigin {
 		return nil, fmt.Errorf("providers: gate origin %q is not an origin such as https://gate.example.com", o.GateOrigin)
 	}
