@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func admittedUntil(gs []*gate, value string, revoked time.Time, watch time.Durat
 				if ok, _ := g.admits(value); ok {
 					last[i] = age
 				}
-				time.Sleep(200 * time.Microsecond)
+				time.Sleep(time.Millisecond)
 			}
 		})
 	}
@@ -71,38 +72,41 @@ func TestPostgresRevocationReachesOtherGatesInMilliseconds(t *testing.T) {
 	t.Logf("revoked on one of three gates, dead on all: p50 %v, p99 %v, max %v", took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
 }
 
-// killFeeds ends the backends on which gates listen.
-func killFeeds(t *testing.T, db *sql.DB) {
+// kill ends the backends of gates by the name of their application, those of
+// the pools or only those that listen.
+func kill(t *testing.T, db *sql.DB, application, which string) {
 	t.Helper()
-	do(t, db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_listening_channels%' AND pid <> pg_backend_pid()`)
+	do(t, db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE $2`, application, which)
 }
 
-// killAll ends every backend of the gates.
-func killAll(t *testing.T, db *sql.DB) {
-	t.Helper()
-	do(t, db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'neosc-gate'`)
-}
+const (
+	everyone  = "%"
+	listeners = "%pg_listening_channels%"
+)
 
 func TestPostgresRevokedSessionIsDeadWithinASecond(t *testing.T) {
 	t.Parallel()
-	s := server(t)
-	db := admin(t, s.URL)
-	tests := map[string]func(*testing.T, *proxy){
-		"FeedIsHealthy":              func(*testing.T, *proxy) {},
-		"FeedIsKilledJustBefore":     func(t *testing.T, _ *proxy) { killFeeds(t, db) },
-		"EveryBackendIsKilled":       func(t *testing.T, _ *proxy) { killAll(t, db) },
-		"FeedIsBlackholedJustBefore": func(_ *testing.T, p *proxy) { p.hole.Store(true) },
+	db := admin(t, common.URL)
+	tests := map[string]func(*testing.T, string, *proxy){
+		"FeedIsHealthy":              func(*testing.T, string, *proxy) {},
+		"FeedIsKilledJustBefore":     func(t *testing.T, app string, _ *proxy) { kill(t, db, app, listeners) },
+		"EveryBackendIsKilled":       func(t *testing.T, app string, _ *proxy) { kill(t, db, app, everyone) },
+		"FeedIsFrozenJustBefore":     func(t *testing.T, app string, _ *proxy) { freeze(t, db, app) },
+		"FeedIsBlackholedJustBefore": func(_ *testing.T, _ string, p *proxy) { p.hole.Store(true) },
 	}
 	for name, harm := range tests {
 		for i := range 2 {
-			t.Run(fmt.Sprint(name, i), func(t *testing.T) {
-				p := through(t, s)
-				url, far := inOneSchema(t, s.URL, p.url)
+			name := fmt.Sprint(name, i)
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				p := through(t, common)
+				url := schema(t, common.URL) + "&application_name=" + name
+				far := p.url + url[len(common.URL):]
 				gs := gates(t, nil, url, far, far)
 				k, v := gs[0].create(t, "ana")
 				warm(t, gs, v)
 				time.Sleep(time.Duration(i) * 130 * time.Millisecond) // another point between two pings
-				harm(t, p)
+				harm(t, name, p)
 				revoke(t, gs[0], k)
 				last := admittedUntil(gs[1:], v, time.Now(), 1300*time.Millisecond)
 				t.Logf("last admitted %v after", last)
@@ -114,11 +118,30 @@ func TestPostgresRevokedSessionIsDeadWithinASecond(t *testing.T) {
 	}
 }
 
-// inOneSchema makes a schema and returns both URLs with its name.
-func inOneSchema(t *testing.T, direct, other string) (string, string) {
+// freeze stops the backends that listen, which keep their connections, until
+// the test ends.
+func freeze(t *testing.T, db *sql.DB, application string) {
 	t.Helper()
-	url := schema(t, direct)
-	return url, other + url[len(direct):]
+	rows, err := db.QueryContext(t.Context(), `SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND query LIKE $2`, application, listeners)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	n := 0
+	for rows.Next() {
+		var pid int
+		if err := rows.Scan(&pid); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+		n++
+	}
+	if n != 3 || rows.Err() != nil {
+		t.Fatalf("%d backends listen, want 3; error %v", n, rows.Err())
+	}
 }
 
 // revoke revokes: on a busy machine a call may be out of time once.
@@ -170,10 +193,9 @@ func TestGateThatLostPostgresServesCopiesForASecondAndRecovers(t *testing.T) {
 		"Stopped": {(*pgtest.Server).Stop, (*pgtest.Server).Start},
 		"Killed":  {(*pgtest.Server).Kill, (*pgtest.Server).Start},
 	}
+	s := server(t) // one after another
 	for name, c := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := server(t)
 			g := gates(t, nil, s.URL)[0]
 			_, v := g.create(t, "ana")
 			warm(t, []*gate{g}, v)
@@ -203,19 +225,19 @@ func TestGateThatLostPostgresServesCopiesForASecondAndRecovers(t *testing.T) {
 
 func TestLostConnectionsCostNobodyAnAnswer(t *testing.T) {
 	t.Parallel()
-	s := server(t)
-	st := openPostgres(t, patient(s.URL))
-	db := admin(t, s.URL)
+	db, name := admin(t, common.URL), "lost"
+	url := schema(t, common.URL) + "&application_name=" + name
+	st := openPostgres(t, patient(url))
 	if err := st.Create(t.Context(), sample(1)); err != nil {
 		t.Fatal(err)
 	}
-	for range 5 {
+	for range 3 {
 		var wg sync.WaitGroup // fills the pool
 		for range sqlstore.DefaultConns {
 			wg.Go(func() { _, _ = st.CountLive(t.Context(), base) })
 		}
 		wg.Wait()
-		killAll(t, db)
+		kill(t, db, name, everyone)
 		for range 2 * sqlstore.DefaultConns {
 			if _, err := st.Get(t.Context(), sample(1).Key); err != nil {
 				t.Fatal(err)

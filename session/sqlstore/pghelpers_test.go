@@ -4,12 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +32,11 @@ import (
 var common *pgtest.Server
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most of what is tested here is waiting.
+	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0))))
+	}
 	var err error
 	if common, err = pgtest.New("fsync=off"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -46,7 +54,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // server starts a Postgres of the test's own, which it may stop and pause.
 func server(t testing.TB) *pgtest.Server {
 	t.Helper()
-	s, err := pgtest.New("fsync=off")
+	s, err := common.Another("fsync=off")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,26 +50,46 @@ func New(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return create(bin, settings, (*Server).init)
+}
+
+// Another is New, but quicker: it copies the cluster as s had it at first. s
+// must not be closed yet.
+func (s *Server) Another(settings ...string) (*Server, error) {
+	return create(s.bin, settings, func(o *Server) error { return o.copy(s.pristine(), o.pristine()) })
+}
+
+func create(bin string, settings []string, fill func(*Server) error) (*Server, error) {
 	dir, err := os.MkdirTemp("", "pg")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{dir: dir, bin: bin, Socket: filepath.Join(dir, ".s.PGSQL."+port), URL: URL(dir)}
-	if err = s.unprivileged(); err == nil {
-		err = s.init()
-	}
 	data := filepath.Join(dir, "data")
 	s.args = []string{"-D", data, "-k", dir, "-p", port, "-c", "listen_addresses=", "-c", "shared_buffers=16MB", "-c", "max_connections=200"}
 	for _, c := range settings {
 		s.args = append(s.args, "-c", c)
 	}
-	if err == nil {
-		err = s.Start()
-	}
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	for _, step := range []func() error{
+		s.unprivileged, func() error { return fill(s) }, func() error { return s.copy(s.pristine(), data) }, s.Start,
+	} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
 	}
 	return s, nil
+}
+
+// pristine is the folder of a cluster that was never started.
+func (s *Server) pristine() string { return filepath.Join(s.dir, "pristine") }
+
+func (s *Server) copy(from, to string) error {
+	cmd := exec.Command("cp", "-a", "--reflink=auto", from, to)
+	cmd.SysProcAttr = s.cred
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cp: %w: %s", err, out)
+	}
+	return nil
 }
 
 // URL returns the URL of a server whose socket is in a folder.
@@ -121,7 +141,7 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 }
 
 func (s *Server) init() error {
-	out, err := s.command("initdb", "-D", filepath.Join(s.dir, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions").CombinedOutput()
+	out, err := s.command("initdb", "-D", s.pristine(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %w:\n%s", err, out)
 	}
