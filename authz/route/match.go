@@ -41,11 +41,11 @@ func Normalise(p string) (string, error) {
 			continue
 		}
 		if i+2 >= len(p) || !isHex(p[i+1]) || !isHex(p[i+2]) {
-			return "", fmt.Errorf("Envoy answers 400 by itself to a percent sign that escapes nothing")
+			return "", fmt.Errorf("a percent sign escapes nothing: Envoy answers 400 to that by itself")
 		}
 		switch strings.ToLower(p[i+1 : i+3]) {
 		case "2f", "5c":
-			return "", fmt.Errorf("Envoy answers 400 by itself to a path with an escaped slash")
+			return "", fmt.Errorf("the path has an escaped slash: Envoy answers 400 to that by itself")
 		}
 	}
 	clean := path.Clean(strings.ReplaceAll(p, `\`, "/"))

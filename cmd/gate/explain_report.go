@@ -269,8 +269,8 @@ func (q *question) withCredential() authz.Headers {
 // onlySession opens one session by whatever credential.
 type onlySession struct{ s *session.Session }
 
-func (x onlySession) ByCookies(context.Context, []string, time.Time) (*session.Session, error) {
-	return x.ByBearer(nil, "", time.Time{})
+func (x onlySession) ByCookies(ctx context.Context, _ []string, now time.Time) (*session.Session, error) {
+	return x.ByBearer(ctx, "", now)
 }
 
 func (x onlySession) ByBearer(context.Context, string, time.Time) (*session.Session, error) {
