@@ -15,11 +15,12 @@ func TestPostgresURLComesFromTheFileOrTheEnvironment(t *testing.T) {
 		env  []string
 		want string
 	}{
-		"File":        {inFile, nil, "postgres://file/db"},
-		"Environment": {inFile, []string{"DATABASE_URL=postgresql://env/db"}, "postgresql://env/db"},
-		"EmptyIsNone": {inFile, []string{"DATABASE_URL="}, "postgres://file/db"},
-		"OwnVariable": {inFile, []string{"GATE_SESSION_POSTGRES=postgres://own/db", "DATABASE_URL=postgres://env/db"}, "postgres://own/db"},
-		"NotAsked":    {least, []string{"DATABASE_URL=anything"}, "anything"},
+		"File":                {inFile, nil, "postgres://file/db"},
+		"Environment":         {inFile, []string{"DATABASE_URL=postgresql://env/db"}, "postgresql://env/db"},
+		"EmptyIsNone":         {inFile, []string{"DATABASE_URL="}, "postgres://file/db"},
+		"OwnVariable":         {inFile, []string{"GATE_SESSION_POSTGRES=postgres://own/db", "DATABASE_URL=postgres://env/db"}, "postgres://own/db"},
+		"OnlyTheServiceKnows": {least + "session: {store: postgres}\n", nil, ""},
+		"NotAsked":            {least, []string{"DATABASE_URL=anything"}, "anything"},
 	} {
 		c, err := config.Parse("gate.yaml", []byte(tc.yaml), tc.env)
 		if err != nil || c.Session.Postgres != tc.want {
@@ -31,7 +32,7 @@ func TestPostgresURLComesFromTheFileOrTheEnvironment(t *testing.T) {
 func TestWrongPostgresURLIsNamedAndNotShown(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"": "session.postgres is empty", "postgres://u:hidden@h:port": "session.postgres (or DATABASE_URL)", "mysql://u:hidden@h": "session.postgres (or DATABASE_URL)",
+		"postgres://u:hidden@h:port": "session.postgres (or DATABASE_URL)", "mysql://u:hidden@h": "session.postgres (or DATABASE_URL)",
 	} {
 		_, err := config.Parse("gate.yaml", []byte(least+"session: {store: postgres, postgres: '"+url+"'}\n"), nil)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hidden") {
