@@ -55,7 +55,10 @@ func (b *builder) extAuthz() *extauthzv3.ExtAuthz {
 			// a second try would charge the rate limit twice.
 			RetryPolicy: &corev3.RetryPolicy{
 				RetryOn: "connect-failure,refused-stream,reset,unavailable,cancelled", NumRetries: u32(5),
-				RetryBackOff: &corev3.BackoffStrategy{BaseInterval: dur(25 * time.Millisecond), MaxInterval: dur(250 * time.Millisecond)},
+				// Here Envoy takes the longest pause for the timeout of each try as
+				// well: with 250 ms a check that took longer was sent again, up to
+				// four times, and its limits charged each time.
+				RetryBackOff: &corev3.BackoffStrategy{BaseInterval: dur(25 * time.Millisecond), MaxInterval: dur(checkTimeout)},
 			},
 		}},
 		TransportApiVersion: corev3.ApiVersion_V3,
