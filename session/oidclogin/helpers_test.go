@@ -46,7 +46,6 @@ type hostile struct {
 	*httptest.Server
 	key  *ecdsa.PrivateKey
 	now  func() time.Time
-	alg  string // of its metadata
 	mu   sync.Mutex
 	call map[string]int
 
