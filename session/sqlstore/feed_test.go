@@ -43,7 +43,7 @@ func admittedUntil(gs []*gate, value string, revoked time.Time, watch time.Durat
 }
 
 func TestPostgresRevocationReachesOtherGatesInMilliseconds(t *testing.T) {
-	url := schema(t, common.URL)
+	url := schema(t)
 	gs := gates(t, nil, url, url, url)
 	var took []time.Duration
 	for i := range 200 {
@@ -100,8 +100,8 @@ func TestPostgresRevokedSessionIsDeadWithinASecond(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				p := through(t, common)
-				url := schema(t, common.URL) + "&application_name=" + name
-				far := p.url + url[len(common.URL):]
+				url := schema(t) + "&application_name=" + name
+				far := asGate(p.url) + url[len(asGate(common.URL)):]
 				gs := gates(t, nil, url, far, far)
 				k, v := gs[0].create(t, "ana")
 				warm(t, gs, v)
@@ -226,7 +226,7 @@ func TestGateThatLostPostgresServesCopiesForASecondAndRecovers(t *testing.T) {
 func TestLostConnectionsCostNobodyAnAnswer(t *testing.T) {
 	t.Parallel()
 	db, name := admin(t, common.URL), "lost"
-	url := schema(t, common.URL) + "&application_name=" + name
+	url := schema(t) + "&application_name=" + name
 	st := openPostgres(t, patient(url))
 	if err := st.Create(t.Context(), sample(1)); err != nil {
 		t.Fatal(err)
@@ -248,7 +248,7 @@ func TestLostConnectionsCostNobodyAnAnswer(t *testing.T) {
 
 func TestEveryWayToChangeARecordIsTold(t *testing.T) {
 	t.Parallel()
-	url := schema(t, common.URL)
+	url := schema(t)
 	st := openPostgres(t, patient(url))
 	db := admin(t, url)
 	var mu sync.Mutex
@@ -299,7 +299,7 @@ func fence(t *testing.T, st *sqlstore.PostgresStore) {
 
 func TestUseAndCreationDropNoCopies(t *testing.T) {
 	t.Parallel()
-	st := openPostgres(t, patient(schema(t, common.URL)))
+	st := openPostgres(t, patient(schema(t)))
 	eventually(t, "the feed is up", func() bool { return !st.FreshUntil().IsZero() })
 	var mu sync.Mutex
 	told := 0
@@ -320,7 +320,7 @@ func TestUseAndCreationDropNoCopies(t *testing.T) {
 
 func TestDisabledTriggersCloseTheFeed(t *testing.T) {
 	t.Parallel()
-	url := schema(t, common.URL)
+	url := schema(t)
 	st := openPostgres(t, patient(url))
 	db := admin(t, url)
 	eventually(t, "the feed is up", func() bool { return time.Now().Before(st.FreshUntil()) })
@@ -332,7 +332,7 @@ func TestDisabledTriggersCloseTheFeed(t *testing.T) {
 
 func TestPostgresFillsThatRaceARevocationLose(t *testing.T) {
 	t.Parallel()
-	url := schema(t, common.URL)
+	url := schema(t)
 	gs := gates(t, nil, url, url)
 	values := make([]string, 200)
 	for i := range values {
@@ -392,7 +392,7 @@ func TestRestartInTheMiddleOfSignInsLosesNothingThatWasAnswered(t *testing.T) {
 
 func TestNothingIsLeftRunningAfterClose(t *testing.T) {
 	before := runtime.NumGoroutine()
-	url := schema(t, common.URL)
+	url := schema(t)
 	for range 3 {
 		st, err := sqlstore.OpenPostgres(t.Context(), patient(url))
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,9 +43,25 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	if err := ordinaryRole(common.URL); err != nil {
+		fmt.Fprintln(os.Stderr, errors.Join(err, common.Close()))
+		os.Exit(1)
+	}
 	code := m.Run()
 	_ = common.Close()
 	os.Exit(code)
+}
+
+// ordinaryRole makes the role that gates connect as: it owns its schema and may
+// nothing else.
+func ordinaryRole(url string) error {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*cfg)
+	_, err = db.Exec(`CREATE ROLE gate LOGIN`)
+	return errors.Join(err, db.Close())
 }
 
 var base = time.Date(2026, 3, 5, 10, 15, 30, 0, time.UTC)
@@ -83,15 +100,18 @@ func do(t testing.TB, db *sql.DB, query string, args ...any) {
 
 var schemas atomic.Int64
 
-// schema makes a new schema and returns a URL that names it.
-func schema(t testing.TB, url string) string {
+// schema makes a new schema in common's database and returns a URL that names
+// it, for the role gate.
+func schema(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", schemas.Add(1))
-	db := admin(t, url)
-	do(t, db, `CREATE SCHEMA `+name)
+	db := admin(t, common.URL)
+	do(t, db, `CREATE SCHEMA `+name+` AUTHORIZATION gate`)
 	_ = db.Close()
-	return url + "&search_path=" + name
+	return asGate(common.URL) + "&search_path=" + name
 }
+
+func asGate(url string) string { return strings.Replace(url, "//postgres@", "//gate@", 1) }
 
 // patient are options for tests in which nothing breaks: on a busy machine
 // half a second is little.

@@ -16,7 +16,7 @@ import (
 
 func TestPostgresKeepsTheContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) session.Store {
-		o := patient(schema(t, common.URL))
+		o := patient(schema(t))
 		o.Clock = func() time.Time { return base }
 		return openPostgres(t, o)
 	})
@@ -24,7 +24,7 @@ func TestPostgresKeepsTheContract(t *testing.T) {
 
 func TestManyGatesMayStartAtOnce(t *testing.T) {
 	t.Parallel()
-	url := schema(t, common.URL)
+	url := schema(t)
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
@@ -49,7 +49,7 @@ func TestManyGatesMayStartAtOnce(t *testing.T) {
 
 func TestAnOlderGateStartsOnANewerSchema(t *testing.T) {
 	t.Parallel()
-	url := schema(t, common.URL)
+	url := schema(t)
 	st := openPostgres(t, patient(url))
 	if err := st.Create(t.Context(), sample(1)); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestAnOlderGateStartsOnANewerSchema(t *testing.T) {
 
 func TestSignInUnderWayDoesNotSurviveDeleteUser(t *testing.T) {
 	t.Parallel()
-	o := patient(schema(t, common.URL))
+	o := patient(schema(t))
 	var now time.Time
 	o.Clock = func() time.Time { return now }
 	st := openPostgres(t, o)
@@ -97,7 +97,7 @@ func TestSignInUnderWayDoesNotSurviveDeleteUser(t *testing.T) {
 
 func TestNoneOfManySignInsSurvivesDeleteUser(t *testing.T) {
 	t.Parallel()
-	o := patient(schema(t, common.URL))
+	o := patient(schema(t))
 	o.Clock = func() time.Time { return base.Add(time.Hour) }
 	st := openPostgres(t, o)
 	var wg sync.WaitGroup
@@ -122,7 +122,7 @@ func TestNoneOfManySignInsSurvivesDeleteUser(t *testing.T) {
 
 func TestOddUserIDsAreKeptAndFound(t *testing.T) {
 	t.Parallel()
-	st := openPostgres(t, patient(schema(t, common.URL)))
+	st := openPostgres(t, patient(schema(t)))
 	for i, id := range []string{"nul\x00", strings.Repeat("long", 3000), "sha256:x", "ünï", "' OR 1=1 --", strings.Repeat("x", 512)} {
 		s := sample(i)
 		s.Identity.UserID, s.Identity.Email = id, id+"@example.com"
@@ -141,7 +141,7 @@ func TestOddUserIDsAreKeptAndFound(t *testing.T) {
 
 func TestSweepsAndDeletionsDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
-	url := schema(t, common.URL)
+	url := schema(t)
 	a, b := openPostgres(t, patient(url)), openPostgres(t, patient(url))
 	const n = 1200 // three batches
 	for i := range n {
@@ -178,7 +178,7 @@ func TestSweepsAndDeletionsDoNotWaitForEachOther(t *testing.T) {
 func TestPostgresClockSkewIsMeasured(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{0, time.Hour, -time.Hour} {
-		o := patient(common.URL)
+		o := patient(schema(t))
 		o.Clock = func() time.Time { return time.Now().Add(-ahead) }
 		st := openPostgres(t, o)
 		got, err := st.ClockSkew(t.Context())
@@ -191,7 +191,7 @@ func TestPostgresClockSkewIsMeasured(t *testing.T) {
 
 func TestDurabilityIsTurnedOn(t *testing.T) {
 	t.Parallel()
-	url := schema(t, common.URL)
+	url := schema(t)
 	for set, want := range map[string]string{"off": "on", "remote_apply": "remote_apply", "": "on"} {
 		u := url
 		if set != "" {
@@ -247,7 +247,7 @@ func TestOpeningSaysWhyItDidNot(t *testing.T) {
 }
 
 func BenchmarkPostgresGet(b *testing.B) {
-	st := openPostgres(b, patient(schema(b, common.URL)))
+	st := openPostgres(b, patient(schema(b)))
 	if err := st.Create(b.Context(), sample(1)); err != nil {
 		b.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func BenchmarkPostgresGet(b *testing.B) {
 }
 
 func BenchmarkPostgresCreate(b *testing.B) {
-	st := openPostgres(b, patient(schema(b, common.URL)))
+	st := openPostgres(b, patient(schema(b)))
 	n := 0
 	for b.Loop() {
 		n++
