@@ -84,6 +84,7 @@ func (r *roll) lay(t *testing.T, s *siege, attacks []attack) {
 // compare holds what ran against cases.txt. A case that is `later` may run in
 // part; its line says what is missing.
 func (r *roll) compare(t *testing.T, list map[string]entry) {
+	t.Helper()
 	for id, name := range r.ran {
 		if e, ok := list[id]; !ok || e.covered && e.rest != name {
 			t.Errorf("%s ran as %s, which is not what cases.txt says: %+v", id, name, e)

@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -138,7 +139,6 @@ func reloadsUnderLoad(t *testing.T, s *siege) {
 	var asked, seen atomic.Int64
 	var wg sync.WaitGroup
 	for range 4 {
-		p := s.Stranger(t)
 		wg.Go(func() {
 			last := ""
 			for {
@@ -147,8 +147,7 @@ func reloadsUnderLoad(t *testing.T, s *siege) {
 					return
 				default:
 				}
-				reply := p.Do(t, "GET", s.Origin("api.portal")+"/api/whoami", nil, "Accept", "application/json")
-				x := s.arrived(t, "under reloads", answer{reply.StatusCode, reply.Header, reply.Text})
+				x := s.arrived(t, "under reloads", s.http1(t, s.asks("api.portal")))
 				one := func(name string) string { return strings.Join(x.Headers[name], "|") }
 				user := one("X-Pomerium-User")
 				if user == "" || one("X-Pomerium-Email") != user || one("X-Pomerium-Groups") != user {
@@ -210,11 +209,15 @@ func troubleIsNoRedirect(t *testing.T, s *siege) {
 		s.troubled(t, "a policy that is "+name, "/oauth2/sign_in", nil, "gate")
 		s.troubled(t, "a policy that is "+name+", signed in", "/", []string{cookie}, "portal", "api.portal", "workspace.portal")
 	}
+	s.decidedOnce(t)
 	s.activated(t, "shipped", "")
 
+	s.hangs.Store(true)
+	defer s.hangs.Store(false)
 	if err := syscall.Kill(s.PID(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	within(t, 5*time.Second, "every thread of the gate has stopped", func() bool { return stopped(t, s.PID()) })
 	s.troubled(t, "a gate that hangs", "/", []string{cookie}, "portal")
 	if err := syscall.Kill(s.PID(), syscall.SIGCONT); err != nil {
 		t.Fatal(err)
@@ -224,6 +227,50 @@ func troubleIsNoRedirect(t *testing.T, s *siege) {
 	})
 	s.storeGone(t)
 	within(t, 10*time.Second, "the store is read again", func() bool { return s.lives(t, s.early) })
+}
+
+// decidedOnce holds that no check which failed was sent again, though some took
+// long: each try would charge limits anew.
+func (s *siege) decidedOnce(t *testing.T) {
+	t.Helper()
+	failed := map[string]int{}
+	for line := range strings.Lines(s.Output()) {
+		var l struct {
+			Msg string
+			ID  string `json:"request_id"`
+		}
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "decision failed" {
+			failed[l.ID]++
+		}
+	}
+	if len(failed) == 0 {
+		t.Error("no failure is in the log")
+	}
+	for id, n := range failed {
+		if n > 1 {
+			t.Errorf("request %s was decided %d times", id, n)
+		}
+	}
+}
+
+// stopped reports whether all threads of a process are: the signal reaches
+// them one by one.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no threads of %d: %v", pid, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return false
+		}
+		if fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])); fields[0] != "T" {
+			return false
+		}
+	}
+	return true
 }
 
 // storeGone holds SQLite's read locks (the bytes 123 to 127 of its shared

@@ -28,6 +28,7 @@ type siege struct {
 	turned  map[string]string // request id of what was refused → what it was
 	people  map[string]string // session cookies of the demo's people
 	address atomic.Uint32
+	hangs   atomic.Bool // the gate, or what it needs, does not answer: on purpose
 
 	links string // the policy folder, a link, of a demo whose policies are swapped
 	early string // a session that an earlier run of the gate made
@@ -35,10 +36,25 @@ type siege struct {
 
 // TestSiege runs every case. The cases of one demo share its Envoy and gate,
 // groups at the same time, since a gate in service is attacked from many sides.
+// Those that look at time and memory have the machine to themselves.
 func TestSiege(t *testing.T) {
 	list := listed(t)
 	r := &roll{ran: map[string]string{}}
+	t.Cleanup(func() { r.compare(t, list) }) // when the parallel ones have ended too
+	t.Run("Strain", func(t *testing.T) {
+		s := begin(t, kit.DemoOptions{Env: []string{"GATE_SESSION_IDLE=3s"}})
+		r.lay(t, s, strain)
+		t.Run("IdleSessionsEnd", func(t *testing.T) { idleSessionsEnd(t, s) })
+		s.end(t)
+	})
+	t.Run("Faults", func(t *testing.T) {
+		t.Parallel()
+		s := faulty(t)
+		r.lay(t, s, faults)
+		s.end(t)
+	})
 	t.Run("Fort", func(t *testing.T) {
+		t.Parallel()
 		s := begin(t, kit.DemoOptions{Policy: watchedPolicy(t), Env: []string{"GATE_ACCOUNTS_GUESS_BURST=1000", "GATE_ACCOUNTS_GUESSES_PER_MINUTE=6000"}})
 		t.Run("Groups", func(t *testing.T) {
 			for name, attacks := range map[string][]attack{
@@ -53,18 +69,6 @@ func TestSiege(t *testing.T) {
 		})
 		s.end(t)
 	})
-	t.Run("Strain", func(t *testing.T) {
-		s := begin(t, kit.DemoOptions{Env: []string{"GATE_SESSION_IDLE=3s"}})
-		r.lay(t, s, strain)
-		t.Run("IdleSessionsEnd", func(t *testing.T) { idleSessionsEnd(t, s) })
-		s.end(t)
-	})
-	t.Run("Faults", func(t *testing.T) {
-		s := faulty(t)
-		r.lay(t, s, faults)
-		s.end(t)
-	})
-	r.compare(t, list)
 }
 
 // begin starts a demo and remembers its passwords as secrets.
@@ -136,12 +140,22 @@ func (s *siege) noSecrets(t *testing.T) {
 		texts[name] = string(b)
 	}
 	for where, text := range texts {
-		for value, what := range s.secrets {
-			if strings.Contains(text, value) {
-				t.Errorf("%s holds %s", where, what)
-			}
+		for _, what := range s.found(text) {
+			t.Errorf("%s holds %s", where, what)
 		}
 	}
+}
+
+// found names the secrets that a text holds. All credentials begin alike, which
+// spares looking for hundreds of them in thousands of answers. s.mu is held.
+func (s *siege) found(text string) (whats []string) {
+	credentials := strings.Contains(text, "v1.")
+	for value, what := range s.secrets {
+		if (credentials || !strings.HasPrefix(value, "v1.")) && strings.Contains(text, value) {
+			whats = append(whats, what)
+		}
+	}
+	return whats
 }
 
 // cookieOf is the session cookie of one of the demo's people, who signs in once.
@@ -219,10 +233,8 @@ func (s *siege) clean(t *testing.T, what string, a answer) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for value, name := range s.secrets {
-		if strings.Contains(a.body, value) || strings.Contains(a.header.Get("Location"), value) {
-			t.Errorf("%s: the answer holds %s", what, name)
-		}
+	for _, name := range s.found(a.body + "\n" + a.header.Get("Location")) {
+		t.Errorf("%s: the answer holds %s", what, name)
 	}
 }
 

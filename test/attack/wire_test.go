@@ -56,8 +56,11 @@ func (s *siege) dialFrom(t testing.TB, from net.IP) net.Conn {
 		d.LocalAddr = &net.TCPAddr{IP: from}
 	}
 	conn, err := d.DialContext(t.Context(), "tcp", s.addr())
-	if err != nil {
-		t.Fatal(err)
+	if err != nil { // no Fatal: some ask from goroutines of their own
+		t.Error(err)
+		closed, other := net.Pipe()
+		_ = other.Close()
+		return closed
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	return conn
@@ -73,7 +76,19 @@ func (r request) text() string {
 
 func (s *siege) http1(t testing.TB, r request) answer {
 	t.Helper()
-	return s.rawFrom(t, r.from, r.text())
+	return s.patient(func() answer { return s.rawFrom(t, r.from, r.text()) })
+}
+
+// patient asks again when the edge says by itself, in no words, that the gate
+// did not answer within its second: on a machine that does much else it is
+// about nothing else. Where that is the case in question, it is not.
+func (s *siege) patient(ask func() answer) answer {
+	a := ask()
+	for tries := 0; tries < 5 && a.status == http.StatusServiceUnavailable && a.body == "" && !s.hangs.Load(); tries++ {
+		time.Sleep(300 * time.Millisecond)
+		a = ask()
+	}
+	return a
 }
 
 // raw sends bytes and reads the first answer.
@@ -117,7 +132,7 @@ func (r request) fields() []field {
 
 func (s *siege) http2(t testing.TB, r request) answer {
 	t.Helper()
-	return s.streamFrom(t, r.from, r.fields(), r.body)
+	return s.patient(func() answer { return s.streamFrom(t, r.from, r.fields(), r.body) })
 }
 
 // stream sends one request of exactly these fields over HTTP/2.
