@@ -140,7 +140,7 @@ func (p *PostgresStore) DeleteUser(ctx context.Context, userID string) ([]sessio
 	defer func() { _ = tx.Rollback() }() // nothing, once it is committed
 	// The same lock as in the trigger session_begins; each statement sees what
 	// was committed before it.
-	_, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock('sessions'::regclass::oid::int, hashtext($1))`, term(userID))
+	_, err = tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock('sessions'::regclass::oid::int, hashtext($1) & 1023)`, term(userID))
 	if err == nil {
 		_, err = tx.ExecContext(ctx, `INSERT INTO session_user_ends (user_id, ended_at) VALUES ($1, $2)
 			ON CONFLICT (user_id) DO UPDATE SET ended_at = greatest(session_user_ends.ended_at, excluded.ended_at)`,

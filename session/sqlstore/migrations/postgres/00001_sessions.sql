@@ -55,11 +55,12 @@ CREATE TRIGGER sessions_truncated AFTER TRUNCATE ON sessions
     FOR EACH STATEMENT EXECUTE FUNCTION session_all_changed();
 
 -- The lock makes one that begins and the end of all take turns; each statement
--- of the function sees what was committed before it.
+-- of the function sees what was committed before it. A lock has many users, so
+-- that storing many records at once (a restore) does not run out of locks.
 -- +goose StatementBegin
 CREATE FUNCTION session_begins() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(TG_RELID::int, hashtext(NEW.user_id));
+    PERFORM pg_advisory_xact_lock_shared(TG_RELID::int, hashtext(NEW.user_id) & 1023);
     IF EXISTS (SELECT FROM session_user_ends e WHERE e.user_id = NEW.user_id AND e.ended_at > NEW.created_at) THEN
         RAISE EXCEPTION 'all sessions of the user were ended meanwhile' USING ERRCODE = 'NSC01';
     END IF;
