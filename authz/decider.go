@@ -96,7 +96,25 @@ func wellFormed(r *Request) *Outcome {
 	if !strings.HasPrefix(r.Path, "/") || r.Host == "" || strings.ContainsAny(r.Host, ", \t") {
 		return refused(Denied, 400, ReasonBadRequest)
 	}
+	if cookies(r) > maxCookies {
+		return refused(Denied, 431, ReasonBadRequest)
+	}
 	return nil
+}
+
+// maxCookies is how many cookies a request may carry: browsers keep 180 a
+// domain, and what parses them upstream may be slower than this.
+const maxCookies = 300
+
+// cookies counts by the separators, which is never too few.
+func cookies(r *Request) int {
+	n := 0
+	for i := range r.Headers {
+		if r.Headers[i].Name == "cookie" {
+			n += 1 + strings.Count(r.Headers[i].Value, ";")
+		}
+	}
+	return n
 }
 
 // authenticate sets r.Session. A bearer token, if present, alone counts: it is

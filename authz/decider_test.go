@@ -3,6 +3,7 @@ package authz_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,6 +119,14 @@ func request(edit func(*authz.Request)) *authz.Request {
 	return r
 }
 
+func manyCookies(n int) []string {
+	var hs []string
+	for range n {
+		hs = append(hs, "cookie", "a=1")
+	}
+	return hs
+}
+
 func with(headers ...string) func(*authz.Request) {
 	return func(r *authz.Request) {
 		for i := 0; i < len(headers); i += 2 {
@@ -182,6 +191,9 @@ func TestDecideWhoAsksAndWhatIsRefusedBeforePolicy(t *testing.T) {
 		"CookieNameIsCaseSensitive":            {with("cookie", "_POMERIUM=ana"), authz.Unauthenticated, 401, "unauthenticated", ""},
 		"CookieInsideAnotherValueIsNotTheirs":  {with("cookie", `x="a; _pomerium=ana"`), authz.Unauthenticated, 401, "unauthenticated", ""},
 		"FourJunkCookiesDoNotHideAGoodOne":     {with("cookie", "_pomerium=1; _pomerium=2; _pomerium=3; _pomerium=4; _pomerium=ana"), authz.Allowed, 200, "matched_policy", "ana"},
+		"ThreeHundredCookiesAreLookedAt":       {with("cookie", strings.Repeat("a=1; ", 299)+"_pomerium=ana"), authz.Allowed, 200, "matched_policy", "ana"},
+		"AThousandCookiesAreTooMany":           {with("cookie", strings.Repeat("a=1; ", 999)+"_pomerium=ana"), authz.Denied, 431, "bad_request", ""},
+		"TooManyCookiesInManyHeaders":          {with(manyCookies(301)...), authz.Denied, 431, "bad_request", ""},
 		"SessionCookieEmptyIsAnonymous":        {with("cookie", "_pomerium="), authz.Unauthenticated, 401, "unauthenticated", ""},
 		"HostOfAnOriginIsNotTakenFromTheClient": {func(r *authz.Request) {
 			r.Host = "evil.example"

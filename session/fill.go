@@ -8,8 +8,9 @@ import (
 )
 
 // fillTimeout bounds one read of the store: a decision that waits longer is
-// better refused with 503 and asked again.
-const fillTimeout = 2 * time.Second
+// better refused with 503 and asked again. Less than the second that the edge
+// waits: after that people get the edge's blank page instead of ours.
+const fillTimeout = 700 * time.Millisecond
 
 // fills lets the requests that miss the same record at the same time share one
 // read of the store.

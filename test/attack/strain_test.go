@@ -21,12 +21,14 @@ func hugeHeaders(t *testing.T, s *siege) {
 		"64 KiB in sixty":    {header: repeated("X-Big: "+strings.Repeat("a", 1100), 60)},
 		"64 KiB of a cookie": {header: []string{"Cookie: _pomerium=" + strings.Repeat("a", 64<<10)}},
 		"1,000 cookies":      {header: []string{"Cookie: " + strings.Repeat("_pomerium="+strings.Repeat("a", 40)+"; ", 1000)}},
+		"1,000 tiny cookies": {header: []string{"Cookie: " + strings.Repeat("a=b; ", 1000)}},
+		"1,300 of ours":      {header: []string{"Cookie: " + strings.Repeat("_pomerium=aaaaaaaaaa; ", 1300)}},
 		"1,000 cookie lines": {header: repeated("Cookie: _pomerium=a", 1000)},
 		"1,000 headers":      {header: repeated("X-Many: a", 1000)},
 		"a path of 64 KiB":   {target: "/" + strings.Repeat("a", 64<<10)},
 	}
 	just := []request{
-		{header: []string{"Cookie: " + strings.Repeat("_pomerium=aaaaaaaaaa; ", 1300)}}, {header: []string{"Cookie: " + strings.Repeat("a=b; ", 1000)}},
+		{header: []string{"Cookie: " + strings.Repeat("_pomerium=aaaaaaaaaa; ", 290)}}, {header: []string{"Cookie: " + strings.Repeat("a=b; ", 290)}},
 		{header: []string{"Cookie: _pomerium=v1.a." + strings.Repeat("b", 28<<10)}}, {header: []string{"User-Agent: " + strings.Repeat("u", 28<<10)}}, {target: "/" + strings.Repeat("a/", 7<<10)},
 		{target: "/?" + strings.Repeat("a=b&", 3<<10)}, {header: []string{"Authorization: Bearer " + strings.Repeat("t", 28<<10)}},
 	}
