@@ -1,6 +1,7 @@
 package oidclogin
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/neosc/gate/session"
@@ -30,7 +31,7 @@ func FuzzWhatProvidersSend(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if id.Email == "" || checkText(id.Email) != nil || checkText(id.Name) != nil || (id.EmailVerified && !oneAddress(id.Email)) {
+		if id.UserID == "" || id.EmailVerified && strings.Count(id.Email, "@") != 1 {
 			t.Fatalf("%+v", id)
 		}
 		if _, err := session.CheckNames("role", id.Roles); err != nil {

@@ -105,9 +105,6 @@ func TestHostileTokens(t *testing.T) {
 		}, reply},
 		{"RoleWithAComma", set("roles", []string{"user,admin"}), session.LoginIdentity},
 		{"RoleWithALineEnd", set("roles", []string{"user\r\nx-evil: 1"}), session.LoginIdentity},
-		{"RoleOfAnotherType", set("roles", 7), session.LoginIdentity},
-		{"NameWithALineEnd", set("name", "a\r\nb"), session.LoginIdentity},
-		{"EmailTooLong", set("email", strings.Repeat("a", 250)+"@b.com"), session.LoginIdentity},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/claims"
 )
 
 // signOutTime bounds what a person waits for the provider at a sign-out.
@@ -148,7 +149,7 @@ func (l *Logins) endSessions(ctx context.Context, p *provider, out *logout, now 
 		if err := l.o.Notes.SetNote(ctx, subKey(logoutPurpose, p.Issuer, out.sub), mark, now); err != nil {
 			return 0, err
 		}
-		return l.o.Sessions.RevokeUser(ctx, UserID(p.Issuer, out.sub))
+		return l.o.Sessions.RevokeUser(ctx, claims.UserID(p.Issuer, out.sub))
 	}
 	if err := l.o.Notes.SetNote(ctx, sidKey(logoutPurpose, p.Issuer, out.sid), mark, now); err != nil {
 		return 0, err
@@ -164,7 +165,7 @@ func (l *Logins) endSessions(ctx context.Context, p *provider, out *logout, now 
 // if nobody signed in from it.
 func (l *Logins) userOf(ctx context.Context, p *provider, out *logout, now time.Time) (string, error) {
 	if out.sub != "" {
-		return UserID(p.Issuer, out.sub), nil
+		return claims.UserID(p.Issuer, out.sub), nil
 	}
 	n, err := l.o.Notes.GetNote(ctx, sidKey(sidPurpose, p.Issuer, out.sid), now)
 	if errors.Is(err, session.ErrNotFound) {

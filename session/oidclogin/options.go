@@ -51,9 +51,11 @@ type Provider struct {
 	// ProjectID is Zitadel's, for the claim that lists its roles.
 	ProjectID string
 	// RoleClaims and GroupClaims name the claims that list roles and groups;
-	// empty means Zitadel's and "roles", and "groups".
+	// empty means Zitadel's and "roles", and "groups". Where RoleClaims are
+	// named, all of them count, whosever project they speak of.
 	RoleClaims, GroupClaims []string
-	// DefaultRole is given to people who have none of KnownRoles; "" for none.
+	// DefaultRole is given to people who have none of KnownRoles (by default
+	// admin, demo-user, neosc and user); "" for none.
 	DefaultRole string
 	KnownRoles  []string
 	// Domains are those whose addresses this provider answers for: they count
@@ -190,18 +192,6 @@ func (c *Provider) complete() error {
 	}
 	if !slices.Contains(c.Scopes, "openid") {
 		c.Scopes = append([]string{"openid"}, c.Scopes...)
-	}
-	if len(c.RoleClaims) == 0 {
-		if c.ProjectID != "" {
-			c.RoleClaims = append(c.RoleClaims, "urn:zitadel:iam:org:project:"+c.ProjectID+":roles")
-		}
-		c.RoleClaims = append(c.RoleClaims, "urn:zitadel:iam:org:project:roles", "roles")
-	}
-	if len(c.GroupClaims) == 0 {
-		c.GroupClaims = []string{"groups"}
-	}
-	if len(c.KnownRoles) == 0 {
-		c.KnownRoles = []string{"admin", "demo-user", "neosc", "user"}
 	}
 	if c.DefaultRole != "" {
 		if _, err := session.CheckNames("role", []string{c.DefaultRole}); err != nil {
