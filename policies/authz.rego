@@ -19,19 +19,17 @@ import data.neosc.lib.roles
 # METADATA
 # title: Decision
 # description: |
-#   allowed, reasons and explain always; for an allowed request headers,
-#   rate_limits and, where the session has an end that policy knows of,
-#   stream_until.
+#   allowed and reasons always; for a refused request explain; for an allowed
+#   one headers, rate_limits and, where the session has an end that policy knows
+#   of, stream_until.
 # entrypoint: true
 # scope: document
-decision := permit if {
+decision := object.union(permit, {"stream_until": stream_until}) if {
+	stream_until
 	permitted
-	not stream_until
-}
-
-decision := object.union(permit, {"stream_until": stream_until}) if permitted
-
-decision := {"allowed": false, "reasons": denials, "explain": roles.explain} if not permitted
+} else := permit if {
+	permitted
+} else := {"allowed": false, "reasons": denials, "explain": roles.explain}
 
 # METADATA
 # title: Permit
@@ -40,7 +38,6 @@ decision := {"allowed": false, "reasons": denials, "explain": roles.explain} if 
 permit := {
 	"allowed": true,
 	"reasons": ["matched_policy"],
-	"explain": roles.explain,
 	"headers": identity.headers,
 	"rate_limits": limits.charges,
 }
@@ -69,6 +66,7 @@ permitted if {
 # description: A stream that a demo session opens ends with the demo.
 # scope: rule
 stream_until := demo.ends_at if {
+	_ = input.session.claims["neosc:demo_expires_at"]
 	demo.running
 	route.demo_expiry
 }
@@ -103,6 +101,7 @@ demo_missing if {
 # description: The demo has ended, and the route heeds it.
 # scope: rule
 demo_over if {
+	_ = input.session.claims["neosc:demo_expires_at"]
 	demo.ended
 	route.demo_expiry
 }

@@ -20,7 +20,6 @@ test_permit_in_full if {
 	decide(req, fixtures.noon) == {
 		"allowed": true,
 		"reasons": ["matched_policy"],
-		"explain": true,
 		"headers": {
 			"x-pomerium-email": "ana@kappa4.com",
 			"x-pomerium-user": "user-7",
@@ -93,7 +92,7 @@ test_without_request_nothing_is_open if {
 
 test_public_paths if {
 	decide(fixtures.request("gate-api", "POST", "/api/auth/login"), fixtures.noon) == {
-		"allowed": true, "reasons": ["matched_policy"], "explain": false, "headers": {}, "rate_limits": [],
+		"allowed": true, "reasons": ["matched_policy"], "headers": {}, "rate_limits": [],
 	}
 	decide(fixtures.request("gate", "GET", "/oauth2/sign_in"), fixtures.noon).allowed
 	not decide(fixtures.request("gate", "GET", "/"), fixtures.noon).allowed

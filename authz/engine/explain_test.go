@@ -120,7 +120,7 @@ func TestExplainNamesRuleAndValuesOfEveryDenial(t *testing.T) {
 			[2]string{"time.weekday(instant)", `"Sunday"`}},
 		"FirstSecondOut": {on("portal", []string{"user"}, hours("2026-03-05T20:00:00-06:00")), "outside_business_hours", `denials contains "outside_business_hours"`, "open if {", engine.NotHeld,
 			[2]string{"data.neosc.hours.until", "[20, 0, 0]"}},
-		"LastSecondIn": {on("portal", []string{"user"}, hours("2026-03-05T19:59:59-06:00")), "matched_policy", "decision := permit if", "open if {", engine.Held,
+		"LastSecondIn": {on("portal", []string{"user"}, hours("2026-03-05T19:59:59-06:00")), "matched_policy", "else := permit if", "open if {", engine.Held,
 			[2]string{"clock", "[19, 59, 59]"}},
 	} {
 		t.Run(name, func(t *testing.T) {

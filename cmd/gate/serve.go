@@ -56,6 +56,7 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 
 // serve runs a gate until ctx is done, then drains it.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer) (err error) {
+	tuneMemory()
 	a, err := newApp(ctx, cfg, log, stdout)
 	if err != nil {
 		return err

@@ -13,14 +13,6 @@ package neosc.lib.hours
 import data.neosc.lib.roles
 
 # METADATA
-# title: Asked for
-# description: |
-#   The route's settings ask for business hours. Anything but false asks, so
-#   that a misspelt value closes and does not open.
-# scope: rule
-asked if input.route.policy.business_hours
-
-# METADATA
 # title: Open now
 # description: A business day, from the first second in to before the first second out.
 # scope: rule
@@ -43,10 +35,13 @@ exempt if {
 
 # METADATA
 # title: Closed
-# description: Hours are asked for, it is outside them and nobody is exempt.
+# description: |
+#   The route's settings ask for business hours, it is outside them and nobody is
+#   exempt. Anything but false asks, so that a misspelt value closes and does not
+#   open.
 # scope: rule
 closed if {
-	asked
+	input.route.policy.business_hours
 	not open
 	not exempt
 }

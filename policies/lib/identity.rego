@@ -36,7 +36,10 @@ email := input.session.user.email if {
 # title: Groups
 # description: Roles, then groups, each sorted, joined with commas.
 # scope: rule
-groups := concat(",", array.concat(sort(roles.held), sort(session_groups)))
+groups := concat(",", array.concat(sort(input.session.roles), sort(input.session.groups))) if {
+	is_array(input.session.roles)
+	is_array(input.session.groups)
+} else := concat(",", array.concat(sort(roles.held), sort(session_groups)))
 
 default session_groups := []
 
@@ -46,11 +49,9 @@ session_groups := input.session.groups if is_array(input.session.groups)
 # title: Headers
 # description: Names to values.
 # scope: document
-headers := identity_headers if not workspace
-
-headers := object.union(identity_headers, workspace_headers) if workspace
-
-workspace if data.neosc.routes[input.route.name].demo_session
+headers := object.union(identity_headers, workspace_headers) if {
+	data.neosc.routes[input.route.name].demo_session
+} else := identity_headers
 
 # METADATA
 # title: Headers with a prefix
@@ -59,16 +60,16 @@ workspace if data.neosc.routes[input.route.name].demo_session
 default identity_headers := {}
 
 identity_headers := {
-	concat("", [input.route.identity_headers.prefix, "email"]): email,
-	concat("", [input.route.identity_headers.prefix, "user"]): user,
-	concat("", [input.route.identity_headers.prefix, "groups"]): groups,
-}
-
-identity_headers := {
-	concat("", [input.route.identity_headers.prefix, "user"]): user,
-	concat("", [input.route.identity_headers.prefix, "groups"]): groups,
+	concat("", [prefix, "email"]): email,
+	concat("", [prefix, "user"]): user,
+	concat("", [prefix, "groups"]): groups,
 } if {
-	not email
+	prefix := input.route.identity_headers.prefix
+} else := {
+	concat("", [prefix, "user"]): user,
+	concat("", [prefix, "groups"]): groups,
+} if {
+	prefix := input.route.identity_headers.prefix
 }
 
 # METADATA

@@ -11,36 +11,17 @@ package neosc.lib.limits
 import data.neosc.lib.identity
 
 # METADATA
-# title: Asked for
-# description: The route's settings ask for limits. Anything but false asks.
-# scope: rule
-asked if input.route.policy.rate_limit
-
-# METADATA
 # title: Charges
-# description: One charge, on the user or, where nobody is signed in, on the client's address.
+# description: |
+#   One charge, on routes whose settings ask for limits (anything but false
+#   asks): on the user or, where nobody is signed in, on the client's address.
 # scope: document
 default charges := []
 
-charges := [{
-	"name": "user",
-	"key": identity.user,
-	"requests_per_second": data.neosc.limits.user.requests_per_second,
-	"burst": data.neosc.limits.user.burst,
-	"cost": 1,
-}] if {
-	asked
-}
-
-charges := [{
-	"name": "address",
-	"key": address,
-	"requests_per_second": data.neosc.limits.address.requests_per_second,
-	"burst": data.neosc.limits.address.burst,
-	"cost": 1,
-}] if {
-	asked
-	not identity.user
+charges := [object.union(data.neosc.limits.user, {"name": "user", "key": identity.user, "cost": 1})] if {
+	input.route.policy.rate_limit
+} else := [object.union(data.neosc.limits.address, {"name": "address", "key": address, "cost": 1})] if {
+	input.route.policy.rate_limit
 }
 
 # METADATA

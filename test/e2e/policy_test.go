@@ -89,7 +89,7 @@ func TestARunningGateFollowsItsPolicyFolder(t *testing.T) {
 	// always; then the hours, which are data, become never.
 	s.edit("data.yaml", "    from: [8, 0, 0]\n    until: [20, 0, 0]", "    from: [0, 0, 0]\n    until: [24, 0, 0]")
 	s.edit("data.yaml", "      Friday: true\n", "      Friday: true\n      Saturday: true\n      Sunday: true\n")
-	s.edit("lib/hours.rego", "asked if input.route.policy.business_hours", `asked if input.route.name == "portal"`)
+	s.edit("lib/hours.rego", "\tinput.route.policy.business_hours\n", "\tinput.route.name == \"portal\"\n")
 	s.edit("data.yaml", "until: [24, 0, 0]", "until: [0, 0, 0]")
 	s.becomes(user, "portal", "403 outside_business_hours")
 	if got := s.verdict(neosc, "api.portal"); got != "200" {

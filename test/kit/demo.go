@@ -20,6 +20,11 @@ import (
 // Domain is the parent of the demo's hosts.
 const Domain = "neosc.localhost"
 
+// patience lets a gate under test decide for as long as the edge waits: where
+// several race-built gates share two cores, a decision can wait for one of them
+// longer than it does anywhere else.
+const patience = "GATE_POLICY_TIMEOUT=950ms"
+
 // Demo is a running `gate dev`.
 type Demo struct {
 	Port      int
@@ -88,7 +93,7 @@ func StartDemo(t testing.TB, o DemoOptions) *Demo {
 	}
 	d.cmd = exec.Command(bin, args...)
 	d.cmd.Dir = root // where Envoy is found
-	d.cmd.Env = append(os.Environ(), o.Env...)
+	d.cmd.Env = append(append(os.Environ(), patience), o.Env...)
 	stdout, err := d.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

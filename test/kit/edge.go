@@ -164,6 +164,7 @@ func (e *Edge) Serve(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{log: &output{}, gone: make(chan struct{})}
 	s.cmd = exec.Command(e.Bin, "serve", "-config", e.file("gate.yaml"))
+	s.cmd.Env = append(os.Environ(), patience)
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
