@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime/debug"
 
 	"github.com/neosc/gate/authz/limit/redislimit/limitbench"
 )
@@ -9,6 +10,7 @@ import (
 // limitsArea measures the shared rate limiter against a plain script call a
 // check, on a Redis of its own.
 func limitsArea(ctx context.Context, r *report) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as gate serve does: the limiter runs in it
 	res, err := limitbench.Run(ctx, limitbench.Options{})
 	if err != nil {
 		return err
