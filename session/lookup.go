@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -42,12 +43,17 @@ type liveCopy struct {
 	packed  atomic.Pointer[[]byte]
 	expires int64 // unix ns
 	idle    atomic.Int64
+	due     atomic.Int64 // unix ns: when Options.Due is called next
 }
 
 func newLiveCopy(s *Session) *liveCopy {
 	c := &liveCopy{key: s.Key, expires: s.ExpiresAt.UnixNano()}
 	c.s.Store(s)
 	c.idle.Store(min(s.IdleExpiresAt.UnixNano(), c.expires))
+	c.due.Store(math.MaxInt64)
+	if !s.RefreshAt.IsZero() {
+		c.due.Store(s.RefreshAt.UnixNano())
+	}
 	return c
 }
 
@@ -118,6 +124,9 @@ func (m *Manager) byValue(ctx context.Context, value string, kind Kind, now time
 		return nil, ErrInvalid
 	}
 	m.used(c, now)
+	if due := c.due.Load(); ns >= due && m.o.Due != nil && c.due.CompareAndSwap(due, ns+int64(dueAgain)) {
+		m.o.Due(s, value)
+	}
 	return s, nil
 }
 

@@ -59,6 +59,10 @@ const updateTries = 8
 // update. Key, times, kind and version are not its to change. ErrNotFound if
 // the session is over or ends meanwhile: an update never revives one.
 func (m *Manager) Update(ctx context.Context, k Key, change func(*Identity) error) (*Session, error) {
+	return m.update(ctx, k, func(s *Session) error { return change(&s.Identity) })
+}
+
+func (m *Manager) update(ctx context.Context, k Key, change func(*Session) error) (*Session, error) {
 	for range updateTries {
 		s, err := m.updateOnce(ctx, k, change)
 		if !errors.Is(err, ErrConflict) {
@@ -68,7 +72,7 @@ func (m *Manager) Update(ctx context.Context, k Key, change func(*Identity) erro
 	return nil, fmt.Errorf("update session %s: %w, %d times", k.Short(), ErrConflict, updateTries)
 }
 
-func (m *Manager) updateOnce(ctx context.Context, k Key, change func(*Identity) error) (*Session, error) {
+func (m *Manager) updateOnce(ctx context.Context, k Key, change func(*Session) error) (*Session, error) {
 	old, err := m.o.Store.Get(ctx, k)
 	if err != nil {
 		return nil, err
@@ -77,7 +81,7 @@ func (m *Manager) updateOnce(ctx context.Context, k Key, change func(*Identity) 
 		return nil, ErrNotFound
 	}
 	s := old.Clone()
-	if err := change(&s.Identity); err != nil {
+	if err := change(s); err != nil {
 		return nil, err
 	}
 	if s, err = m.clean(s); err != nil {

@@ -39,6 +39,10 @@ type Options struct {
 	// DefaultCacheSize. A copy with a dozen claims takes
 	// 3 KiB while it is used a lot, and less than 1 KiB else.
 	CacheSize int
+	// Due, if not nil, is called with a session whose RefreshAt is past and the
+	// value that opened it: at most once in 5 s for each local copy. It must
+	// not block, for a request waits.
+	Due func(s *Session, value string)
 	// Bearer verifies the access tokens that are no service sessions of ours;
 	// nil means that there are none.
 	Bearer TokenVerifier
@@ -191,6 +195,8 @@ type Draft struct {
 	Lifetime time.Duration
 	// IdPSession is the provider's own session id, or "".
 	IdPSession string
+	// RefreshAt is that of the session; zero for never.
+	RefreshAt time.Time
 }
 
 // Begin is Create for all that a draft says. It also returns the secret that
@@ -211,7 +217,7 @@ func (m *Manager) Begin(ctx context.Context, d Draft) (*Session, string, Secret,
 	}
 	secretID, secret := NewID(), NewSecret()
 	draft := &Session{
-		Key: secretID.Key(), Kind: d.Kind, Identity: d.Identity, IdPSession: d.IdPSession, Version: 1,
+		Key: secretID.Key(), Kind: d.Kind, Identity: d.Identity, IdPSession: d.IdPSession, RefreshAt: d.RefreshAt, Version: 1,
 		CreatedAt: now, ExpiresAt: now.Add(d.Lifetime), IdleExpiresAt: now.Add(min(d.Lifetime, m.o.Idle)),
 	}
 	s, err := m.clean(draft)

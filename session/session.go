@@ -106,6 +106,12 @@ type Session struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	// IdleExpiresAt moves on while the session is used; never past ExpiresAt.
 	IdleExpiresAt time.Time `json:"idle_expires_at"`
+	// RefreshAt is from when a request of the session has the provider asked
+	// anew who this is; zero if nobody is asked.
+	RefreshAt time.Time `json:"refresh_at,omitzero"`
+	// Fence is the number of the refresh that the record shows: one that began
+	// earlier must not overwrite it.
+	Fence uint64 `json:"fence,omitempty"`
 	// Version grows by one with each Update of the record.
 	Version uint64 `json:"version"`
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session"
@@ -31,7 +32,19 @@ func (a *app) openProviders(context.Context, io.Writer) error {
 		Providers: providers, GateOrigin: a.routes.GateOrigin(), Sessions: a.sessions, Notes: notes,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	a.teardown.Add("refreshes at providers", 10*time.Second, a.logins.Close)
+	return nil
+}
+
+// refreshDue has a session refreshed by its provider. Sessions are opened
+// before providers, and asked for only after both.
+func (a *app) refreshDue(s *session.Session, cookie string) {
+	if a.logins != nil {
+		a.logins.Refresh(s, cookie)
+	}
 }
 
 // loginProviders turns the config's providers into those of oidclogin.

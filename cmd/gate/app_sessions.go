@@ -41,7 +41,7 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 		return err
 	}
 	a.sessions, err = session.NewManager(session.Options{
-		Store: a.store, Sealer: sealer, Bearer: tokens, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Store: a.store, Sealer: sealer, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {

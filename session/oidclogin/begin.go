@@ -24,6 +24,26 @@ type keptTokens struct {
 	tokens
 	Provider string    `json:"provider"`
 	Got      time.Time `json:"got"`
+	// Nonce is that of the sign-in.
+	Nonce string `json:"nonce,omitempty"`
+	// Spent: the refresh token was sent, or is about to be. Fence counts how
+	// often any was.
+	Spent bool   `json:"spent,omitempty"`
+	Fence uint64 `json:"fence,omitempty"`
+}
+
+// earliestRefresh keeps short-lived tokens from having the provider asked with
+// every other request.
+const earliestRefresh = 30 * time.Second
+
+// refreshAt is when most of the access token's life is over: late enough to
+// be rare, early enough to be tried again. It is zero if there is nothing to
+// refresh with.
+func (t *keptTokens) refreshAt() time.Time {
+	if t.Refresh == "" {
+		return time.Time{}
+	}
+	return t.Got.Add(max(t.life()/5*4, earliestRefresh))
 }
 
 // begin makes the session of a person. What is written first is what a logout
@@ -37,7 +57,12 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 			return nil, fmt.Errorf("provider session: %w", err)
 		}
 	}
-	s, cookie, secret, err := l.o.Sessions.Begin(ctx, session.Draft{Identity: who.Identity, Kind: session.Browser, IdPSession: who.sid})
+	kept := &keptTokens{tokens: *t, Provider: p.ID, Got: now, Nonce: st.Nonce}
+	draft := session.Draft{Identity: who.Identity, Kind: session.Browser, IdPSession: who.sid}
+	if sealedSize(kept) <= session.MaxNoteSize {
+		draft.RefreshAt = kept.refreshAt()
+	}
+	s, cookie, secret, err := l.o.Sessions.Begin(ctx, draft)
 	switch {
 	case errors.Is(err, session.ErrUnavailable):
 		return nil, err
@@ -49,7 +74,7 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 		err = &session.LoginError{Reason: session.LoginEnded, Provider: p.ID, ReturnTo: st.ReturnTo, Err: errors.New("the provider ended its session before the sign-in was through")}
 	}
 	if err == nil {
-		err = l.keep(ctx, p, s, secret, t, now)
+		err = l.keep(ctx, s, secret, kept, now)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.o.Sessions.Revoke(context.WithoutCancel(ctx), s.Key))
@@ -77,15 +102,15 @@ func (l *Logins) overtaken(ctx context.Context, p *provider, who *person, now ti
 
 // keep seals the provider's tokens under a key of the cookie's secret and lays
 // them beside the session. Tokens that are too large to keep are let go: the
-// session then ends without being ended at the provider.
-func (l *Logins) keep(ctx context.Context, p *provider, s *session.Session, secret session.Secret, t *tokens, now time.Time) error {
+// session then is never refreshed, nor ended at the provider.
+func (l *Logins) keep(ctx context.Context, s *session.Session, secret session.Secret, t *keptTokens, now time.Time) error {
 	k := noteKey(tokensPurpose, s.Key.String())
-	data, err := seal(secret[:], tokensPurpose, k, keptTokens{tokens: *t, Provider: p.ID, Got: now})
+	data, err := seal(secret[:], tokensPurpose, k, t)
 	if err != nil {
 		return fmt.Errorf("provider tokens: %w", err)
 	}
 	if len(data) > session.MaxNoteSize {
-		l.o.Logger.Warn("a provider's tokens are too large to be kept", "provider", p.ID, "bytes", len(data), "session", s.Key.Short())
+		l.o.Logger.Warn("a provider's tokens are too large to be kept", "provider", t.Provider, "bytes", len(data), "session", s.Key.Short())
 		return nil
 	}
 	if err := l.o.Notes.SetNote(ctx, k, session.Note{Data: data, Expires: s.ExpiresAt}, now); err != nil {

@@ -152,6 +152,9 @@ type rig struct {
 	clock    *clock
 	idp      *hostile
 	other    *hostile
+	shared   *fed
+	sealer   session.Sealer
+	options  Options
 }
 
 func newRig(t *testing.T, change func(*Options)) *rig {
@@ -163,11 +166,11 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealer, err := cookie.New(ring, "_pomerium", "session")
-	if err != nil {
+	if r.sealer, err = cookie.New(ring, "_pomerium", "session"); err != nil {
 		t.Fatal(err)
 	}
-	if r.sessions, err = session.NewManager(session.Options{Store: r.store, Sealer: sealer, Clock: r.clock.Now}); err != nil {
+	r.shared = &fed{Store: r.store, now: r.clock.Now}
+	if r.sessions, err = session.NewManager(session.Options{Store: r.shared, Sealer: r.sealer, Clock: r.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	o := Options{
@@ -177,10 +180,67 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	if change != nil {
 		change(&o)
 	}
+	r.options = o
 	if r.Logins, err = New(o); err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// fed is a memory store that tells several managers of changes.
+type fed struct {
+	*memstore.Store
+	now   func() time.Time
+	mu    sync.Mutex
+	watch []func(session.Key)
+}
+
+func (f *fed) Watch(w func(session.Key)) func() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch = append(f.watch, w)
+	return func() {}
+}
+
+func (f *fed) FreshUntil() time.Time { return f.now().Add(session.FeedPromise) }
+
+func (f *fed) tell(k session.Key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range f.watch {
+		w(k)
+	}
+}
+
+func (f *fed) Update(ctx context.Context, s *session.Session) (uint64, error) {
+	v, err := f.Store.Update(ctx, s)
+	f.tell(s.Key)
+	return v, err
+}
+
+func (f *fed) Delete(ctx context.Context, k session.Key) error {
+	err := f.Store.Delete(ctx, k)
+	f.tell(k)
+	return err
+}
+
+// replica returns another gate over the same store, which refreshes.
+func (r *rig) replica(t *testing.T) *rig {
+	t.Helper()
+	c := *r
+	var err error
+	c.sessions, err = session.NewManager(session.Options{
+		Store: r.shared, Sealer: r.sealer, Clock: r.clock.Now, Due: func(s *session.Session, value string) { c.Refresh(s, value) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := r.options
+	o.Sessions = c.sessions
+	if c.Logins, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	return &c
 }
 
 // start begins a sign-in and has the provider answer with its nonce.

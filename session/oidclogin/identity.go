@@ -49,6 +49,39 @@ func (p *provider) identify(ctx context.Context, m *metadata, t *tokens, nonce s
 	return &person{Identity: id, sid: sid, issued: v.IssuedAt}, nil
 }
 
+// identifyAgain says who a refresh is about: nil if it does not say. What the
+// provider says no more is gone: claims and roles of before are not kept, for
+// some providers take the last role away by leaving the claim out.
+func (p *provider) identifyAgain(ctx context.Context, m *metadata, t *tokens, was *session.Identity, nonce string) (*session.Identity, error) {
+	v := new(verified)
+	var err error
+	switch {
+	case t.ID != "":
+		if v, err = p.checkRefreshed(ctx, m, t, was.Subject, nonce); err == nil {
+			err = p.complement(ctx, m, t, v)
+		}
+	case m.UserinfoEndpoint != "":
+		v.claims, err = p.userinfo(ctx, m, t.Access, was.Subject)
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	id, err := p.identity(v.claims)
+	if err != nil {
+		return nil, &flowError{session.LoginIdentity, err}
+	}
+	if id.UserID != was.UserID {
+		return nil, errors.New("the refresh is about somebody else")
+	}
+	id.AuthenticatedAt = was.AuthenticatedAt
+	if len(id.AMR) == 0 {
+		id.AMR = was.AMR
+	}
+	return &id, nil
+}
+
 // complement adds what userinfo says and the ID token does not.
 func (p *provider) complement(ctx context.Context, m *metadata, t *tokens, v *verified) error {
 	if m.UserinfoEndpoint == "" || !p.lacks(v.claims) {

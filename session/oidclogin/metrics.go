@@ -11,6 +11,10 @@ type metrics struct {
 	requests *prometheus.HistogramVec
 	keys     *prometheus.GaugeVec
 	logouts  *prometheus.CounterVec
+	// of refreshes
+	refreshes  *prometheus.CounterVec
+	refreshing *prometheus.HistogramVec
+	locked     *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, prefix string) (*metrics, error) {
@@ -25,11 +29,21 @@ func newMetrics(reg prometheus.Registerer, prefix string) (*metrics, error) {
 		logouts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: prefix + "provider_logouts_total", Help: "Logout tokens that providers sent, by provider and outcome (ended, replayed, refused, failed).",
 		}, []string{"provider", "outcome"}),
+		refreshes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prefix + "provider_refreshes_total", Help: "Refreshes of sessions by provider and outcome: renewed, refused (the session ended), lost (the answer did not come; the session ends with its access token), away (tried again later), superseded (another gate was first), failed.",
+		}, []string{"provider", "outcome"}),
+		refreshing: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: prefix + "provider_refresh_duration_seconds", Help: "How long refreshes took that reached for the provider, by provider.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"provider"}),
+		locked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prefix + "provider_refresh_locked_total", Help: "Times that a refresh was left to whoever holds its lock, by provider. No request waits for it.",
+		}, []string{"provider"}),
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.keys, m.logouts} {
+	for _, c := range []prometheus.Collector{m.requests, m.keys, m.logouts, m.refreshes, m.refreshing, m.locked} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metric: %w", err)
 		}
@@ -54,4 +68,16 @@ func (m *metrics) keysFetched(provider string, at time.Time) {
 
 func (m *metrics) loggedOut(provider, outcome string) {
 	m.logouts.WithLabelValues(provider, outcome).Inc()
+}
+
+// refreshed counts a refresh, and how long it took if it reached the provider.
+func (m *metrics) refreshed(provider string, o outcome, sent bool, took time.Duration) {
+	if o == locked {
+		m.locked.WithLabelValues(provider).Inc()
+		return
+	}
+	m.refreshes.WithLabelValues(provider, string(o)).Inc()
+	if sent {
+		m.refreshing.WithLabelValues(provider).Observe(took.Seconds())
+	}
 }

@@ -79,6 +79,8 @@ type Sessions interface {
 	List(ctx context.Context, q session.Query) ([]*session.Session, error)
 	Revoke(ctx context.Context, k session.Key) error
 	RevokeUser(ctx context.Context, userID string) (int, error)
+	Current(ctx context.Context, k session.Key) (*session.Session, error)
+	Renew(ctx context.Context, k session.Key, r session.Renewal) (*session.Session, error)
 }
 
 // Options set up Logins. Providers, GateOrigin, Sessions and Notes are needed.
@@ -105,6 +107,7 @@ type Logins struct {
 	providers []*provider
 	byID      map[string]*provider
 	metrics   *metrics
+	flights   *flights
 }
 
 // provider is a configured one with what is known of it.
@@ -147,7 +150,7 @@ func build(o Options) (*Logins, error) {
 	if o.Transport == nil {
 		o.Transport = newTransport()
 	}
-	l := &Logins{o: o, byID: map[string]*provider{}}
+	l := &Logins{o: o, byID: map[string]*provider{}, flights: newFlights()}
 	var err error
 	if l.metrics, err = newMetrics(o.Registerer, o.MetricPrefix); err != nil {
 		return nil, fmt.Errorf("providers: %w", err)

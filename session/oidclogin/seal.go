@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -43,6 +44,15 @@ func seal(secret []byte, purpose string, k session.Key, v any) ([]byte, error) {
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	_, _ = rand.Read(nonce)
 	return aead.Seal(nonce, nonce, plain, k[:]), nil
+}
+
+// sealedSize is how many bytes seal makes of v.
+func sealedSize(v any) int {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return math.MaxInt
+	}
+	return chacha20poly1305.NonceSizeX + len(plain) + chacha20poly1305.Overhead
 }
 
 var errUnsealed = errors.New("the note does not open")

@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -39,6 +41,34 @@ func (p *provider) redeem(ctx context.Context, m *metadata, code, verifier strin
 	})
 }
 
+// refresh exchanges a refresh token, once. sent is false only if the token
+// certainly did not reach the provider.
+func (p *provider) refresh(ctx context.Context, m *metadata, token string) (t *tokens, sent bool, err error) {
+	var asked, wrote atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:      func(string) { asked.Store(true) },
+		WroteHeaders: func() { wrote.Store(true) }, // the body, with the token, comes after
+	})
+	t, err = p.token(ctx, m, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+	return t, !asked.Load() || wrote.Load(), err
+}
+
+// Bounds on the life of an access token, and what it is taken to be where the
+// provider does not say.
+const (
+	assumedLife = time.Hour
+	longestLife = 366 * 24 * time.Hour
+)
+
+// life is how long the access token holds.
+func (t *tokens) life() time.Duration {
+	n, err := t.Seconds.Int64()
+	if err != nil || n <= 0 {
+		return assumedLife
+	}
+	return time.Duration(min(n, int64(longestLife/time.Second))) * time.Second
+}
+
 func (p *provider) token(ctx context.Context, m *metadata, form url.Values) (*tokens, error) {
 	status, body, err := p.post(ctx, "token", m.TokenEndpoint, form)
 	if err != nil {
@@ -61,6 +91,8 @@ func (p *provider) token(ctx context.Context, m *metadata, form url.Values) (*to
 type tokenError struct {
 	status int
 	code   string
+	// spent: the refresh token opens nothing any more.
+	spent bool
 }
 
 func (e *tokenError) Error() string {
@@ -69,12 +101,15 @@ func (e *tokenError) Error() string {
 
 func tokenRefusal(status int, body []byte) error {
 	var e struct {
-		Code string `json:"error"`
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
 	}
 	if json.Unmarshal(body, &e) != nil || !errorCode.MatchString(e.Code) {
 		e.Code = "without an error code"
 	}
-	err := &tokenError{status, e.Code}
+	// Zitadel calls a refresh token that it does not know an invalid request.
+	spent := e.Code == "invalid_grant" || e.Code == "invalid_request" && strings.Contains(e.Description, "RefreshTokenInvalid")
+	err := &tokenError{status, e.Code, spent && status == http.StatusBadRequest}
 	if status >= 500 || status == http.StatusTooManyRequests {
 		return &awayError{err}
 	}

@@ -96,28 +96,54 @@ func (p *provider) checkID(ctx context.Context, m *metadata, t *tokens, nonce st
 	if err != nil {
 		return nil, fmt.Errorf("ID token: %w", err)
 	}
-	now := p.clock()
-	switch {
-	case subtle.ConstantTimeCompare([]byte(v.Nonce), []byte(nonce)) != 1:
+	if subtle.ConstantTimeCompare([]byte(v.Nonce), []byte(nonce)) != 1 {
 		return nil, errors.New("ID token: the nonce is not that of this sign-in")
-	case !validSubject(v.Subject):
-		return nil, errors.New("ID token: sub is empty, too long or not plain text")
-	case v.IssuedAt.Unix() <= 0:
-		return nil, errors.New("ID token: iat is missing")
-	case v.IssuedAt.After(now.Add(skew)):
-		return nil, because(session.LoginClock, "ID token: it was issued %s from now", v.IssuedAt.Sub(now).Round(time.Second))
-	case v.AccessTokenHash != "" && v.VerifyAccessToken(t.Access) != nil:
-		return nil, errors.New("ID token: at_hash is not that of the access token")
-	case v.claims["at_hash"] != nil && v.AccessTokenHash == "":
-		return nil, errors.New("ID token: at_hash is empty")
 	}
-	if err := p.checkAudience(v); err != nil {
+	now := p.clock()
+	if err := p.checkClaims(v, t, now); err != nil {
 		return nil, fmt.Errorf("ID token: %w", err)
 	}
 	if err := p.checkAuthTime(v, now); err != nil {
 		return nil, fmt.Errorf("ID token: %w", err)
 	}
 	return v, nil
+}
+
+// checkRefreshed makes those of an ID token that came with a refresh
+// (section 12.2). It need not have a nonce, and the person proved who they are
+// as long ago as they did, so that max_age does not count.
+func (p *provider) checkRefreshed(ctx context.Context, m *metadata, t *tokens, subject, nonce string) (*verified, error) {
+	v, err := p.verify(ctx, m, t.ID, false)
+	if err != nil {
+		return nil, fmt.Errorf("refreshed ID token: %w", err)
+	}
+	switch {
+	case v.Subject != subject:
+		return nil, errors.New("refreshed ID token: it is about somebody else")
+	case v.claims["nonce"] != nil && subtle.ConstantTimeCompare([]byte(v.Nonce), []byte(nonce)) != 1:
+		return nil, errors.New("refreshed ID token: the nonce is not that of the sign-in")
+	}
+	if err := p.checkClaims(v, t, p.clock()); err != nil {
+		return nil, fmt.Errorf("refreshed ID token: %w", err)
+	}
+	return v, nil
+}
+
+// checkClaims makes the checks that ID tokens of sign-ins and refreshes share.
+func (p *provider) checkClaims(v *verified, t *tokens, now time.Time) error {
+	switch {
+	case !validSubject(v.Subject):
+		return errors.New("sub is empty, too long or not plain text")
+	case v.IssuedAt.Unix() <= 0:
+		return errors.New("iat is missing")
+	case v.IssuedAt.After(now.Add(skew)):
+		return because(session.LoginClock, "it was issued %s from now", v.IssuedAt.Sub(now).Round(time.Second))
+	case v.AccessTokenHash != "" && v.VerifyAccessToken(t.Access) != nil:
+		return errors.New("at_hash is not that of the access token")
+	case v.claims["at_hash"] != nil && v.AccessTokenHash == "":
+		return errors.New("at_hash is empty")
+	}
+	return p.checkAudience(v)
 }
 
 // checkAudience lets no audience stand beside the gate's client but those that
