@@ -26,8 +26,10 @@ type Provider struct {
 	KeyID            string `yaml:"key_id"`
 	// ClientAuth is none, client_secret_basic, client_secret_post or
 	// private_key_jwt; it follows from the credential if it is left out.
-	ClientAuth string   `yaml:"client_auth"`
-	Scopes     []string `yaml:"scopes"`
+	ClientAuth string `yaml:"client_auth"`
+	// Scopes are openid, profile and email if left out. Most providers want
+	// offline_access among them for the refresh token by which roles follow.
+	Scopes []string `yaml:"scopes"`
 	// ProjectID is Zitadel's.
 	ProjectID   string   `yaml:"project_id"`
 	RoleClaims  []string `yaml:"role_claims"`
