@@ -73,6 +73,9 @@ const (
 	LoginUnknown LoginReason = "provider_unknown"
 	// LoginAway: the provider did not answer, or not as one.
 	LoginAway LoginReason = "provider_unavailable"
+	// LoginSuperseded: the provider took back what it had just given, since
+	// another sign-in of the same browser came after. Starting anew will do.
+	LoginSuperseded LoginReason = "login_superseded"
 	// LoginState: the state is missing, too old, used up, of another browser
 	// or of another provider.
 	LoginState LoginReason = "login_state_invalid"

@@ -83,6 +83,19 @@ func TestAProviderThatIsAwayIsAskedAgainWithPauses(t *testing.T) {
 	}
 }
 
+// A provider whose session another tab has replaced takes back the token that
+// it has just given; the person has done nothing wrong and begins anew.
+func TestATokenTakenBackAtOnceIsASignInOvertaken(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]session.LoginReason{401: session.LoginSuperseded, 403: session.LoginAway, 500: session.LoginAway} {
+		r := newRig(t, nil)
+		delete(r.idp.claims, "roles") // so that userinfo is asked
+		r.idp.answer["/userinfo"] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+		_, err := r.signIn(t)
+		wantReason(t, err, want)
+	}
+}
+
 // A20
 func TestTheTokenEndpointsRedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()

@@ -234,7 +234,7 @@ func (r *refresh) restore(ctx context.Context, o outcome, err error) (outcome, e
 func (r *refresh) follow(ctx context.Context, m *metadata, t *tokens) (outcome, error) {
 	id, err := r.p.identifyAgain(ctx, m, t, &r.was.Identity, r.kept.Nonce)
 	if err != nil {
-		if why := reasonOf(err); why == session.LoginAway || why == session.LoginClock {
+		if why := reasonOf(err); why == session.LoginAway || why == session.LoginClock || why == session.LoginSuperseded {
 			return away, err // the new refresh token is kept and tried soon
 		}
 		r.giveBack(ctx, m, r.kept)

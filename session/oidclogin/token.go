@@ -209,6 +209,11 @@ func (p *provider) userinfo(ctx context.Context, m *metadata, access, subject st
 	if err != nil {
 		return nil, &awayError{err}
 	}
+	if status == http.StatusUnauthorized {
+		// The token is seconds old: the provider took it back, as it does when
+		// another tab's sign-in replaces this one's session there.
+		return nil, because(session.LoginSuperseded, "userinfo endpoint: answered %d", status)
+	}
 	if status != http.StatusOK {
 		return nil, because(session.LoginAway, "userinfo endpoint: answered %d", status)
 	}

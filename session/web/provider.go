@@ -98,7 +98,9 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	l, err := h.o.Logins.Finish(r.Context(), session.FinishLogin{Provider: provider, Query: query, Browsers: h.browsers(r)})
 	if err != nil {
-		h.loginFailed(w, r, err)
+		if !h.startAnew(w, r, err) {
+			h.loginFailed(w, r, err)
+		}
 		return
 	}
 	if _, err := h.end(r); err != nil {
@@ -111,6 +113,21 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request) {
 	h.clearCookies(w, r, to)
 	h.countRound(w, r, l.ReturnTo)
 	h.welcome(w, r, l.Session, l.Cookie, to)
+}
+
+// startAnew sends somebody back to the beginning whose sign-in another tab's has
+// overtaken at the provider: by now that one has signed them in, or the next
+// round does. Rounds are counted, so it cannot go on for ever.
+func (h *Handler) startAnew(w http.ResponseWriter, r *http.Request, err error) bool {
+	e, ok := errors.AsType[*session.LoginError](err)
+	if !ok || e.Reason != session.LoginSuperseded || e.ReturnTo == "" {
+		return false
+	}
+	h.metrics.count(e.Provider, outcome(e.Reason))
+	h.o.Logger.Info("sign-in begins anew", "outcome", e.Reason, "provider", e.Provider, "error", e.Err, "request_id", requestID(r))
+	h.countRound(w, r, e.ReturnTo)
+	redirect(w, http.StatusFound, h.o.GateOrigin+"/oauth2/sign_in?rd="+url.QueryEscape(e.ReturnTo))
+	return true
 }
 
 // loginFailed shows why a sign-in at a provider did not come about.
@@ -147,7 +164,7 @@ func loginStatus(r session.LoginReason) int {
 		return http.StatusBadRequest
 	case session.LoginDenied, session.LoginIdentity:
 		return http.StatusForbidden
-	case session.LoginAway, session.LoginClock:
+	case session.LoginAway, session.LoginClock, session.LoginSuperseded:
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusBadGateway

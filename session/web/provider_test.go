@@ -44,7 +44,7 @@ func (f *logins) Finish(ctx context.Context, r session.FinishLogin) (*session.Lo
 	switch state := r.Query.Get("state"); state {
 	case "down":
 		return nil, fmt.Errorf("login state: %w", session.ErrUnavailable)
-	case "provider_unavailable", "login_denied", "provider_reply_invalid", "clock_off", "identity_refused", "login_ended", "login_state_invalid":
+	case "provider_unavailable", "login_denied", "provider_reply_invalid", "clock_off", "identity_refused", "login_ended", "login_state_invalid", "login_superseded":
 		return nil, &session.LoginError{Reason: session.LoginReason(state), Provider: r.Provider, ReturnTo: portal + "/x", Err: errors.New("so it is")}
 	}
 	f.mu.Lock()
@@ -237,6 +237,26 @@ func TestCirclesEndWithAPage(t *testing.T) {
 		}
 		status(t, b.do("GET", fmt.Sprintf("/callback/one?code=c&state=%d", i), nil), 303)
 		delete(b.cookies, "_pomerium") // what makes the circle
+	}
+	t.Error("20 rounds without an end")
+}
+
+func TestAnOvertakenSignInBeginsAnewAndNotForEver(t *testing.T) {
+	t.Parallel()
+	x, _ := newInn(t, false, "one")
+	b := x.browser()
+	for i := range 20 {
+		resp := b.do("GET", "/oauth2/sign_in?rd="+url.QueryEscape(portal+"/x"), nil)
+		if resp.StatusCode == 409 {
+			if i != maxRounds {
+				t.Errorf("ended after %d rounds, want %d", i, maxRounds)
+			}
+			return
+		}
+		resp = b.do("GET", "/callback/one?code=c&state=login_superseded", nil)
+		if to := resp.Header.Get("Location"); resp.StatusCode != 302 || !strings.Contains(to, "/oauth2/sign_in?rd="+url.QueryEscape(portal+"/x")) {
+			t.Fatalf("answered %d to %q, want the beginning", resp.StatusCode, to)
+		}
 	}
 	t.Error("20 rounds without an end")
 }

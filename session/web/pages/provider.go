@@ -78,7 +78,7 @@ type TroubleView struct {
 // {provider} is filled in.
 func troubleWords(reason string) words {
 	switch reason {
-	case "provider_unavailable":
+	case "provider_unavailable", "login_superseded":
 		return words{title: "Sign-in is not possible now", Heading: "{provider} does not answer.", Lead: "People sign in there, and it gave no usable answer, so nobody was signed in. This usually passes. Whoever is signed in already stays so.", Emblem: "bolt", Tone: "bad", acts: []string{"again", "other"}}
 	case "login_state_invalid":
 		return words{title: "This sign-in is over", Heading: "This sign-in is too old.", Lead: "It was finished before, took more than 10 minutes, or began in another browser. Nothing was passed on. Beginning again takes a moment; if it ends here once more, this browser may refuse cookies.", Emblem: "clock", Tone: "warn", acts: []string{"again", "other"}}
