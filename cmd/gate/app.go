@@ -53,6 +53,8 @@ type app struct {
 	accounts *account.Store
 	logins   *oidclogin.Logins // nil without providers
 	opsAddr  string
+	freeOps  func(context.Context) error // closes the ops port for a successor
+	taken    chan struct{}               // closed once a successor serves
 	pages    *pages.Renderer
 	access   *observe.Log
 	metrics  *observe.Metrics

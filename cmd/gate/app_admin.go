@@ -10,10 +10,10 @@ import (
 	"github.com/neosc/gate/session/web/admin"
 )
 
-// adminHandler is what the commands speak to.
-func (a *app) adminHandler() (http.Handler, error) {
+// adminHandler is what the commands and a successor speak to.
+func (a *app) adminHandler(successors http.Handler) (http.Handler, error) {
 	started := time.Now()
-	return admin.New(admin.Options{
+	commands, err := admin.New(admin.Options{
 		Sessions: a.sessions, Users: a.accounts, CookieName: a.cfg.Cookie.Name, Logger: a.log, Clock: time.Now,
 		Reload: func(context.Context) (admin.Policy, error) {
 			err := a.policy.Reload()
@@ -22,6 +22,13 @@ func (a *app) adminHandler() (http.Handler, error) {
 		Status:   func(ctx context.Context) admin.Status { return a.status(ctx, started) },
 		Decision: a.decision, Mask: maskSession,
 	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", commands)
+	mux.Handle(handoverPath, successors)
+	return mux, nil
 }
 
 func (a *app) activePolicy() admin.Policy {

@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // policies name time zones, and a minimal image has none
 )
 
 // Exit codes, the same for every subcommand.

@@ -11,6 +11,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
 	"github.com/neosc/gate/authz/extauthz"
 	"github.com/neosc/gate/authz/observe"
 	"github.com/neosc/gate/cmd/gate/internal/config"
@@ -25,14 +29,15 @@ func serveCommand() command {
 }
 
 func runServe(ctx context.Context, args []string, s streams) int {
-	fs := flagSet("serve", "gate serve [-config gate.yaml]", "Answers Envoy's checks and serves the gate's own pages until it is told to stop.\nEnvoy's configuration comes from `gate envoy bootstrap`.", s)
+	fs := flagSet("serve", "gate serve [-config gate.yaml] [-replace]", "Answers Envoy's checks and serves the gate's own pages until it is told to stop.\nEnvoy's configuration comes from `gate envoy bootstrap`.\nSIGHUP reads policy and keys again; SIGUSR2 starts this program's file anew, as it is\nby then, in this gate's place.", s)
 	file := fs.String("config", "gate.yaml", "configuration `file`")
+	replace := fs.Bool("replace", false, "take the place of the gate that serves with this configuration; it loses no request,\ndrains and ends")
 	if code, done := fs.parse(args, 0); done {
 		return code
 	}
 	cfg, err := config.Load(*file, os.Environ())
 	if err == nil {
-		err = serve(ctx, cfg, newLogger(cfg, s.err), s.out)
+		err = serve(ctx, cfg, newLogger(cfg, s.err), s.out, *replace)
 	}
 	return fail(s.err, "serve", err)
 }
@@ -55,23 +60,35 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 }
 
 // serve runs a gate until ctx is done, then drains it.
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer) (err error) {
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer, replace bool) (err error) {
 	tuneMemory()
 	a, err := newApp(ctx, cfg, log, stdout)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.teardown.Close()) }()
+	before, err := askPredecessor(ctx, cfg.Listen.Admin, replace)
+	if err != nil {
+		return err
+	}
+	defer before.Close()
 	failed, err := a.listen(ctx)
 	if err != nil {
 		return err
 	}
+	if err := before.Taken(); err != nil {
+		log.Error("the gate whose place this one takes cannot be told; end it by hand", "error", err)
+	}
+	tellServing(log)
 	log.Info("serving", "authz", cfg.Listen.Authz, "http", cfg.Listen.HTTP, "ops", a.opsAddr, "policy_revision", a.policy.Status().Revision)
 	select {
 	case <-ctx.Done():
+		tellSystemd(log, daemon.SdNotifyStopping)
 		a.health.Ending("stopping")
 		log.Info("stopping")
 		return nil
+	case <-a.taken:
+		return nil // drains; systemd has a new main process by now
 	case err := <-failed:
 		return err
 	}
@@ -93,7 +110,7 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 	if err := a.listenOps(run); err != nil {
 		return nil, err
 	}
-	admin, err := a.adminHandler()
+	admin, err := a.adminHandler(a.handover(run))
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +134,10 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 // background starts what runs beside requests.
 func (a *app) background(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{}, 3)
+	done := make(chan struct{}, 5)
 	go func() { a.sessions.Run(ctx); done <- struct{}{} }()
+	go func() { succeedOnSignal(ctx, a.log); done <- struct{}{} }()
+	go func() { watchdog(ctx, a.log, a.answers); done <- struct{}{} }()
 	go func() { a.reloadOnHangup(ctx); done <- struct{}{} }()
 	go func() {
 		if err := a.policy.Run(ctx); err != nil && ctx.Err() == nil {
@@ -152,6 +171,7 @@ func (a *app) listenOps(run func(string, func() error)) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	a.opsAddr = l.Addr().String()
 	a.teardown.Add("ops server", drainTime, srv.Shutdown)
+	a.freeOps = srv.Shutdown
 	run("ops server", func() error { return srv.Serve(l) })
 	return nil
 }
@@ -176,6 +196,7 @@ func (a *app) listenAuthz(run func(string, func() error)) error {
 		return err
 	}
 	g := extauthz.NewGRPCServer(s)
+	healthpb.RegisterHealthServer(g, health.NewServer()) // gRPC probes, and the watchdog
 	a.teardown.Add("check server", drainTime, func(limit context.Context) error {
 		stopped := make(chan struct{})
 		go func() { g.GracefulStop(); close(stopped) }()
