@@ -179,6 +179,15 @@ func bearer(auth string) (string, bool) {
 
 // judge asks policy and spends what it charges.
 func (d *Decider) judge(ctx context.Context, r *Request) *Outcome {
+	o := d.ask(ctx, r)
+	if o.Verdict == Allowed {
+		d.spend(ctx, r, o)
+	}
+	return o
+}
+
+// ask puts the request before policy and works out how long a stream may live.
+func (d *Decider) ask(ctx context.Context, r *Request) *Outcome {
 	start := d.opt.Now()
 	dec, err := d.opt.Engine.Decide(ctx, r)
 	took := d.opt.Now().Sub(start)
@@ -199,10 +208,8 @@ func (d *Decider) judge(ctx context.Context, r *Request) *Outcome {
 		if o.StreamFor = end.Sub(r.Time); o.StreamFor <= 0 {
 			// Envoy takes 0 and negative limits as "no limit": nothing left is a denial.
 			o.Verdict, o.Status = Denied, 403
-			return o
 		}
 	}
-	d.spend(ctx, r, o)
 	return o
 }
 

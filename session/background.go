@@ -98,7 +98,7 @@ func (m *Manager) writeTouch(ctx context.Context, t touch) {
 	case err == nil:
 		m.metrics.touchWritten.Inc()
 	case errors.Is(err, ErrNotFound):
-		m.live.forget(k)
+		m.forget(k)
 	default:
 		t.undo()
 		m.metrics.touchFailed.Inc()

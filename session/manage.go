@@ -12,7 +12,7 @@ import (
 func (m *Manager) Revoke(ctx context.Context, k Key) error {
 	err := m.o.Store.Delete(ctx, k)
 	// Also after an error, which does not say that nothing was deleted.
-	m.live.forget(k)
+	m.forget(k)
 	if err != nil {
 		return fmt.Errorf("revoke session %s: %w", k.Short(), err)
 	}
@@ -30,15 +30,16 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (int, error) {
 	}
 	if d, ok := m.o.Bearer.(UserDenier); ok {
 		d.DenyUser(userID, m.o.Clock())
+		m.watchers.tell(Change{UserID: userID})
 	}
 	keys, err := m.o.Store.DeleteUser(ctx, userID)
 	if err != nil {
 		// Which ones went is not known, so no copy may be served.
-		m.live.forgetAll()
+		m.forgetAll()
 		return 0, fmt.Errorf("revoke sessions of a user: %w", err)
 	}
 	for _, k := range keys {
-		m.live.forget(k)
+		m.forget(k)
 	}
 	m.metrics.revoked.Add(float64(len(keys)))
 	m.countSoon()
@@ -88,7 +89,7 @@ func (m *Manager) updateOnce(ctx context.Context, k Key, change func(*Session) e
 		return nil, fmt.Errorf("update session %s: %w", k.Short(), err)
 	}
 	s.Version, err = m.o.Store.Update(ctx, s)
-	m.live.forget(k)
+	m.forget(k)
 	if err != nil {
 		return nil, err
 	}

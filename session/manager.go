@@ -84,6 +84,8 @@ type Manager struct {
 	opened *copies[uint64, *openedCookie]
 	live   *copies[Key, *liveCopy]
 	fills  fills
+	// watchers are told of every change that drops a copy.
+	watchers watchers
 	// unpacked are those of live that are ready to hand out.
 	unpacked unpacked
 
@@ -172,10 +174,10 @@ func (m *Manager) Close() { m.stop() }
 // changed is told by the feed which record somebody changed.
 func (m *Manager) changed(k Key) {
 	if k == (Key{}) {
-		m.live.forgetAll()
+		m.forgetAll()
 		return
 	}
-	m.live.forget(k)
+	m.forget(k)
 }
 
 // Create implements Issuer. kind is Browser or Service; Bearer sessions come
