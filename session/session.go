@@ -114,6 +114,9 @@ type Session struct {
 	Fence uint64 `json:"fence,omitempty"`
 	// Version grows by one with each Update of the record.
 	Version uint64 `json:"version"`
+	// Unstored marks the session of a provider's access token: no store has a
+	// record of it, and it ends when the token does or its user is denied.
+	Unstored bool `json:"-"`
 }
 
 // LiveAt reports whether the session holds at t: both ends are exclusive.

@@ -150,7 +150,7 @@ func (v *Verifier) entry(x *issuer, token string, c map[string]any, at times, no
 		weight: int64(len(token)) + 6*int64(size) + 1024,
 		session: &session.Session{
 			Key: Key(token), Kind: session.Bearer, Identity: id, IdPSession: sid, CreatedAt: created,
-			ExpiresAt: at.expires, IdleExpiresAt: at.expires, Version: version,
+			ExpiresAt: at.expires, IdleExpiresAt: at.expires, Version: version, Unstored: true,
 		},
 	}
 	if !at.issued.IsZero() {
