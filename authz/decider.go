@@ -54,52 +54,64 @@ func NewDecider(o Options) (*Decider, error) {
 
 // Decide answers r. It sets r.Session, never panics and always returns an
 // outcome: whatever goes wrong is a Failed one.
-func (d *Decider) Decide(ctx context.Context, r *Request) (o *Outcome) {
+func (d *Decider) Decide(ctx context.Context, r *Request) *Outcome {
+	o := new(Outcome)
+	d.DecideInto(ctx, r, o)
+	return o
+}
+
+// DecideInto is Decide for a caller that keeps room for the outcome, whatever is
+// in it before.
+func (d *Decider) DecideInto(ctx context.Context, r *Request, o *Outcome) {
 	start := d.opt.Now()
 	defer func() {
 		if p := recover(); p != nil {
-			o = failed(ReasonInternalError, &PanicError{Value: p, Stack: debug.Stack()})
+			o.fail(ReasonInternalError, &PanicError{Value: p, Stack: debug.Stack()})
 		}
 		o.Session = r.Session
 		d.opt.Observer.Observe(r, o, d.opt.Now().Sub(start))
 	}()
-	return d.decide(ctx, r)
+	*o = Outcome{}
+	if d.admit(ctx, r, o) {
+		d.judge(ctx, r, o)
+	}
 }
 
-func (d *Decider) decide(ctx context.Context, r *Request) *Outcome {
+// admit finds out who asks and refuses what is not put before policy.
+func (d *Decider) admit(ctx context.Context, r *Request, o *Outcome) bool {
 	if r.Unreadable != nil {
-		return refused(Denied, 400, ReasonBadRequest)
+		return o.refuse(Denied, 400, ReasonBadRequest)
 	}
 	if r.Route == nil {
-		return refused(Denied, 403, ReasonUnknownRoute)
+		return o.refuse(Denied, 403, ReasonUnknownRoute)
 	}
-	if o := wellFormed(r); o != nil {
-		return o
+	if !wellFormed(r, o) {
+		return false
 	}
-	byCookie, o := d.authenticate(ctx, r)
-	if o != nil {
-		return o
+	byCookie, ok := d.authenticate(ctx, r, o)
+	if !ok {
+		return false
 	}
 	if byCookie && needsOrigin(r) && !originAllowed(r) {
-		return refused(Denied, 403, ReasonOriginMismatch)
+		return o.refuse(Denied, 403, ReasonOriginMismatch)
 	}
-	return d.judge(ctx, r)
+	return true
 }
 
 // wellFormed refuses what is ambiguous before anyone is asked about it.
-func wellFormed(r *Request) *Outcome {
+func wellFormed(r *Request, o *Outcome) bool {
 	switch r.Method {
 	case "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE":
 	default: // get, TRACE, CONNECT, FOO: methods are case-sensitive, unknown ones have no rules
-		return refused(Denied, 403, ReasonMethod)
+		return o.refuse(Denied, 403, ReasonMethod)
 	}
 	if !strings.HasPrefix(r.Path, "/") || r.Host == "" || strings.ContainsAny(r.Host, ", \t") {
-		return refused(Denied, 400, ReasonBadRequest)
+		return o.refuse(Denied, 400, ReasonBadRequest)
 	}
 	if cookies(r) > maxCookies {
-		return refused(Denied, 431, ReasonBadRequest)
+		return o.refuse(Denied, 431, ReasonBadRequest)
 	}
-	return nil
+	return true
 }
 
 // maxCookies is how many cookies a request may carry: browsers keep 180 a
@@ -119,31 +131,31 @@ func cookies(r *Request) int {
 
 // authenticate sets r.Session. A bearer token, if present, alone counts: it is
 // never merged with a cookie, and a bad one is a 401 also beside a good cookie.
-func (d *Decider) authenticate(ctx context.Context, r *Request) (byCookie bool, o *Outcome) {
+func (d *Decider) authenticate(ctx context.Context, r *Request, o *Outcome) (byCookie, ok bool) {
 	auth, n := r.Headers.Get("authorization")
 	// Envoy joins repeated Authorization fields with a comma; two credentials
 	// are as ambiguous as none.
 	if n > 1 || strings.Contains(auth, ",") {
-		return false, refused(Unauthenticated, 401, ReasonInvalidToken)
+		return false, o.refuse(Unauthenticated, 401, ReasonInvalidToken)
 	}
 	var s *session.Session
 	var err error
 	if n == 1 {
 		token, ok := bearer(auth)
 		if !ok {
-			return false, refused(Unauthenticated, 401, ReasonInvalidToken)
+			return false, o.refuse(Unauthenticated, 401, ReasonInvalidToken)
 		}
 		s, err = d.opt.Sessions.ByBearer(ctx, token, r.Time)
 	} else {
-		var values [4]string
-		found := values[:0]
+		found := r.cookies[:0]
 		for i := range r.Headers {
 			if r.Headers[i].Name == "cookie" {
 				found = session.AppendCookieValues(found, r.Headers[i].Value, d.opt.CookieName)
 			}
 		}
+		r.cookies = found
 		if len(found) == 0 {
-			return false, nil
+			return false, true
 		}
 		byCookie = true
 		s, err = d.opt.Sessions.ByCookies(ctx, found, r.Time)
@@ -151,19 +163,19 @@ func (d *Decider) authenticate(ctx context.Context, r *Request) (byCookie bool, 
 	switch {
 	case err == nil:
 		r.Session = s
-		return byCookie, nil
+		return byCookie, true
 	case errors.Is(err, session.ErrAmbiguous) && r.Route.Gate:
 		// Nobody, so that sign-in stays reachable, which ends both: a sibling host
 		// could otherwise toss a second session in and lock people out.
-		return false, nil
+		return false, true
 	case errors.Is(err, session.ErrAmbiguous):
-		return false, refused(Unauthenticated, 401, ReasonAmbiguous)
+		return false, o.refuse(Unauthenticated, 401, ReasonAmbiguous)
 	case errors.Is(err, session.ErrInvalid) && byCookie:
-		return false, nil // junk in the cookie is nobody: sign-in must stay reachable
+		return false, true // junk in the cookie is nobody: sign-in must stay reachable
 	case errors.Is(err, session.ErrInvalid):
-		return false, refused(Unauthenticated, 401, ReasonInvalidToken)
+		return false, o.refuse(Unauthenticated, 401, ReasonInvalidToken)
 	default:
-		return false, failed(ReasonStoreUnavailable, err)
+		return false, o.fail(ReasonStoreUnavailable, err)
 	}
 }
 
@@ -178,31 +190,30 @@ func bearer(auth string) (string, bool) {
 }
 
 // judge asks policy and spends what it charges.
-func (d *Decider) judge(ctx context.Context, r *Request) *Outcome {
-	o := d.ask(ctx, r)
-	if o.Verdict == Allowed {
+func (d *Decider) judge(ctx context.Context, r *Request, o *Outcome) {
+	if d.ask(ctx, r, o); o.Verdict == Allowed {
 		d.spend(ctx, r, o)
 	}
-	return o
 }
 
 // ask puts the request before policy and works out how long a stream may live.
-func (d *Decider) ask(ctx context.Context, r *Request) *Outcome {
+func (d *Decider) ask(ctx context.Context, r *Request, o *Outcome) {
 	start := d.opt.Now()
 	dec, err := d.opt.Engine.Decide(ctx, r)
-	took := d.opt.Now().Sub(start)
-	if err != nil {
-		o := failed(ReasonPolicyError, err)
-		if errors.Is(err, ErrBadRequest) {
-			o = refused(Denied, 400, ReasonBadRequest)
-		}
-		o.PolicyTime = took
-		return o
+	o.PolicyTime = d.opt.Now().Sub(start)
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrBadRequest):
+		o.refuse(Denied, 400, ReasonBadRequest)
+		return
+	default:
+		o.fail(ReasonPolicyError, err)
+		return
 	}
-	o := &Outcome{Verdict: Allowed, Status: 200, Reasons: dec.Reasons, Decision: dec, PolicyTime: took}
+	o.Verdict, o.Status, o.Reasons, o.Decision = Allowed, 200, dec.Reasons, dec
 	if !dec.Allowed {
 		deny(r, o)
-		return o
+		return
 	}
 	if end := streamEnd(r, dec); !end.IsZero() {
 		if o.StreamFor = end.Sub(r.Time); o.StreamFor <= 0 {
@@ -210,7 +221,6 @@ func (d *Decider) ask(ctx context.Context, r *Request) *Outcome {
 			o.Verdict, o.Status = Denied, 403
 		}
 	}
-	return o
 }
 
 // deny gives a denied outcome its verdict and status.
@@ -242,7 +252,9 @@ func (d *Decider) spend(ctx context.Context, r *Request, o *Outcome) {
 	}
 	spent, err := d.opt.Limiter.Spend(ctx, r.Time, charges)
 	if err != nil {
-		*o = Outcome{Verdict: Failed, Status: 503, Reasons: []string{ReasonLimitUnavailable}, Decision: o.Decision, PolicyTime: o.PolicyTime, Err: err}
+		decision := o.Decision
+		o.fail(ReasonLimitUnavailable, err)
+		o.Decision = decision
 		return
 	}
 	o.Spent = spent
@@ -254,12 +266,18 @@ func (d *Decider) spend(ctx context.Context, r *Request, o *Outcome) {
 	}
 }
 
-func refused(v Verdict, status int, reason string) *Outcome {
-	return &Outcome{Verdict: v, Status: status, Reasons: []string{reason}}
+// refuse makes o a refusal by the gate itself. It returns false, for callers
+// that go no further then.
+func (o *Outcome) refuse(v Verdict, status int, reason string) bool {
+	*o = Outcome{Verdict: v, Status: status, Reasons: []string{reason}, PolicyTime: o.PolicyTime}
+	return false
 }
 
-func failed(reason string, err error) *Outcome {
-	return &Outcome{Verdict: Failed, Status: 503, Reasons: []string{reason}, Err: err}
+// fail is refuse for trouble of ours.
+func (o *Outcome) fail(reason string, err error) bool {
+	o.refuse(Failed, 503, reason)
+	o.Err = err
+	return false
 }
 
 // ErrBadRequest is wrapped by an Engine when the request itself cannot be put

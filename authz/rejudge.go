@@ -9,15 +9,18 @@ import (
 // runs, such as a WebSocket: r.Session is who asks by now (nil for nobody) and
 // r.Time the instant. Nothing is charged and no observer is told. As Decide, it
 // never panics, and whatever goes wrong is a Failed outcome.
-func (d *Decider) Rejudge(ctx context.Context, r *Request) (o *Outcome) {
+func (d *Decider) Rejudge(ctx context.Context, r *Request) *Outcome {
+	o := new(Outcome)
 	defer func() {
 		if p := recover(); p != nil {
-			o = failed(ReasonInternalError, &PanicError{Value: p, Stack: debug.Stack()})
+			o.fail(ReasonInternalError, &PanicError{Value: p, Stack: debug.Stack()})
 		}
 		o.Session = r.Session
 	}()
 	if r.Route == nil {
-		return refused(Denied, 403, ReasonUnknownRoute)
+		o.refuse(Denied, 403, ReasonUnknownRoute)
+	} else {
+		d.ask(ctx, r, o)
 	}
-	return d.ask(ctx, r)
+	return o
 }

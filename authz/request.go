@@ -42,6 +42,25 @@ type Request struct {
 	Unreadable error
 	// Session is who asks; nil when nobody is signed in. The Decider sets it.
 	Session *session.Session
+
+	// cookies is the Decider's room for values of the session cookie, which
+	// would leave the stack on their way to Sessions.
+	cookies []string
+}
+
+// maxExtensions is how large a map Reset keeps: clearing one costs what it once
+// held.
+const maxExtensions = 16
+
+// Reset empties r for another call and keeps the room of its lists.
+func (r *Request) Reset() {
+	clear(r.Headers)
+	clear(r.cookies)
+	if len(r.Extensions) > maxExtensions {
+		r.Extensions = nil
+	}
+	clear(r.Extensions)
+	*r = Request{Headers: r.Headers[:0], Extensions: r.Extensions, cookies: r.cookies[:0]}
 }
 
 // Peer is one end of a connection.
