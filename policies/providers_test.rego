@@ -15,6 +15,9 @@ test_public_for_providers_and_people if {
 	allowed("gate", "GET", "/callback/zitadel_onprem")
 	allowed("gate", "POST", "/backchannel-logout/zitadel_onprem")
 	allowed("gate", "GET", "/oauth2/signed_out")
+	allowed("gate", "POST", "/api/auth/token-exchange")
+	allowed("gate", "OPTIONS", "/api/auth/token-exchange")
+	allowed("gate-api", "POST", "/api/auth/token-exchange")
 }
 
 test_nothing_beside_it[note] if {
@@ -24,6 +27,8 @@ test_nothing_beside_it[note] if {
 		{"method": "POST", "path": "/backchannel-logout"},
 		{"method": "POST", "path": "/backchannel-logout/a%2fb"},
 		{"method": "POST", "path": "/oauth2/signed_out"},
+		{"method": "GET", "path": "/api/auth/token-exchange"},
+		{"method": "POST", "path": "/api/auth/token-exchange/"},
 		{"method": "POST", "path": "/backchannel-logout2/zitadel_onprem"},
 	]
 	note := sprintf("%v", [at])

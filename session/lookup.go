@@ -68,7 +68,7 @@ func (m *Manager) ByCookies(ctx context.Context, values []string, now time.Time)
 	}
 	var found *Session
 	for _, v := range values {
-		s, err := m.byValue(ctx, v, Browser, now)
+		s, err := m.byValue(ctx, v, true, now)
 		switch {
 		case errors.Is(err, ErrInvalid):
 		case err != nil:
@@ -85,20 +85,20 @@ func (m *Manager) ByCookies(ctx context.Context, values []string, now time.Time)
 	return found, nil
 }
 
-// ByBearer returns the session of an access token: a Service session's sealed
-// value, else what Options.Bearer makes of it. A browser's cookie is no token,
+// ByBearer returns the session of an access token: a Service or Bearer session's
+// sealed value, else what Options.Bearer makes of it. A browser's cookie is no token,
 // nor a token a cookie.
 func (m *Manager) ByBearer(ctx context.Context, token string, now time.Time) (*Session, error) {
-	s, err := m.byValue(ctx, token, Service, now)
+	s, err := m.byValue(ctx, token, false, now)
 	if m.o.Bearer != nil && errors.Is(err, ErrInvalid) {
 		return m.o.Bearer.ByBearer(ctx, token, now)
 	}
 	return s, err
 }
 
-// byValue returns the live session of a kind that a sealed value opens:
+// byValue returns the live session, a browser's or none, that a sealed value opens:
 // ErrInvalid or an error that wraps ErrUnavailable if there is none.
-func (m *Manager) byValue(ctx context.Context, value string, kind Kind, now time.Time) (*Session, error) {
+func (m *Manager) byValue(ctx context.Context, value string, browser bool, now time.Time) (*Session, error) {
 	o := m.open(value)
 	if o == nil || now.Unix() >= o.expires {
 		return nil, ErrInvalid
@@ -120,7 +120,7 @@ func (m *Manager) byValue(ctx context.Context, value string, kind Kind, now time
 	if s == nil {
 		return nil, fmt.Errorf("%w: the local copy is damaged", ErrUnavailable)
 	}
-	if s.Kind != kind {
+	if (s.Kind == Browser) != browser {
 		return nil, ErrInvalid
 	}
 	m.used(c, now)

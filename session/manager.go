@@ -180,8 +180,7 @@ func (m *Manager) changed(k Key) {
 	m.forget(k)
 }
 
-// Create implements Issuer. kind is Browser or Service; Bearer sessions come
-// from elsewhere. The identity is checked (a user id, clean role and group
+// Create implements Issuer. The identity is checked (a user id, clean role and group
 // names, a bounded size) and its claims are kept as JSON types.
 func (m *Manager) Create(ctx context.Context, id Identity, kind Kind, lifetime time.Duration) (*Session, string, error) {
 	s, value, _, err := m.Begin(ctx, Draft{Identity: id, Kind: kind, Lifetime: lifetime})
@@ -191,7 +190,8 @@ func (m *Manager) Create(ctx context.Context, id Identity, kind Kind, lifetime t
 // Draft is a session to be.
 type Draft struct {
 	Identity Identity
-	// Kind is Browser or Service.
+	// Kind is how its credential is presented: Browser as a cookie, Service and
+	// Bearer as an access token.
 	Kind Kind
 	// Lifetime 0 means the configured one; a longer one is shortened to it.
 	Lifetime time.Duration
@@ -204,8 +204,8 @@ type Draft struct {
 // Begin is Create for all that a draft says. It also returns the secret that
 // the cookie carries, from which keys for sealed notes are derived.
 func (m *Manager) Begin(ctx context.Context, d Draft) (*Session, string, Secret, error) {
-	if d.Kind != Browser && d.Kind != Service {
-		return nil, "", Secret{}, fmt.Errorf("create session: kind %q is neither %q nor %q", clip(string(d.Kind)), Browser, Service)
+	if d.Kind != Browser && d.Kind != Service && d.Kind != Bearer {
+		return nil, "", Secret{}, fmt.Errorf("create session: there is no kind %q", clip(string(d.Kind)))
 	}
 	if d.Lifetime < 0 {
 		return nil, "", Secret{}, fmt.Errorf("create session: lifetime %s is negative", d.Lifetime)

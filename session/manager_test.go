@@ -65,7 +65,7 @@ func TestCreateRefusesWhatPolicyMustNotSee(t *testing.T) {
 			id.Claims = map[string]any{"x": make(chan int)}
 			return session.Browser, 0
 		},
-		"BearerKind":       func(*session.Identity) (session.Kind, time.Duration) { return session.Bearer, 0 },
+		"UnknownKind":      func(*session.Identity) (session.Kind, time.Duration) { return "root", 0 },
 		"NegativeLifetime": func(*session.Identity) (session.Kind, time.Duration) { return session.Browser, -time.Second },
 	}
 	for name, spoil := range tests {
@@ -264,6 +264,24 @@ func TestNewManagerSaysWhichOptionIsWrong(t *testing.T) {
 	} {
 		if _, err := session.NewManager(o); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v, want one that names %q", err, name)
+		}
+	}
+}
+
+// What an app gets is a token and nothing else: a cookie jar that holds it opens
+// nothing, so no other site's page can make a browser use it.
+func TestABearerSessionOpensAsATokenAlone(t *testing.T) {
+	t.Parallel()
+	for kind, bearer := range map[session.Kind]bool{session.Bearer: true, session.Service: true, session.Browser: false} {
+		r := newRig(t, nil)
+		_, value, err := r.Create(t.Context(), ana(), kind, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.ByBearer(t.Context(), value, base)
+		_, cookieErr := r.ByCookies(t.Context(), []string{value}, base)
+		if (err == nil) != bearer || (cookieErr == nil) == bearer {
+			t.Errorf("%s: as a token %v, as a cookie %v", kind, err, cookieErr)
 		}
 	}
 }

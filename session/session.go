@@ -69,7 +69,8 @@ type Kind string
 const (
 	// Browser sessions come by the sealed cookie.
 	Browser Kind = "browser"
-	// Bearer sessions come by an access token.
+	// Bearer sessions come by an access token: a provider's, of which there is no
+	// record here, or one that the gate gave an app for a person who signed in.
 	Bearer Kind = "bearer"
 	// Service sessions come by a token that an operator issued.
 	Service Kind = "service"

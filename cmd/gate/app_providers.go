@@ -12,6 +12,7 @@ import (
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/oidclogin"
+	"github.com/neosc/gate/session/web"
 )
 
 // openProviders makes the sign-in at identity providers. It asks none of them:
@@ -55,7 +56,7 @@ func loginProviders(cfg *config.Config) ([]oidclogin.Provider, error) {
 			ID: c.ID, Name: c.Name, Note: c.Note, Issuer: c.Issuer, ClientID: c.ClientID, ClientSecret: c.ClientSecret, KeyID: c.KeyID,
 			ClientAuth: c.ClientAuth, Scopes: c.Scopes, ProjectID: c.ProjectID, RoleClaims: c.RoleClaims, GroupClaims: c.GroupClaims,
 			DefaultRole: c.DefaultRole, KnownRoles: c.KnownRoles, Domains: slices.Clone(c.Domains), Organizations: c.Organizations,
-			Audiences: c.Audiences, MaxAge: c.MaxAge,
+			Audiences: c.Audiences, MaxAge: c.MaxAge, AppRedirectURIs: c.TokenExchange.RedirectURIs,
 		}
 		if c.PrivateKeyFile != "" {
 			key, id, err := oidclogin.ReadPrivateKey(c.PrivateKeyFile)
@@ -92,6 +93,18 @@ func checkProviders(ctx context.Context, cfg *config.Config, gateOrigin string, 
 		}
 	}
 	return err
+}
+
+// exchangeFor lets single-page apps have their sign-ins finished, if any is
+// configured. An attempt costs an address what a guess of a password does.
+func (a *app) exchangeFor() *web.Exchange {
+	if a.logins == nil || !slices.ContainsFunc(a.cfg.Providers, func(p config.Provider) bool { return len(p.TokenExchange.RedirectURIs) > 0 }) {
+		return nil
+	}
+	guesses := a.cfg.Accounts
+	return &web.Exchange{
+		Exchanger: a.logins, Budget: a.guesses, Burst: 3 * guesses.GuessBurst, Every: time.Minute / time.Duration(10*guesses.GuessesPerMinute),
+	}
 }
 
 // formTargets are the origins at which a form of the gate's pages may end:

@@ -161,6 +161,7 @@ func (a *app) ownHandler() (http.Handler, error) {
 	}
 	if a.logins != nil {
 		o.Logins = a.logins
+		o.Exchange = a.exchangeFor()
 	}
 	return web.New(o)
 }

@@ -49,7 +49,7 @@ func (t *keptTokens) refreshAt() time.Time {
 // begin makes the session of a person. What is written first is what a logout
 // that comes at the same moment looks for, and what is read last is what such
 // a logout leaves: whichever comes first, the session does not survive it.
-func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *tokens, who *person) (*session.Login, error) {
+func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *tokens, who *person, kind session.Kind) (*session.Login, error) {
 	now := l.o.Clock()
 	if who.sid != "" {
 		n := session.Note{Data: []byte(who.UserID), Expires: now.Add(30 * 24 * time.Hour)}
@@ -58,7 +58,7 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 		}
 	}
 	kept := &keptTokens{tokens: *t, Provider: p.ID, Got: now, Nonce: st.Nonce}
-	draft := session.Draft{Identity: who.Identity, Kind: session.Browser, IdPSession: who.sid}
+	draft := session.Draft{Identity: who.Identity, Kind: kind, IdPSession: who.sid}
 	if sealedSize(kept) <= session.MaxNoteSize {
 		draft.RefreshAt = kept.refreshAt()
 	}

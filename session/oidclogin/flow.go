@@ -19,6 +19,9 @@ import (
 // stateLife is how long somebody may take at the provider.
 const stateLife = 10 * time.Minute
 
+// maxCode bounds an authorization code, in bytes.
+const maxCode = 4096
+
 const statePurpose = "login state"
 
 // loginState is what is remembered between start and finish. It lies in the
@@ -108,14 +111,14 @@ func (l *Logins) Finish(ctx context.Context, r session.FinishLogin) (*session.Lo
 		return fail(refusalOf(e[0]))
 	}
 	code := r.Query["code"]
-	if len(code) != 1 || code[0] == "" || len(code[0]) > 4096 {
+	if len(code) != 1 || code[0] == "" || len(code[0]) > maxCode {
 		return fail(session.LoginReply, errors.New("the callback has no code"))
 	}
 	m, err := p.discovery.get(ctx)
 	if err != nil {
 		return fail(session.LoginAway, err)
 	}
-	t, err := p.redeem(ctx, m, code[0], s.Verifier)
+	t, err := p.redeem(ctx, m, code[0], s.Verifier, p.redirectURI)
 	if err != nil {
 		return fail(reasonOf(err), err)
 	}
@@ -123,7 +126,7 @@ func (l *Logins) Finish(ctx context.Context, r session.FinishLogin) (*session.Lo
 	if err != nil {
 		return fail(reasonOf(err), err)
 	}
-	return l.begin(ctx, p, s, t, who)
+	return l.begin(ctx, p, s, t, who, session.Browser)
 }
 
 // takeState returns the state that the callback belongs to, and sees to it

@@ -70,6 +70,9 @@ type Provider struct {
 	// MaxAge, if above 0, is how long ago the person may have proved who they
 	// are to the provider.
 	MaxAge time.Duration
+	// AppRedirectURIs are those of single-page apps that sign people in by
+	// themselves, with the same client, and have the gate redeem the code.
+	AppRedirectURIs []string
 }
 
 // Sessions is what this package needs of session.Manager.
@@ -158,6 +161,11 @@ func build(o Options) (*Logins, error) {
 	for _, c := range o.Providers {
 		if err := c.complete(); err != nil {
 			return nil, fmt.Errorf("provider %q: %w", c.ID, err)
+		}
+		for _, u := range c.AppRedirectURIs {
+			if err := checkRedirectURI(u, o.GateOrigin); err != nil {
+				return nil, fmt.Errorf("provider %q: token_exchange.redirect_uris: %w", c.ID, err)
+			}
 		}
 		if l.byID[c.ID] != nil {
 			return nil, fmt.Errorf("provider %q: the id is taken", c.ID)

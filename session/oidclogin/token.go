@@ -35,9 +35,9 @@ type tokens struct {
 // redeem exchanges a code once. It is never tried again: a code whose answer
 // was lost is used up, and a second try would have the provider revoke what
 // the first one gave.
-func (p *provider) redeem(ctx context.Context, m *metadata, code, verifier string) (*tokens, error) {
+func (p *provider) redeem(ctx context.Context, m *metadata, code, verifier, redirectURI string) (*tokens, error) {
 	return p.token(ctx, m, url.Values{
-		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {p.redirectURI}, "code_verifier": {verifier},
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}, "code_verifier": {verifier},
 	})
 }
 

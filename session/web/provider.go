@@ -160,9 +160,9 @@ func loginStatus(r session.LoginReason) int {
 	switch r {
 	case session.LoginUnknown:
 		return http.StatusNotFound
-	case session.LoginState, session.LoginEnded:
+	case session.LoginState, session.LoginEnded, session.LoginRequest:
 		return http.StatusBadRequest
-	case session.LoginDenied, session.LoginIdentity:
+	case session.LoginDenied, session.LoginIdentity, session.LoginApp:
 		return http.StatusForbidden
 	case session.LoginAway, session.LoginClock, session.LoginSuperseded:
 		return http.StatusServiceUnavailable

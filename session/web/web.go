@@ -18,8 +18,8 @@ import (
 // App is one application on the landing page.
 type App = pages.App
 
-// Options set up the handler. All but Logins, NoAccounts, Registerer and
-// MetricPrefix are needed.
+// Options set up the handler. All but Logins, Exchange, NoAccounts,
+// Registerer and MetricPrefix are needed.
 type Options struct {
 	Pages *pages.Renderer
 	// Accounts check passwords, Sessions begin and end sessions.
@@ -27,6 +27,8 @@ type Options struct {
 	Sessions session.Issuer
 	// Logins sign people in at identity providers; nil if there are none.
 	Logins session.Logins
+	// Exchange finishes sign-ins of single-page apps; nil if there are none.
+	Exchange *Exchange
 	// NoAccounts says that nobody signs in with a password here.
 	NoAccounts bool
 	// GateOrigin is the gate's own origin as browsers see it.
@@ -77,6 +79,9 @@ func New(o Options) (*Handler, error) {
 	if err := o.Cookie.Validate(); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
+	if err := o.Exchange.validate(); err != nil {
+		return nil, err
+	}
 	u, err := url.Parse(o.GateOrigin)
 	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != o.GateOrigin {
 		return nil, fmt.Errorf("web: Options.GateOrigin %q is not an origin such as https://gate.example.com", o.GateOrigin)
@@ -111,6 +116,7 @@ func New(o Options) (*Handler, error) {
 	} {
 		h.mux.Handle(path, h.methods(methods))
 	}
+	h.mux.HandleFunc(exchangePath, h.exchange)
 	return h, nil
 }
 

@@ -43,8 +43,18 @@ type Provider struct {
 	Organizations []string      `yaml:"organizations"`
 	Audiences     []string      `yaml:"audiences"`
 	MaxAge        time.Duration `yaml:"max_age"`
+	// TokenExchange lets single-page apps sign people in with this provider.
+	TokenExchange TokenExchange `yaml:"token_exchange"`
 	// Bearer makes access tokens of this provider count.
 	Bearer *Bearer `yaml:"bearer"`
+}
+
+// TokenExchange says which apps may have the codes of their own sign-ins
+// redeemed at POST /api/auth/token-exchange.
+type TokenExchange struct {
+	// RedirectURIs are the apps', to the letter; their origins are those from
+	// which the request may come.
+	RedirectURIs []string `yaml:"redirect_uris"`
 }
 
 // Sign-in with passwords: on, off, or on unless there are providers.
