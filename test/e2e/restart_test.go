@@ -76,9 +76,9 @@ func (x *traffic) more(t *testing.T, n int64) {
 	within(t, 20*time.Second, fmt.Sprintf("%d more requests", n), func() bool { return x.asked.Load() >= goal })
 }
 
-// TestReplacingAGateLosesNoRequest starts a second gate on the sockets of the
-// first, ends the first, and again, under load on an application and on the
-// gate's own pages.
+// TestReplacingAGateLosesNoRequest starts a second gate in the place of the
+// first, which ends by itself, and again, under load on an application and on
+// the gate's own pages.
 func TestReplacingAGateLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	e := kit.StartEdge(t)
@@ -97,9 +97,8 @@ func TestReplacingAGateLosesNoRequest(t *testing.T) {
 	own := startTraffic(t, client, 4, e.Origin("gate")+"/oauth2/sign_in", "")
 	app.more(t, 100)
 	for range 3 {
-		next := e.Serve(t)
-		app.more(t, 50)
-		log := gate.Terminate(t)
+		next := e.Serve(t, "-replace")
+		log := gate.Ended(t)
 		if strings.Contains(log, "not done within") {
 			t.Errorf("the old gate did not drain:\n%s", log)
 		}

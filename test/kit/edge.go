@@ -150,6 +150,16 @@ func (e *Edge) Run(t testing.TB, args ...string) string {
 	return string(out)
 }
 
+// Refused runs a gate command that must fail, and returns its output.
+func (e *Edge) Refused(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), e.Bin, append(args, "-config", e.file("gate.yaml"))...).CombinedOutput()
+	if err == nil {
+		t.Fatalf("gate %s succeeds:\n%s", strings.Join(args, " "), out)
+	}
+	return string(out)
+}
+
 // Server is one running `gate serve`.
 type Server struct {
 	Ops  string // base address of /metrics, /readyz, …
@@ -160,11 +170,20 @@ type Server struct {
 }
 
 // Serve starts a gate with the gate.yaml of now and waits until it serves.
-func (e *Edge) Serve(t testing.TB) *Server {
+// Arguments that hold a = before any dash are variables for its environment, the
+// others go to gate serve.
+func (e *Edge) Serve(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := &Server{log: &output{}, gone: make(chan struct{})}
 	s.cmd = exec.Command(e.Bin, "serve", "-config", e.file("gate.yaml"))
 	s.cmd.Env = append(os.Environ(), patience)
+	for _, a := range args {
+		if !strings.HasPrefix(a, "-") && strings.Contains(a, "=") {
+			s.cmd.Env = append(s.cmd.Env, a)
+		} else {
+			s.cmd.Args = append(s.cmd.Args, a)
+		}
+	}
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -194,7 +213,27 @@ func (e *Edge) Serve(t testing.TB) *Server {
 // returned, and anything but a clean end fails the test.
 func (s *Server) Terminate(t testing.TB) string {
 	t.Helper()
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	s.Signal(t, syscall.SIGTERM)
+	return s.Ended(t)
+}
+
+// Signal sends the gate a signal.
+func (s *Server) Signal(t testing.TB, sig os.Signal) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		t.Fatalf("gate serve: %v: %v", sig, err)
+	}
+}
+
+// PID is the gate's process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Log is what the gate has written to stderr so far.
+func (s *Server) Log() string { return s.log.String() }
+
+// Ended waits until the gate ends by itself, cleanly, and returns its log.
+func (s *Server) Ended(t testing.TB) string {
+	t.Helper()
 	select {
 	case <-s.gone:
 	case <-time.After(30 * time.Second):
