@@ -49,6 +49,10 @@ func exactly(s string) *matcherv3.StringMatcher {
 	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s}}
 }
 
+func regex(s string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: s}}}
+}
+
 func anyOf(names []string) *matcherv3.ListStringMatcher {
 	l := &matcherv3.ListStringMatcher{}
 	for _, n := range names {

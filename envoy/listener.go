@@ -8,6 +8,8 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/neosc/gate/authz/route"
 )
 
 func (b *builder) listener() *listenerv3.Listener {
@@ -100,20 +102,13 @@ func nobodyInternal() *hcmv3.HttpConnectionManager_InternalAddressConfig {
 	}
 }
 
-// noUpgrades names every upgrade that any route lists and turns it off; the
-// routes that list one turn it on for themselves.
+// noUpgrades turns every upgrade off that a route can list; the routes that
+// list one turn it on for themselves. It does not depend on the routes: these
+// change without the listener, whose change would cut every stream.
 func (b *builder) noUpgrades() []*hcmv3.HttpConnectionManager_UpgradeConfig {
 	var configs []*hcmv3.HttpConnectionManager_UpgradeConfig
-	seen := map[string]bool{}
-	for _, h := range b.Routes.Hosts() {
-		for _, e := range h.Entries {
-			for _, u := range e.Upgrades {
-				if !seen[u] {
-					seen[u] = true
-					configs = append(configs, &hcmv3.HttpConnectionManager_UpgradeConfig{UpgradeType: u, Enabled: no()})
-				}
-			}
-		}
+	for _, u := range route.Upgrades() {
+		configs = append(configs, &hcmv3.HttpConnectionManager_UpgradeConfig{UpgradeType: u, Enabled: no()})
 	}
 	return configs
 }

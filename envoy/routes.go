@@ -15,6 +15,9 @@ import (
 	"github.com/neosc/gate/authz/route"
 )
 
+// routeConfig names the one route table.
+const routeConfig = "edge"
+
 // contextRoute is the context extension that tells the gate which route Envoy
 // matched. The gate never matches again: two matchers disagree one day
 // (CVE-2023-33189).
@@ -24,9 +27,15 @@ const contextRoute = "route"
 // of the file can have it.
 const refused = "_refused"
 
+// contextRevision is the context extension that tells the gate by which routes
+// file Envoy matched, so that while files change, or when Envoy refused the new
+// one, each request is judged by the file that matched it.
+const contextRevision = "routes"
+
 // ambiguousPaths have no one meaning: upstreams decode them differently, or
-// once more than the judge did. Normalisation leaves them as they are.
-var ambiguousPaths = []string{
+// once more than the judge did. Normalisation leaves them as they are. They are
+// refused before any route, public ones too.
+var ambiguousPaths = strings.Join([]string{
 	// A percent sign that escapes nothing.
 	`.*%([^0-9a-fA-F].*|.[^0-9a-fA-F].*|.?)`,
 	// Control characters, overlong UTF-8, and escapes of what is escaped again:
@@ -34,13 +43,17 @@ var ambiguousPaths = []string{
 	`.*%([01].|7[fF]|[cC][01]|25(2[5eEfF]|5[cC]|00|3[bB])).*`,
 	// "..;" is ".." to servers that take path parameters off.
 	`.*/\.{1,2}(;|%3[bB]).*`,
-}
+}, "|")
+
+// aName is what the host below a wildcard must be, since it becomes part of
+// return targets and of what upstreams are told.
+const aName = `([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z0-9-]{1,63}`
 
 // routeConfiguration has one virtual host per host of the file and none for
 // others: an unknown host, and a path that no route matches, get 404 without a
 // check.
 func (b *builder) routeConfiguration() *routev3.RouteConfiguration {
-	rc := &routev3.RouteConfiguration{Name: "edge"}
+	rc := &routev3.RouteConfiguration{Name: routeConfig}
 	for _, h := range b.Routes.Hosts() {
 		rc.VirtualHosts = append(rc.VirtualHosts, b.virtualHost(h))
 	}
@@ -48,12 +61,21 @@ func (b *builder) routeConfiguration() *routev3.RouteConfiguration {
 }
 
 func (b *builder) virtualHost(h route.Host) *routev3.VirtualHost {
-	v := &routev3.VirtualHost{Name: h.Name, Domains: []string{h.Name}}
+	v := &routev3.VirtualHost{Name: h.Name, Domains: []string{h.Name}, Routes: make([]*routev3.Route, 0, len(h.Entries)+2)}
+	v.TypedPerFilterConfig = map[string]*anypb.Any{filterExtAuthz: b.checkSettings(contextRevision, b.Routes.Revision())}
 	if h.CORS != nil {
-		v.TypedPerFilterConfig = map[string]*anypb.Any{filterCORS: b.any(corsPolicy(h.CORS))}
+		v.TypedPerFilterConfig[filterCORS] = b.any(corsPolicy(h.CORS))
 	}
-	for _, expr := range ambiguousPaths {
-		v.Routes = append(v.Routes, b.refuse(expr))
+	v.Routes = append(v.Routes, b.refuse("ambiguous path\n", &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
+		SafeRegex: &matcherv3.RegexMatcher{Regex: ambiguousPaths},
+	}}))
+	if strings.HasPrefix(h.Name, "*") {
+		v.Routes = append(v.Routes, b.refuse("no such host\n", &routev3.RouteMatch{
+			PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
+			Headers: []*routev3.HeaderMatcher{{Name: ":authority", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{
+				StringMatch: regex(aName),
+			}}},
+		}))
 	}
 	for _, e := range h.Entries {
 		v.Routes = append(v.Routes, b.route(e))
@@ -63,54 +85,64 @@ func (b *builder) virtualHost(h route.Host) *routev3.VirtualHost {
 
 // refuse answers 400 by itself. Nothing lies behind such a route, so the check
 // is left out.
-func (b *builder) refuse(expr string) *routev3.Route {
+func (b *builder) refuse(body string, m *routev3.RouteMatch) *routev3.Route {
 	return &routev3.Route{
-		Name: refused,
-		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
-			SafeRegex: &matcherv3.RegexMatcher{Regex: expr},
-		}},
+		Name: refused, Match: m,
 		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
 			Status: 400,
-			Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "ambiguous path\n"}},
+			Body:   &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: body}},
 		}},
-		TypedPerFilterConfig: map[string]*anypb.Any{filterExtAuthz: b.any(&extauthzv3.ExtAuthzPerRoute{
-			Override: &extauthzv3.ExtAuthzPerRoute_Disabled{Disabled: true},
-		})},
+		TypedPerFilterConfig: b.unchecked(),
 	}
 }
 
+// unchecked leaves the check out.
+func (b *builder) unchecked() map[string]*anypb.Any {
+	return map[string]*anypb.Any{filterExtAuthz: b.any(&extauthzv3.ExtAuthzPerRoute{Override: &extauthzv3.ExtAuthzPerRoute_Disabled{Disabled: true}})}
+}
+
+// checkSettings tells the gate one thing more about each request.
+func (b *builder) checkSettings(key, value string) *anypb.Any {
+	return b.any(&extauthzv3.ExtAuthzPerRoute{Override: &extauthzv3.ExtAuthzPerRoute_CheckSettings{
+		CheckSettings: &extauthzv3.CheckSettings{ContextExtensions: map[string]string{key: value}},
+	}})
+}
+
 func (b *builder) route(e route.Entry) *routev3.Route {
-	action := &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: e.Upstream},
-		Timeout:          dur(e.Timeout),
+	r := &routev3.Route{Name: e.Route.Name, Match: match(e.Match)}
+	switch {
+	case e.Redirect != nil:
+		r.Action = &routev3.Route_Redirect{Redirect: redirect(e)}
+	case e.Respond != nil:
+		r.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
+			Status: e.Respond.Status, Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: e.Respond.Body}},
+		}}
+		r.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{
+			Header: &corev3.HeaderValue{Key: "content-type", Value: e.Respond.ContentType}, AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		}}
+	default:
+		r.Action = &routev3.Route_Route{Route: forward(e)}
 	}
-	if e.IdleTimeout >= 0 {
-		action.IdleTimeout = dur(e.IdleTimeout)
+	if !e.Public {
+		r.TypedPerFilterConfig = map[string]*anypb.Any{filterExtAuthz: b.checkSettings(contextRoute, e.Route.Name)}
+		return r
 	}
-	for _, u := range e.Upgrades {
-		action.UpgradeConfigs = append(action.UpgradeConfigs, &routev3.RouteAction_UpgradeConfig{UpgradeType: u, Enabled: yes()})
+	r.TypedPerFilterConfig = b.unchecked()
+	// Nobody takes the session cookie off what is not checked, and Envoy cannot
+	// take off one cookie of several.
+	r.RequestHeadersToRemove = []string{"cookie"}
+	if !e.Route.PassAuthorization {
+		r.RequestHeadersToRemove = append(r.RequestHeadersToRemove, "authorization")
 	}
-	if e.Upstream == route.GateUpstream {
-		// A gate that is being replaced: only what it has not seen is sent again.
-		action.RetryPolicy = &routev3.RetryPolicy{
-			RetryOn: "connect-failure,refused-stream,reset-before-request", NumRetries: u32(3),
-			RetryBackOff: &routev3.RetryPolicy_RetryBackOff{BaseInterval: dur(25 * time.Millisecond), MaxInterval: dur(250 * time.Millisecond)},
-		}
-	}
-	return &routev3.Route{
-		Name: e.Route.Name, Match: match(e.Match), Action: &routev3.Route_Route{Route: action},
-		TypedPerFilterConfig: map[string]*anypb.Any{filterExtAuthz: b.any(&extauthzv3.ExtAuthzPerRoute{
-			Override: &extauthzv3.ExtAuthzPerRoute_CheckSettings{CheckSettings: &extauthzv3.CheckSettings{
-				ContextExtensions: map[string]string{contextRoute: e.Route.Name},
-			}},
-		})},
-	}
+	return r
 }
 
 func match(m route.Match) *routev3.RouteMatch {
 	switch {
 	case m.Path != "":
 		return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: m.Path}}
+	case m.Regex != "":
+		return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: m.Regex}}}
 	case m.Prefix == "/":
 		return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
 	default:

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -14,6 +13,7 @@ import (
 type checker struct {
 	y      *fileYAML
 	file   *File
+	names  map[string]bool // of routes
 	report strictyaml.Report
 }
 
@@ -58,27 +58,6 @@ func (c *checker) gate() {
 	}
 	if !slices.ContainsFunc(f.hosts[i].Entries, func(e Entry) bool { return e.Upstream == GateUpstream && e.Match.Prefix == "/" }) {
 		c.report.Add(y.Where, "gate", "gate: the host %q needs a route with prefix / to the upstream %q, or nobody can sign in", y.Gate, GateUpstream)
-	}
-}
-
-func (c *checker) upstreams() {
-	for _, n := range slices.Sorted(maps.Keys(c.y.Upstreams)) {
-		key := "upstreams." + n
-		if slices.Contains(reservedUpstreams, n) {
-			c.report.Add(c.y.Where, key, "upstreams: the name %q is taken; the gate itself needs no entry, choose another name for this one", n)
-			continue
-		}
-		if !name.MatchString(n) {
-			c.report.Add(c.y.Where, key, "upstreams: %q is no name; use a-z, 0-9 and dashes, at most 63", clip(n))
-			continue
-		}
-		u, err := parseUpstream(c.y.Upstreams[n])
-		if err != nil {
-			c.report.Add(c.y.Where, key, "upstreams.%s: %v", n, err)
-			continue
-		}
-		u.Name = n
-		c.file.upstreams = append(c.file.upstreams, u)
 	}
 }
 

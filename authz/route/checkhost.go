@@ -1,7 +1,6 @@
 package route
 
 import (
-	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,6 +13,9 @@ import (
 
 // upgrades that a route may list.
 var upgrades = []string{"websocket", "spdy/3.1"}
+
+// Upgrades lists the protocols to which routes can let requests switch.
+func Upgrades() []string { return slices.Clone(upgrades) }
 
 // defaultMethods and the rest are what a host's cors has when it says nothing.
 var (
@@ -35,10 +37,10 @@ var (
 func element(key string, i int) string { return key + "[" + strconv.Itoa(i) + "]" }
 
 func (c *checker) host(y *hostYAML) {
-	host, err := parseOrigin(y.Origin)
+	host, err := parseHostOrigin(y.Origin)
 	if err != nil {
 		c.report.Add(y.Where, "origin", "origin: %v", err)
-	} else if i := slices.IndexFunc(c.file.hosts, func(h Host) bool { return h.Name == host }); i >= 0 {
+	} else if i, dup := c.file.byHost[host]; dup {
 		c.report.Add(y.Where, "origin", "origin: the host %q is already given by %q; put its routes together under one", host, c.file.hosts[i].Origin)
 	}
 	if len(y.Routes) == 0 {
@@ -49,23 +51,11 @@ func (c *checker) host(y *hostYAML) {
 		h.Entries = append(h.Entries, c.route(&y.Routes[i], y.Origin)...)
 	}
 	c.order(y, h.Entries)
+	c.file.byHost[host] = len(c.file.hosts)
 	c.file.hosts = append(c.file.hosts, h)
 	c.file.origins = append(c.file.origins, y.Origin)
-}
-
-// order puts the more particular match first, so that the order of the file
-// never decides who may pass, and refuses two routes with the same match.
-func (c *checker) order(y *hostYAML, entries []Entry) {
-	slices.SortStableFunc(entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(len(b.Match.Path), len(a.Match.Path)), cmp.Compare(len(b.Match.Prefix), len(a.Match.Prefix)))
-	})
-	seen := map[Match]string{}
-	for _, e := range entries {
-		if other, dup := seen[e.Match]; dup {
-			c.report.Add(y.Where, "routes", "the routes %q and %q of this host have the same match %q; only one can have it", other, e.Route.Name, e.Match.Path+e.Match.Prefix)
-		}
-		seen[e.Match] = e.Route.Name
-	}
+	c.file.isOrigin[y.Origin] = !strings.HasPrefix(host, "*")
+	c.file.matchers = append(c.file.matchers, newMatcher(h.Entries))
 }
 
 func (c *checker) route(y *routeYAML, origin string) []Entry {
@@ -77,41 +67,36 @@ func (c *checker) route(y *routeYAML, origin string) []Entry {
 	switch {
 	case !name.MatchString(y.Name):
 		c.report.Add(y.Where, "name", "name: %q is no route name; use a-z, 0-9 and dashes, at most 63", clip(y.Name))
-	case c.file.routes[y.Name] != nil:
+	case c.names[y.Name]:
 		c.report.Add(y.Where, "name", "name: another route is called %q too; names are unique in the file", y.Name)
 	}
-	c.file.routes[y.Name] = r
-	c.leadsSomewhere(y)
-	e := Entry{Route: r, Upstream: y.Upstream, Timeout: DefaultTimeout, IdleTimeout: -1, Upgrades: c.upgrades(y)}
-	if y.Has("timeout") {
-		e.Timeout = y.Timeout
-		if y.Timeout == 0 {
-			e.IdleTimeout = 0 // a stream without a timeout may also be silent
-		}
+	c.names[y.Name] = true
+	if y.Public {
+		c.public(y)
+	} else {
+		c.file.routes[y.Name] = r
 	}
-	if y.Has("idle_timeout") {
-		e.IdleTimeout = y.IdleTimeout
+	if y.Priority < -maxPriority || y.Priority > maxPriority {
+		c.report.Add(y.Where, "priority", "priority: %d is out of range; use -%d to %d", y.Priority, maxPriority, maxPriority)
 	}
+	e := Entry{Route: r, Public: y.Public, Priority: y.Priority, Timeout: DefaultTimeout, IdleTimeout: -1}
+	c.action(y, origin, &e)
 	return c.entries(y, e)
 }
 
-func (c *checker) leadsSomewhere(y *routeYAML) {
+// public refuses what has no meaning, or a dangerous one, where nobody is asked.
+func (c *checker) public(y *routeYAML) {
+	for _, key := range []string{"pass_identity_headers", "allowed_origins", "policy"} {
+		if y.Has(key) {
+			c.report.Add(y.Where, key, "%s: the route is public, so that nobody is asked who it is; take out this or public", key)
+		}
+	}
+	if y.Has("regex") {
+		c.report.Add(y.Where, "regex", "regex: a public route names its paths and prefixes one by one, since an expression opens more than one sees")
+	}
 	if y.Upstream == GateUpstream {
-		return
+		c.report.Add(y.Where, "public", "public: the gate's own pages are opened by policy; take it out")
 	}
-	if _, ok := c.y.Upstreams[y.Upstream]; ok {
-		return
-	}
-	known := []string{GateUpstream}
-	for n := range c.y.Upstreams {
-		known = append(known, n)
-	}
-	slices.Sort(known)
-	if near, ok := strictyaml.Nearest(y.Upstream, known); ok {
-		c.report.Add(y.Where, "upstream", "upstream: there is none called %q; did you mean %q?", clip(y.Upstream), near)
-		return
-	}
-	c.report.Add(y.Where, "upstream", "upstream: there is none called %q; there are %s", clip(y.Upstream), strings.Join(known, ", "))
 }
 
 func (c *checker) upgrades(y *routeYAML) []string {
@@ -127,45 +112,6 @@ func (c *checker) upgrades(y *routeYAML) []string {
 		}
 	}
 	return list
-}
-
-// entries gives one copy of e for each path and prefix.
-func (c *checker) entries(y *routeYAML, e Entry) []Entry {
-	var list []Entry
-	for i, p := range y.Path {
-		if c.path(y.Where, "path", i, p) {
-			e.Match = Match{Path: p}
-			list = append(list, e)
-		}
-	}
-	for i, p := range y.Prefix {
-		if !c.path(y.Where, "prefix", i, p) {
-			continue
-		}
-		if p != "/" && strings.HasSuffix(p, "/") {
-			c.report.Add(y.Where, element("prefix", i), "prefix: %q ends with a slash; write %q, which also matches what lies below it", clip(p), strings.TrimRight(p, "/"))
-			continue
-		}
-		e.Match = Match{Prefix: p}
-		list = append(list, e)
-	}
-	if len(y.Path)+len(y.Prefix) == 0 {
-		c.report.Add(y.Where, "name", "the route %q has neither path nor prefix; give it one, such as prefix: /", clip(y.Name))
-	}
-	return list
-}
-
-func (c *checker) path(w strictyaml.Where, key string, i int, p string) bool {
-	segments := strings.Split(p, "/")
-	switch {
-	case len(p) > 256 || !pathForm.MatchString(p):
-		c.report.Add(w, element(key, i), "%s: %q is no path; begin with / and use letters, digits and .-_~!$&'()*+,=:@", key, clip(p))
-	case strings.Contains(p, "//") || slices.Contains(segments, ".") || slices.Contains(segments, ".."):
-		c.report.Add(w, element(key, i), "%s: %q is not as Envoy leaves paths; write it without //, /./ and /../", key, clip(p))
-	default:
-		return true
-	}
-	return false
 }
 
 func (c *checker) originList(w strictyaml.Where, key string, list []string) []string {

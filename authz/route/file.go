@@ -1,12 +1,13 @@
 package route
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/route/strictyaml"
@@ -15,9 +16,6 @@ import (
 // GateUpstream is the upstream's name by which a route leads to the gate
 // itself. It needs no entry under upstreams.
 const GateUpstream = "gate"
-
-// DefaultTimeout is a route's timeout when the file gives none.
-const DefaultTimeout = 15 * time.Second
 
 // File is a parsed and validated routes file. It is immutable and safe for
 // concurrent use; what its methods return must not be changed.
@@ -32,68 +30,16 @@ type File struct {
 	rules       string
 	upstreams   []Upstream
 	hosts       []Host
+	byHost      map[string]int // index in hosts by name; "*.rest" for wildcards
+	matchers    []*matcher     // of each host
 	routes      map[string]*authz.Route
 	origins     []string
+	isOrigin    map[string]bool
+	revision    string
 }
 
 // File finds routes for decisions.
 var _ authz.Routes = (*File)(nil)
-
-// Upstream is a named place that routes lead to.
-type Upstream struct {
-	Name string
-	// Socket is the path of a Unix socket, or "".
-	Socket string
-	// Host and Port are set when Socket is not. Host is a DNS name or an IP
-	// address.
-	Host string
-	Port uint16
-}
-
-// Host is one external origin and its routes.
-type Host struct {
-	// Origin as browsers send it, e.g. "https://portal.kappa4.com".
-	Origin string
-	// Name is the origin's host, without port.
-	Name string
-	// CORS is nil when no other origin may read this host's answers.
-	CORS *CORS
-	// Entries are in the order in which they match.
-	Entries []Entry
-}
-
-// CORS is what a host's answers let other origins do.
-type CORS struct {
-	AllowOrigins                    []string
-	Credentials                     bool
-	Methods, Headers, ExposeHeaders []string
-	MaxAge                          time.Duration
-}
-
-// Match is one path or prefix of a route.
-type Match struct {
-	// Path is exact, or "".
-	Path string
-	// Prefix matches itself and what lies below it ("/a" matches "/a" and
-	// "/a/b", not "/ab"), or is "".
-	Prefix string
-}
-
-// Entry is one match with the route that it belongs to. A route with three
-// prefixes gives three entries with the same Route.
-type Entry struct {
-	Match Match
-	Route *authz.Route
-	// Upstream is a name in Upstreams, or GateUpstream.
-	Upstream string
-	// Timeout for the whole answer; 0 means none.
-	Timeout time.Duration
-	// IdleTimeout for a stream in which nothing moves; 0 means none, negative
-	// means Envoy's default of the listener.
-	IdleTimeout time.Duration
-	// Upgrades are the protocols to which a request may switch, in lower case.
-	Upgrades []string
-}
 
 // Load reads and parses the routes file at path.
 func Load(path string) (*File, error) {
@@ -116,7 +62,10 @@ func Parse(name string, data []byte) (*File, error) {
 	if err := strictyaml.Decode(name, data, &y); err != nil {
 		return nil, err
 	}
-	c := &checker{y: &y, file: &File{routes: map[string]*authz.Route{}}}
+	sum := sha256.Sum256(data)
+	c := &checker{y: &y, names: map[string]bool{}, file: &File{
+		routes: map[string]*authz.Route{}, byHost: map[string]int{}, isOrigin: map[string]bool{}, revision: hex.EncodeToString(sum[:8]),
+	}}
 	c.run()
 	if err := c.report.Err(); err != nil {
 		return nil, err
@@ -124,10 +73,16 @@ func Parse(name string, data []byte) (*File, error) {
 	return c.file, nil
 }
 
-// Route implements authz.Routes.
+// Revision names the file's content: two files of one revision are the same,
+// byte by byte.
+func (f *File) Revision() string { return f.revision }
+
+// Route implements authz.Routes. Public routes are not found: whoever asks
+// about one was asked by an edge that is not configured by this file.
 func (f *File) Route(name string) *authz.Route { return f.routes[name] }
 
-// RouteNames lists all routes, sorted.
+// RouteNames lists all routes that are decided, sorted; public ones are not
+// among them.
 func (f *File) RouteNames() []string {
 	names := make([]string, 0, len(f.routes))
 	for n := range f.routes {
@@ -137,12 +92,9 @@ func (f *File) RouteNames() []string {
 	return names
 }
 
-// Origins lists the external origin of every host, in the order of the file.
+// Origins lists the external origin of every host, in the order of the file;
+// that of a wildcard host is as "https://*.example.com".
 func (f *File) Origins() []string { return f.origins }
-
-// IsOrigin reports whether s is exactly an origin of the file: return targets
-// and Origin headers are compared as browsers write them, never loosely.
-func (f *File) IsOrigin(s string) bool { return slices.Contains(f.origins, s) }
 
 // GateOrigin is the gate's own external origin.
 func (f *File) GateOrigin() string { return f.gate }

@@ -49,6 +49,26 @@ func parseOrigin(s string) (host string, err error) {
 	return host, nil
 }
 
+// parseHostOrigin is parseOrigin for the origin of a host of the file, which
+// may begin with a wildcard in place of one or more labels; name keeps it.
+func parseHostOrigin(s string) (name string, err error) {
+	scheme, rest, wild := strings.Cut(s, "://*.")
+	if !wild {
+		return parseOrigin(s)
+	}
+	host, err := parseOrigin(scheme + "://" + rest)
+	if err != nil {
+		return "", fmt.Errorf("%q: apart from its wildcard: %w", clip(s), err)
+	}
+	if !strings.Contains(host, ".") {
+		return "", fmt.Errorf("%q takes every name below a top-level domain; name at least two labels, as https://*.example.com", clip(s))
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return "", fmt.Errorf("%q: addresses have no names below them; write a name", clip(s))
+	}
+	return "*." + host, nil
+}
+
 // checkHost refuses what is neither a DNS name in lower case nor an IPv4
 // address.
 func checkHost(host string) error {
@@ -67,36 +87,36 @@ func checkHost(host string) error {
 	return nil
 }
 
-// parseUpstream reads "host:port" or "unix:/path".
-func parseUpstream(address string) (Upstream, error) {
+// parseEndpoint reads "host:port" or "unix:/path".
+func parseEndpoint(address string) (Endpoint, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		// sun_path holds 108 bytes with its final zero.
 		if !strings.HasPrefix(path, "/") || len(path) > 107 || strings.ContainsRune(path, 0) {
-			return Upstream{}, errors.New("a Unix socket is unix:/absolute/path, at most 107 bytes")
+			return Endpoint{}, errors.New("a Unix socket is unix:/absolute/path, at most 107 bytes")
 		}
-		return Upstream{Socket: path}, nil
+		return Endpoint{Socket: path}, nil
 	}
 	i := strings.LastIndexByte(address, ':')
 	if i < 0 {
-		return Upstream{}, fmt.Errorf("%q has no port; write host:port or unix:/path", clip(address))
+		return Endpoint{}, fmt.Errorf("%q has no port; write host:port or unix:/path", clip(address))
 	}
 	host := address[:i]
 	port, err := strconv.ParseUint(address[i+1:], 10, 16)
 	if err != nil || port == 0 {
-		return Upstream{}, fmt.Errorf("%q has no valid port; use 1 to 65535", clip(address))
+		return Endpoint{}, fmt.Errorf("%q has no valid port; use 1 to 65535", clip(address))
 	}
 	if bare, ok := strings.CutPrefix(host, "["); ok {
 		ip, err := netip.ParseAddr(strings.TrimSuffix(bare, "]"))
 		if err != nil || !ip.Is6() || ip.Zone() != "" {
-			return Upstream{}, fmt.Errorf("%q holds no IPv6 address", clip(address))
+			return Endpoint{}, fmt.Errorf("%q holds no IPv6 address", clip(address))
 		}
-		return Upstream{Host: ip.String(), Port: uint16(port)}, nil
+		return Endpoint{Host: ip.String(), Port: uint16(port)}, nil
 	}
 	// Names of containers may hold underscores, which DNS names may not.
 	if err := checkHost(strings.ReplaceAll(strings.ToLower(host), "_", "x")); err != nil {
-		return Upstream{}, fmt.Errorf("%q: %w; write host:port or unix:/path, without a scheme", clip(address), err)
+		return Endpoint{}, fmt.Errorf("%q: %w; write host:port or unix:/path, without a scheme", clip(address), err)
 	}
-	return Upstream{Host: host, Port: uint16(port)}, nil
+	return Endpoint{Host: host, Port: uint16(port)}, nil
 }
 
 // clip cuts a value to what fits a message.

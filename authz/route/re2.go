@@ -18,6 +18,37 @@ func re2Cost(expr string) (int, error) {
 	return cost(re) + 4, nil
 }
 
+// beyondASCII is what a class costs more that holds characters of several
+// bytes, as "." and "[^/]" do: up to a dozen instructions for UTF-8's forms.
+const beyondASCII = 12
+
+// pathCost is at least the number of instructions that RE2 makes of an
+// expression that somebody wrote.
+func pathCost(re *syntax.Regexp) int {
+	re = re.Simplify() // counted repetitions are copies
+	return cost(re) + beyondASCII*wideClasses(re) + 4
+}
+
+func wideClasses(re *syntax.Regexp) int {
+	n := 0
+	for _, sub := range re.Sub {
+		n += wideClasses(sub)
+	}
+	switch re.Op {
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		n++
+	case syntax.OpCharClass:
+		if len(re.Rune) > 0 && re.Rune[len(re.Rune)-1] > 0x7f {
+			n++
+		}
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase != 0 {
+			n += len(re.Rune) / 4 // K and S have forms outside ASCII
+		}
+	}
+	return n
+}
+
 func cost(re *syntax.Regexp) int {
 	sum := 0
 	for _, sub := range re.Sub {

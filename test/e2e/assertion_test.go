@@ -29,7 +29,7 @@ func backend(t *testing.T, d *kit.Demo) string {
 	}
 	for _, u := range f.Upstreams() {
 		if u.Name == "backend" {
-			return fmt.Sprintf("http://%s:%d", u.Host, u.Port)
+			return fmt.Sprintf("http://%s:%d", u.Endpoints[0].Host, u.Endpoints[0].Port)
 		}
 	}
 	t.Fatal("the demo has no backend")

@@ -15,8 +15,9 @@ import (
 
 // Bounds on the input.
 const (
-	// MaxSize of a file in bytes.
-	MaxSize = 1 << 20
+	// MaxSize of a file in bytes: room for 10,000 routes with all their
+	// settings.
+	MaxSize = 8 << 20
 	// maxDepth of nesting; our deepest file needs 8.
 	maxDepth = 32
 )
@@ -27,7 +28,8 @@ const (
 // A struct's keys are its fields' yaml tags; fields without one are left
 // alone, but for a field of type Where, which is filled. Tag options:
 // "required" refuses a mapping without the key, "oneormany" lets a list be
-// given as a single value. Field types: string, bool, integers, floats,
+// given as a single value, and "short" lets a plain value or a list stand for
+// the whole mapping. Field types: string, bool, integers, floats,
 // time.Duration ("30s", never negative), structs, pointers to structs, slices,
 // maps with string keys, any type that implements encoding.TextUnmarshaler,
 // and any or map[string]any for free JSON (string, float64, bool, nil, []any,

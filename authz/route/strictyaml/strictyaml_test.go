@@ -125,7 +125,7 @@ func TestErrorsNamePlaceAndMend(t *testing.T) {
 		"- a":                               `f.yaml:1: the file: expected a mapping`,
 		"free: " + strings.Repeat("[", 100): `this is no valid YAML`,
 		"free: {a: " + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "}": `nested more than 32 deep`,
-		strings.Repeat("#", 1<<20) + "\n":                                        `the limit is 1048576`,
+		strings.Repeat("#", strictyaml.MaxSize) + "\n":                           `the limit is 8388608`,
 	} {
 		var o outer
 		err := strictyaml.Decode("f.yaml", []byte(data), &o)

@@ -51,6 +51,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, depth int) {
 type field struct {
 	index               int
 	required, oneOrMany bool
+	// short: a plain value or a list in the mapping's place means this key.
+	short bool
 }
 
 // fields lists a struct's keys in the order of declaration.
@@ -62,17 +64,18 @@ func fields(t reflect.Type) (names []string, byName map[string]field) {
 			continue
 		}
 		names = append(names, name)
-		byName[name] = field{i, strings.Contains(opts, "required"), strings.Contains(opts, "oneormany")}
+		byName[name] = field{i, strings.Contains(opts, "required"), strings.Contains(opts, "oneormany"), strings.Contains(opts, "short")}
 	}
 	return names, byName
 }
 
 func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, depth int) {
+	names, byName := fields(v.Type())
+	n = written(n, names, byName)
 	if n.Kind != yaml.MappingNode {
 		d.wrong(n, path, "a mapping (key: value)")
 		return
 	}
-	names, byName := fields(v.Type())
 	where := Where{file: d.file, line: n.Line, keys: make(map[string]int, len(n.Content)/2)}
 	d.pairs(n, path, func(key string, k, val *yaml.Node) {
 		f, known := byName[key]
@@ -104,6 +107,21 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string, depth in
 			v.Field(i).Set(reflect.ValueOf(where))
 		}
 	}
+}
+
+// written gives the mapping that a plain value or list is short for, if the
+// struct has a key for it.
+func written(n *yaml.Node, names []string, byName map[string]field) *yaml.Node {
+	if n.Kind != yaml.ScalarNode && n.Kind != yaml.SequenceNode || n.Tag == "!!null" {
+		return n
+	}
+	for _, name := range names {
+		if byName[name].short {
+			key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name, Line: n.Line}
+			return &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Content: []*yaml.Node{key, n}}
+		}
+	}
+	return n
 }
 
 func (d *decoder) unknown(k *yaml.Node, path string, names []string) {
