@@ -23,7 +23,7 @@ const DataFile = "data.yaml"
 // The list names every file: a pattern could not leave out the tests.
 //
 //go:embed authz.rego data.yaml schema/input.json
-//go:embed lib/demo.rego lib/hours.rego lib/identity.rego
+//go:embed lib/admin.rego lib/demo.rego lib/hours.rego lib/identity.rego
 //go:embed lib/limits.rego lib/paths.rego lib/roles.rego
 var files embed.FS
 

@@ -39,6 +39,7 @@ email := input.session.user.email if {
 groups := concat(",", array.concat(sort(input.session.roles), sort(input.session.groups))) if {
 	is_array(input.session.roles)
 	is_array(input.session.groups)
+	not data.neosc.admin_rule.providers[input.session.provider]
 } else := concat(",", array.concat(sort(roles.held), sort(session_groups)))
 
 default session_groups := []

@@ -9,13 +9,20 @@
 #   - input: schema.input
 package neosc.lib.roles
 
+import data.neosc.lib.admin
+
 # METADATA
 # title: Roles held
-# description: The session's roles; empty unless they are an array.
+# description: |
+#   The session's roles, and that of administrators where their names say so;
+#   empty unless they are an array.
 # scope: document
 default held := []
 
-held := input.session.roles if is_array(input.session.roles)
+held := array.concat(input.session.roles, [data.neosc.admin_rule.role]) if {
+	admin.administrator
+	not data.neosc.admin_rule.role in input.session.roles
+} else := input.session.roles if is_array(input.session.roles)
 
 # METADATA
 # title: Classes of methods
@@ -37,6 +44,12 @@ method_open if {
 	data.neosc.methods[class][input.attributes.request.http.method]
 }
 
+method_open if {
+	class := data.neosc.routes[input.route.name].roles[data.neosc.admin_rule.role]
+	data.neosc.methods[class][input.attributes.request.http.method]
+	admin.administrator
+}
+
 # METADATA
 # title: Explanation
 # description: Somebody with one of the explain_roles may see why in detail.
@@ -47,4 +60,9 @@ explain if {
 	is_array(input.session.roles)
 	some role in input.session.roles
 	data.neosc.explain_roles[role]
+}
+
+explain if {
+	data.neosc.explain_roles[data.neosc.admin_rule.role]
+	admin.administrator
 }
