@@ -19,15 +19,19 @@ func checkCommand() command {
 }
 
 func runCheck(ctx context.Context, args []string, s streams) int {
-	fs := flagSet("check", "gate check [-config gate.yaml] [-online]", "Validates gate.yaml, the routes file, the policies and the Envoy configuration made\nof them, and starts nothing. Every problem is shown, not only the first.", s)
+	fs := flagSet("check", "gate check [-config gate.yaml] [-online | -ready]", "Validates gate.yaml, the routes file, the policies and the Envoy configuration made\nof them, and starts nothing. Every problem is shown, not only the first.", s)
 	file := fs.String("config", "gate.yaml", "configuration `file`")
 	online := fs.Bool("online", false, "ask the identity providers too whether they would let people sign in")
+	ready := fs.Bool("ready", false, "ask the gate that runs with this configuration whether it is ready, and nothing else")
 	if code, done := fs.parse(args, 0); done {
 		return code
 	}
 	cfg, err := config.Load(*file, os.Environ())
 	if err != nil {
 		return fail(s.err, "check", err)
+	}
+	if *ready {
+		return checkReady(ctx, cfg, s)
 	}
 	f, err := loadRoutes(cfg)
 	if err != nil {

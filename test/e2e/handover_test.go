@@ -58,10 +58,16 @@ func TestASuccessorTakesTheSamePort(t *testing.T) {
 	if log := first.Ended(t); !strings.Contains(log, "a successor serves") {
 		t.Errorf("the first gate's log does not say why it ended:\n%s", log)
 	}
+	if out := e.Run(t, "check", "-ready"); !strings.HasPrefix(out, "ready since ") {
+		t.Errorf("gate check -ready says %q", out)
+	}
 	if second.Ops != ops || !ready(t, ops) {
 		t.Errorf("the second gate answers at %s, want %s, ready", second.Ops, ops)
 	}
 	second.Terminate(t)
+	if out := e.Refused(t, "check", "-ready"); !strings.Contains(out, "no gate") {
+		t.Errorf("gate check -ready says %q of a gate that is gone", out)
+	}
 }
 
 // TestAGateGoesOnWhenItsSuccessorDies asks for the place as a successor does
