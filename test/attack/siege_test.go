@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/neosc/gate/test/idp/hostile"
 	"github.com/neosc/gate/test/kit"
 )
 
@@ -30,8 +31,9 @@ type siege struct {
 	address atomic.Uint32
 	hangs   atomic.Bool // the gate, or what it needs, does not answer: on purpose
 
-	links string // the policy folder, a link, of a demo whose policies are swapped
-	early string // a session that an earlier run of the gate made
+	links string          // the policy folder, a link, of a demo whose policies are swapped
+	early string          // a session that an earlier run of the gate made
+	world *hostile.Server // the providers of a demo that has some
 }
 
 // TestSiege runs every case. The cases of one demo share its Envoy and gate,
@@ -51,6 +53,12 @@ func TestSiege(t *testing.T) {
 		t.Parallel()
 		s := faulty(t)
 		r.lay(t, s, faults)
+		s.end(t)
+	})
+	t.Run("Providers", func(t *testing.T) {
+		t.Parallel()
+		s := besieged(t)
+		r.lay(t, s, providers)
 		s.end(t)
 	})
 	t.Run("Fort", func(t *testing.T) {
