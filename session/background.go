@@ -161,7 +161,7 @@ func (m *Manager) count(ctx context.Context) {
 func (m *Manager) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	n, err := m.o.Store.Sweep(ctx, m.o.Clock())
+	n, err := m.o.Store.Sweep(ctx, m.o.Clock(), m.auditSwept(ctx))
 	if err != nil {
 		m.housekeepingFailed(ctx, "dead sessions could not be swept", err)
 		return

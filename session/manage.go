@@ -10,6 +10,7 @@ import (
 // Revoke implements Issuer: from its return on, this process serves no copy of
 // the session, and other processes none within their feed's promise.
 func (m *Manager) Revoke(ctx context.Context, k Key) error {
+	was := m.auditWho(ctx, k)
 	err := m.o.Store.Delete(ctx, k)
 	// Also after an error, which does not say that nothing was deleted.
 	m.forget(k)
@@ -18,6 +19,7 @@ func (m *Manager) Revoke(ctx context.Context, k Key) error {
 	}
 	m.metrics.revoked.Inc()
 	m.countSoon()
+	m.auditRevoked(ctx, was)
 	return nil
 }
 
@@ -43,6 +45,7 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (int, error) {
 	}
 	m.metrics.revoked.Add(float64(len(keys)))
 	m.countSoon()
+	m.auditUserRevoked(ctx, userID, keys)
 	return len(keys), nil
 }
 

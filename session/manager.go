@@ -46,6 +46,9 @@ type Options struct {
 	// Bearer verifies the access tokens that are no service sessions of ours;
 	// nil means that there are none.
 	Bearer TokenVerifier
+	// Audit keeps what happens to sessions; nil keeps nothing. A session whose
+	// beginning it cannot keep does not begin; an end does not wait for it.
+	Audit Auditor
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 	// Registerer takes the metrics; nil means none are shown.
@@ -233,6 +236,9 @@ func (m *Manager) Begin(ctx context.Context, d Draft) (*Session, string, Secret,
 		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.o.Store.Create(ctx, s); err != nil {
+		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
+	}
+	if err := m.auditBegin(ctx, s); err != nil {
 		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
 	m.metrics.created.WithLabelValues(string(d.Kind)).Inc()

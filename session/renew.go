@@ -30,7 +30,9 @@ type Renewal struct {
 // Renew writes a refresh down: ErrOvertaken if the record shows that one or a
 // later one, ErrNotFound if the session is over or ends meanwhile.
 func (m *Manager) Renew(ctx context.Context, k Key, r Renewal) (*Session, error) {
-	return m.update(ctx, k, func(s *Session) error {
+	var before []string
+	s, err := m.update(ctx, k, func(s *Session) error {
+		before = s.Identity.Roles
 		if r.Fence <= s.Fence {
 			return ErrOvertaken
 		}
@@ -49,6 +51,11 @@ func (m *Manager) Renew(ctx context.Context, k Key, r Renewal) (*Session, error)
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	m.auditEnd(ctx, RoleEvents(ctx, s, before, s.Identity.Roles)...)
+	return s, nil
 }
 
 // Current returns the store's record, whatever local copies say: ErrNotFound

@@ -33,8 +33,10 @@ type Store interface {
 	// CountLive returns how many records are live at now.
 	CountLive(ctx context.Context, now time.Time) (int, error)
 	// Sweep removes records that were over at now and returns how many; it is
-	// housekeeping, for which correctness never waits.
-	Sweep(ctx context.Context, now time.Time) (int, error)
+	// housekeeping, for which correctness never waits. If ended is not nil it is
+	// called with those records, some at a time and each once whichever process
+	// sweeps, after they are gone.
+	Sweep(ctx context.Context, now time.Time, ended func([]*Session)) (int, error)
 	// Close frees what the store holds. Later calls wrap ErrUnavailable.
 	Close() error
 }

@@ -229,17 +229,24 @@ func (st *Store) CountLive(ctx context.Context, now time.Time) (int, error) {
 }
 
 // Sweep implements session.Store.
-func (st *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
+func (st *Store) Sweep(ctx context.Context, now time.Time, ended func([]*session.Session)) (int, error) {
+	gone, err := st.sweep(ctx, now)
+	if len(gone) > 0 && ended != nil {
+		ended(gone) // not under the lock: it may ask the store
+	}
+	return len(gone), err
+}
+
+func (st *Store) sweep(ctx context.Context, now time.Time) (gone []*session.Session, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if err := st.ready(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
-	n := 0
 	for _, s := range st.byKey {
 		if !s.LiveAt(now) {
 			st.remove(s)
-			n++
+			gone = append(gone, s)
 		}
 	}
 	for k, note := range st.notes {
@@ -247,7 +254,7 @@ func (st *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 			delete(st.notes, k)
 		}
 	}
-	return n, nil
+	return gone, nil
 }
 
 // Close implements session.Store.

@@ -112,15 +112,48 @@ func hasReplica(ctx context.Context, c *redis.Conn) bool {
 }
 
 // Sweep implements session.Store.
-func (st *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
+func (st *Store) Sweep(ctx context.Context, now time.Time, ended func([]*session.Session)) (int, error) {
 	total := 0
 	for {
-		n, err := st.eval(ctx, st.script.sweep, now.UnixMicro(), batch)
+		n, gone, err := st.sweep(ctx, now, ended != nil)
+		if len(gone) > 0 {
+			ended(gone)
+		}
 		total += n
 		if err != nil || n < batch {
 			return total, err
 		}
 	}
+}
+
+// sweep removes some records, and returns those that were there to be read.
+func (st *Store) sweep(ctx context.Context, now time.Time, told bool) (n int, gone []*session.Session, err error) {
+	ctx, cancel, err := st.within(ctx, 0)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer cancel()
+	reply, err := st.script.sweep.Run(ctx, st.c, []string{st.names.ends}, st.names.prefix, now.UnixMicro(), batch, told).Slice()
+	if err != nil {
+		return 0, nil, unavailable(err)
+	}
+	if len(reply) != 2 {
+		return 0, nil, unavailable(fmt.Errorf("a reply of %d parts, want 2", len(reply)))
+	}
+	keys, _ := reply[0].([]any)
+	records, _ := reply[1].([]any)
+	for i := range min(len(keys), len(records)) {
+		name, _ := keys[i].(string)
+		value, _ := records[i].(string)
+		k, err := session.ParseKey(name)
+		if err != nil || value == "" {
+			continue // Redis let go of it before
+		}
+		if s, err := decode(k, []byte(value), 0); err == nil {
+			gone = append(gone, s)
+		}
+	}
+	return len(keys), gone, nil
 }
 
 // CountLive implements session.Store.

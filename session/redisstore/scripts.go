@@ -98,7 +98,11 @@ return {#keys, gone}`),
 		sweep: newScript(`
 local now, most = unpack(ARGV, 2)
 local keys = redis.call('ZRANGEBYSCORE', p..'ends', '-inf', now, 'LIMIT', 0, most)
-for _, k in ipairs(keys) do drop(k) end
-return #keys`),
+local records = {}
+for _, k in ipairs(keys) do
+  if ARGV[4] == '1' then records[#records + 1] = redis.call('GET', p..'r:'..k) or '' end
+  drop(k)
+end
+return {keys, records}`),
 	}
 }

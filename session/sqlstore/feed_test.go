@@ -171,7 +171,7 @@ func TestEveryWayToChangeARecordIsTold(t *testing.T) {
 	}{
 		{"Update", func() error { _, err := st.Update(t.Context(), one); return err }, one.Key},
 		{"Delete", func() error { return st.Delete(t.Context(), one.Key) }, one.Key},
-		{"Sweep", func() error { _, err := st.Sweep(t.Context(), one.ExpiresAt); return err }, one.Key},
+		{"Sweep", func() error { _, err := st.Sweep(t.Context(), one.ExpiresAt, nil); return err }, one.Key},
 		{"ByHand", func() error { _, err := db.Exec(`DELETE FROM sessions`); return err }, one.Key},
 		{"ShortenedByHand", func() error { _, err := db.Exec(`UPDATE sessions SET expires_at = 0`); return err }, one.Key},
 		{"Truncate", func() error { _, err := db.Exec(`TRUNCATE sessions`); return err }, session.Key{}},

@@ -160,8 +160,8 @@ func (p *PostgresStore) DeleteUser(ctx context.Context, userID string) ([]sessio
 }
 
 // Sweep implements session.Store.
-func (p *PostgresStore) Sweep(ctx context.Context, now time.Time) (int, error) {
-	n, err := p.Store.Sweep(ctx, now)
+func (p *PostgresStore) Sweep(ctx context.Context, now time.Time, ended func([]*session.Session)) (int, error) {
+	n, err := p.Store.Sweep(ctx, now, ended)
 	if err == nil {
 		_, err = p.write(ctx, `DELETE FROM session_user_ends WHERE ended_at < ?`, now.Add(-endLife).UnixMicro())
 	}

@@ -87,7 +87,7 @@ func TestSignInUnderWayDoesNotSurviveDeleteUser(t *testing.T) {
 	if err := st.Create(t.Context(), other); err != nil {
 		t.Errorf("somebody else's sign-in is refused: %v", err)
 	}
-	if _, err := st.Sweep(t.Context(), now.Add(25*time.Hour)); err != nil {
+	if _, err := st.Sweep(t.Context(), now.Add(25*time.Hour), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Create(t.Context(), sample(4)); err != nil {
@@ -163,7 +163,7 @@ func TestSweepsAndDeletionsDoNotWaitForEachOther(t *testing.T) {
 		mu.Unlock()
 	}
 	for _, st := range []*sqlstore.PostgresStore{a, b} {
-		wg.Go(func() { count(st.Sweep(t.Context(), base.Add(time.Hour))) })
+		wg.Go(func() { count(st.Sweep(t.Context(), base.Add(time.Hour), nil)) })
 	}
 	wg.Go(func() {
 		keys, err := a.DeleteUser(t.Context(), "u")

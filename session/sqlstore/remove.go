@@ -70,24 +70,62 @@ func (st *Store) deleteUser(ctx context.Context, q querier, userID string) ([]se
 }
 
 // Sweep implements session.Store.
-func (st *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
-	n, err := st.sweep(ctx, "sessions", "idle_expires_at", now)
-	if err == nil {
-		_, err = st.sweep(ctx, "notes", "expires_at", now)
+func (st *Store) Sweep(ctx context.Context, now time.Time, ended func([]*session.Session)) (int, error) {
+	query := st.sweeping("sessions", "idle_expires_at")
+	total, n, err := 0, sweepBatch, error(nil)
+	for err == nil && n == sweepBatch {
+		if ended == nil {
+			n, err = st.sweep(ctx, query, now)
+		} else {
+			n, err = st.sweepTold(ctx, query, now, ended)
+		}
+		total += n
+	}
+	for n = sweepBatch; err == nil && n == sweepBatch; {
+		n, err = st.sweep(ctx, st.sweeping("notes", "expires_at"), now)
+	}
+	return total, err
+}
+
+// sweeping is the statement that removes some rows of a table that are over.
+func (st *Store) sweeping(table, end string) string {
+	return fmt.Sprintf(`DELETE FROM %s WHERE key IN (SELECT key FROM %s WHERE %s <= ? ORDER BY %s LIMIT ?%s)`,
+		table, table, end, end, st.d.skipLocked)
+}
+
+func (st *Store) sweep(ctx context.Context, query string, now time.Time) (int, error) {
+	n, err := st.write(ctx, query, now.UnixMicro(), sweepBatch)
+	return int(n), err
+}
+
+// sweepTold is sweep that says which sessions went.
+func (st *Store) sweepTold(ctx context.Context, query string, now time.Time, ended func([]*session.Session)) (int, error) {
+	gone, n, err := st.takeOver(ctx, query, now)
+	if len(gone) > 0 {
+		ended(gone)
 	}
 	return n, err
 }
 
-// sweep removes the rows of a table that ended at now or before.
-func (st *Store) sweep(ctx context.Context, table, end string, now time.Time) (int, error) {
-	query := fmt.Sprintf(`DELETE FROM %s WHERE key IN (SELECT key FROM %s WHERE %s <= ? ORDER BY %s LIMIT ?%s)`,
-		table, table, end, end, st.d.skipLocked)
-	total := 0
-	for {
-		n, err := st.write(ctx, query, now.UnixMicro(), sweepBatch)
-		total += int(n)
-		if err != nil || n < sweepBatch {
-			return total, err
+func (st *Store) takeOver(ctx context.Context, query string, now time.Time) (gone []*session.Session, n int, err error) {
+	ctx, done, err := st.turn(ctx, st.timeout)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer done()
+	rows, err := st.db.QueryContext(ctx, st.d.Bind(query+` RETURNING `+columns), now.UnixMicro(), sweepBatch)
+	if err != nil {
+		return nil, 0, st.unavailable(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for ; rows.Next(); n++ {
+		// A record that cannot be read goes all the same.
+		if s, err := scan(rows.Scan); err == nil {
+			gone = append(gone, s)
 		}
 	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, st.unavailable(err)
+	}
+	return gone, n, nil
 }

@@ -96,10 +96,19 @@ func countAndSweep(t *testing.T, st session.Store) {
 	if n, err := st.CountLive(ctx(t), now); err != nil || n != 1 {
 		t.Errorf("CountLive: %d, %v; want 1", n, err)
 	}
-	if n, err := st.Sweep(ctx(t), now); err != nil || n != 2 {
+	told := map[string]bool{}
+	ended := func(gone []*session.Session) {
+		for _, s := range gone {
+			told[s.Identity.UserID+s.Key.String()] = true
+		}
+	}
+	if n, err := st.Sweep(ctx(t), now, ended); err != nil || n != 2 {
 		t.Errorf("Sweep: %d, %v; want 2", n, err)
 	}
-	if n, err := st.Sweep(ctx(t), now); err != nil || n != 0 {
+	if len(told) != 2 || !told["ana"+record(0, "ana").Key.String()] || !told["ana"+record(1, "ana").Key.String()] {
+		t.Errorf("Sweep told of %v, want the two that were over", told)
+	}
+	if n, err := st.Sweep(ctx(t), now, nil); err != nil || n != 0 {
 		t.Errorf("second Sweep: %d, %v; want 0", n, err)
 	}
 	if got := list(t, st, session.Query{}); len(got) != 1 || !got[0].LiveAt(now) {

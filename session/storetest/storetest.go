@@ -231,7 +231,7 @@ func closed(t *testing.T, st session.Store) {
 		"DeleteUser": func() error { _, err := st.DeleteUser(c, "ana"); return err },
 		"List":       func() error { _, err := st.List(c, session.Query{}); return err },
 		"CountLive":  func() error { _, err := st.CountLive(c, base); return err },
-		"Sweep":      func() error { _, err := st.Sweep(c, base); return err },
+		"Sweep":      func() error { _, err := st.Sweep(c, base, nil); return err },
 	}
 	for name, call := range calls {
 		wantErr(t, name+" after Close", call(), session.ErrUnavailable)

@@ -144,6 +144,9 @@ func (h *Handler) loginFailed(w http.ResponseWriter, r *http.Request, err error)
 		label = anyProvider
 	}
 	h.metrics.count(label, outcome(e.Reason))
+	if e.Reason == session.LoginDenied || e.Reason == session.LoginIdentity || e.Reason == session.LoginReply {
+		h.auditRefused(r.Context(), session.ActionSSOLogin, label, string(e.Reason))
+	}
 	h.o.Logger.Warn("sign-in refused", "outcome", e.Reason, "provider", label, "error", e.Err, "client_ip", ClientAddr(r), "request_id", requestID(r))
 	status := loginStatus(e.Reason)
 	if status == http.StatusServiceUnavailable {

@@ -145,6 +145,11 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, form url.Values,
 
 // welcome hands out the cookie of a new session and sends its owner on.
 func (h *Handler) welcome(w http.ResponseWriter, r *http.Request, s *session.Session, cookie, to string) {
+	if err := h.auditSignIn(r.Context(), s); err != nil {
+		h.metrics.count(s.Identity.Provider, outcomeUnavailable)
+		h.trouble(w, r, "keeping a sign-in in the audit trail", err)
+		return
+	}
 	w.Header().Add("Set-Cookie", h.o.Cookie.Set(cookie, s.ExpiresAt.Sub(h.o.Clock())))
 	id := s.Identity
 	h.metrics.count(id.Provider, outcomeSuccess)
@@ -178,6 +183,7 @@ func (h *Handler) signInFailed(w http.ResponseWriter, r *http.Request, form url.
 		return
 	}
 	h.metrics.count(local, o)
+	h.auditRefused(r.Context(), session.ActionLogin, local, string(o))
 	h.o.Logger.Warn("sign-in refused", "outcome", o, "client_ip", ClientAddr(r), "request_id", requestID(r))
 	h.showSignIn(w, r, v, form["rd"])
 }

@@ -56,6 +56,7 @@ func (h *Handler) signOut(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, s := range ended {
+		h.auditEnd(r.Context(), session.NewEvent(r.Context(), session.ActionLogout, s.Session))
 		h.o.Logger.Info("signed out", "user", s.Identity.UserID, "session", s.Key.Short(), "client_ip", ClientAddr(r), "request_id", requestID(r))
 	}
 	to, ok := h.target(form["rd"])

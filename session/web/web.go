@@ -29,6 +29,13 @@ type Options struct {
 	Logins session.Logins
 	// Exchange finishes sign-ins of single-page apps; nil if there are none.
 	Exchange *Exchange
+	// Audit keeps sign-ins and sign-outs; nil keeps nothing. A sign-in that it
+	// cannot keep does not come about.
+	Audit session.Auditor
+	// AuditLog is what GET /api/audit-logs shows, and Tokens the access tokens
+	// by which programs ask for it; without AuditLog there is no such address.
+	AuditLog session.AuditReader
+	Tokens   session.TokenVerifier
 	// NoAccounts says that nobody signs in with a password here.
 	NoAccounts bool
 	// GateOrigin is the gate's own origin as browsers see it.
@@ -110,6 +117,7 @@ func New(o Options) (*Handler, error) {
 		"/backchannel-logout/{id}": {"POST": h.logOut},
 		"/assets/{name}":           {"GET": h.asset},
 		"/favicon.ico":             {"GET": h.favicon},
+		"/api/audit-logs":          h.auditLogs(),
 		"/":                        nil,
 		// Upstreams fetch it; the name is the one that their libraries know.
 		"/.well-known/pomerium/jwks.json": {"GET": h.jwks},
@@ -135,7 +143,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, http.StatusNotFound, "unknown_route", nil)
 		return
 	}
-	h.mux.ServeHTTP(w, r)
+	h.mux.ServeHTTP(w, r.WithContext(session.WithOrigin(r.Context(), origin(r))))
 }
 
 // methods answers by method: HEAD as GET, 404 without any, 405 for others.

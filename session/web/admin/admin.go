@@ -27,7 +27,7 @@ type Sessions interface {
 	List(ctx context.Context, q session.Query) ([]*session.Session, error)
 }
 
-// Options set up the handler; all but Decision and Mask are needed.
+// Options set up the handler; all but Decision, Audit, AuditLog and Mask are needed.
 type Options struct {
 	Users    session.Users
 	Sessions Sessions
@@ -38,6 +38,10 @@ type Options struct {
 	// Decision explains a recent decision by its request id, as a JSON value; an
 	// id that is not known is a NotFound. Nil: decisions are not remembered.
 	Decision func(ctx context.Context, requestID string) (any, error)
+	// Audit keeps what operators do with accounts, and AuditLog shows what was
+	// kept; nil: nothing is.
+	Audit    session.Auditor
+	AuditLog session.AuditReader
 	// Mask returns a copy of a session that may be shown. Nil: claims are left out.
 	Mask func(*session.Session) *session.Session
 	// CookieName is that of the session cookie.
@@ -74,6 +78,9 @@ func New(o Options) (*API, error) {
 	a.handle("DELETE /v1/users/{email}", a.removeUser)
 	a.handle("GET /v1/people/{email}", a.person)
 	a.handle("POST /v1/policy/reload", a.reload)
+	if o.AuditLog != nil {
+		a.handle("GET /v1/audit", a.audit)
+	}
 	if o.Decision != nil {
 		a.handle("GET /v1/decisions/{id}", a.decision)
 	}
@@ -87,7 +94,7 @@ func New(o Options) (*API, error) {
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	a.mux.ServeHTTP(w, r)
+	a.mux.ServeHTTP(w, r.WithContext(session.WithOrigin(r.Context(), session.Origin{Actor: session.Operator()})))
 }
 
 func (a *API) handle(pattern string, f func(*http.Request) (any, error)) {

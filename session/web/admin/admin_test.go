@@ -110,7 +110,7 @@ type rig struct {
 }
 
 // newRig serves the API over a real Unix socket, with a real session manager.
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
 	ring, err := cookie.NewRing()
 	if err != nil {
@@ -127,12 +127,15 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(x.manager.Close)
-	x.handler, err = New(Options{
+	o := Options{
 		Users: x.users, Sessions: x.manager, CookieName: "_pomerium", Clock: clock, Logger: slog.New(slog.NewTextHandler(x.log, nil)),
 		Reload: func(context.Context) (Policy, error) { return Policy{"rev-2", 2}, x.reload },
 		Status: func(context.Context) Status { return Status{Version: "1", Ready: true} },
-	})
-	if err != nil {
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	if x.handler, err = New(o); err != nil {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(t.TempDir(), "a.sock")

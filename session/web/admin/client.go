@@ -121,6 +121,25 @@ func (c *Client) Decision(ctx context.Context, requestID string) (out json.RawMe
 	return out, err
 }
 
+// Audit lists entries of the audit trail, newest first.
+func (c *Client) Audit(ctx context.Context, a AuditQuery) ([]session.AuditEntry, error) {
+	q := url.Values{}
+	set(q, "user", a.User)
+	set(q, "action", string(a.Action))
+	if !a.Since.IsZero() {
+		q.Set("since", a.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if a.Before != 0 {
+		q.Set("before", strconv.FormatUint(a.Before, 10))
+	}
+	if a.Limit != 0 {
+		q.Set("limit", strconv.Itoa(a.Limit))
+	}
+	var out auditList
+	err := c.do(ctx, "GET", "/v1/audit", q, nil, &out)
+	return out.Entries, err
+}
+
 // ReloadPolicy loads and activates the policy anew.
 func (c *Client) ReloadPolicy(ctx context.Context) (out Policy, err error) {
 	err = c.do(ctx, "POST", "/v1/policy/reload", nil, nil, &out)

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -33,6 +35,10 @@ func (a *API) addUser(r *http.Request) (any, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := a.auditRoles(r.Context(), u, nil); err != nil {
+		_, undo := a.o.Users.RemoveUser(context.WithoutCancel(r.Context()), u.Email)
+		return nil, errors.Join(err, undo)
 	}
 	a.o.Logger.Info("register", "user", u.ID, "roles", u.Roles, "by", "operator")
 	return ChangedUser{User: u, Password: generated}, nil
@@ -67,9 +73,17 @@ func (a *API) setRoles(r *http.Request) (any, error) {
 	if c.Roles == nil {
 		return nil, problem(http.StatusUnprocessableEntity, "roles is missing; an empty list takes all away")
 	}
+	before, err := a.rolesOf(r)
+	if err != nil {
+		return nil, err
+	}
 	u, err := a.o.Users.SetRoles(r.Context(), r.PathValue("email"), *c.Roles)
 	if err != nil {
 		return nil, err
+	}
+	if err := a.auditRoles(r.Context(), u, before); err != nil {
+		_, undo := a.o.Users.SetRoles(context.WithoutCancel(r.Context()), u.Email, before)
+		return nil, errors.Join(err, undo)
 	}
 	n, err := a.o.Sessions.UpdateUser(r.Context(), u.ID, func(id *session.Identity) error {
 		id.Roles = append([]string(nil), u.Roles...)

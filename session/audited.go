@@ -1,0 +1,129 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// unwindTime bounds taking back a session whose beginning could not be kept.
+const unwindTime = storeTimeout
+
+// auditBegin keeps the beginning of a session that is stored already, and ends
+// it if that fails: nobody holds its cookie yet. The other way round the trail
+// would tell of sessions that never were.
+func (m *Manager) auditBegin(ctx context.Context, s *Session) error {
+	if m.o.Audit == nil {
+		return nil
+	}
+	a := ActionSessionCreated
+	if s.Kind != Browser {
+		a = ActionTokenIssued
+	}
+	e := NewEvent(ctx, a, s)
+	e.Details = map[string]string{"provider": s.Identity.Provider, "kind": string(s.Kind), "expires": s.ExpiresAt.Format("2006-01-02T15:04:05Z07:00")}
+	err := m.o.Audit.Append(ctx, e)
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwindTime)
+	defer cancel()
+	return errors.Join(err, m.o.Store.Delete(ctx, s.Key))
+}
+
+// auditWho returns the session of a key for the event of its end, nil if there
+// is none: its end is told already then.
+func (m *Manager) auditWho(ctx context.Context, k Key) *Session {
+	if m.o.Audit == nil {
+		return nil
+	}
+	s, err := m.o.Store.Get(ctx, k)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return &Session{Key: k}
+	}
+	return s
+}
+
+// auditEnd keeps events of what has happened already and must not be held up,
+// such as the end of a session. What cannot be kept is in the log.
+func (m *Manager) auditEnd(ctx context.Context, events ...Event) {
+	if m.o.Audit == nil || len(events) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := m.o.Audit.Append(ctx, events...); err != nil {
+		for _, e := range events {
+			m.log.Error("an event is not in the audit trail", "action", e.Action, "user", e.User.ID, "actor", e.Actor.ID, "session", e.Session, "request_id", e.RequestID, "error", err)
+		}
+	}
+}
+
+func (m *Manager) auditRevoked(ctx context.Context, was *Session) {
+	if was != nil {
+		m.auditEnd(ctx, NewEvent(ctx, revocation(was.Kind), was))
+	}
+}
+
+func revocation(k Kind) Action {
+	if k == Browser || k == "" {
+		return ActionSessionRevoked
+	}
+	return ActionTokenRevoked
+}
+
+// auditUserRevoked tells of the end of all that a user had.
+func (m *Manager) auditUserRevoked(ctx context.Context, userID string, keys []Key) {
+	if m.o.Audit == nil {
+		return
+	}
+	events := make([]Event, 0, len(keys))
+	for _, k := range keys {
+		s := &Session{Key: k}
+		s.Identity.UserID = userID
+		events = append(events, NewEvent(ctx, ActionSessionRevoked, s))
+	}
+	m.auditEnd(ctx, events...)
+}
+
+// auditSwept is what a sweep calls with the sessions whose time was over.
+func (m *Manager) auditSwept(ctx context.Context) func([]*Session) {
+	if m.o.Audit == nil {
+		return nil
+	}
+	return func(gone []*Session) {
+		events := make([]Event, 0, len(gone))
+		for _, s := range gone {
+			e := NewEvent(ctx, ActionSessionExpired, s)
+			e.Actor = Person{}
+			events = append(events, e)
+		}
+		m.auditEnd(ctx, events...)
+	}
+}
+
+// RoleEvents are the events of somebody's roles that were some and are others:
+// none if nothing changed.
+func RoleEvents(ctx context.Context, s *Session, before, after []string) []Event {
+	var out []Event
+	add := func(a Action, from, without []string) {
+		var names []string
+		for _, r := range from {
+			if !slices.Contains(without, r) {
+				names = append(names, r)
+			}
+		}
+		if len(names) > 0 {
+			e := NewEvent(ctx, a, s)
+			e.Details = map[string]string{"roles": strings.Join(names, ",")}
+			out = append(out, e)
+		}
+	}
+	add(ActionRoleAssigned, after, before)
+	add(ActionRoleRevoked, before, after)
+	return out
+}

@@ -1,0 +1,132 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/session"
+)
+
+// trail keeps events in memory.
+type trail struct {
+	mu     sync.Mutex
+	events []session.Event
+	down   bool
+	told   chan struct{} // if not nil, told of each Append
+}
+
+func (t *trail) Append(_ context.Context, events ...session.Event) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.down {
+		return fmt.Errorf("%w: the disk is full", session.ErrUnavailable)
+	}
+	t.events = append(t.events, events...)
+	if t.told != nil {
+		t.told <- struct{}{}
+	}
+	return nil
+}
+
+// say lists the actions, with whom they concern and by whom, and the roles.
+func (t *trail) say() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []string
+	for _, e := range t.events {
+		out = append(out, strings.TrimSpace(fmt.Sprint(e.Action, " ", e.User.ID, " by ", e.Actor.ID, " ", e.Details["roles"])))
+	}
+	return out
+}
+
+func audited(t *trail) func(*session.Options) {
+	return func(o *session.Options) { o.Audit, o.Logger = t, slog.New(slog.DiscardHandler) }
+}
+
+func TestWhatHappensToSessionsIsInTheTrail(t *testing.T) {
+	t.Parallel()
+	kept := &trail{}
+	r := newRig(t, audited(kept))
+	ctx := session.WithOrigin(t.Context(), session.Origin{ClientIP: "203.0.113.9", Actor: session.Operator()})
+	one, _ := r.create(t)
+	service, _, err := r.Create(ctx, ana(), session.Service, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := ana()
+	changed.Roles = []string{"admin", "neosc"}
+	if _, err := r.Renew(ctx, one.Key, session.Renewal{Fence: 1, Identity: &changed}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it has ended already
+		if err := r.Revoke(ctx, service.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.RevokeUser(ctx, "ana"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"session_created ana by ana", "token_issued ana by operator", "role_assigned ana by operator admin,neosc", "role_revoked ana by operator user",
+		"token_revoked ana by operator", "session_revoked ana by operator",
+	}
+	if got := kept.say(); !slices.Equal(got, want) {
+		t.Errorf("the trail says %q, want %q", got, want)
+	}
+	if e := kept.events[4]; e.Session != service.Key.String() || e.ClientIP != "203.0.113.9" || e.User.Email != "ana@example.com" {
+		t.Errorf("the end of the token is kept as %+v", e)
+	}
+}
+
+func TestASessionThatCannotBeKeptInTheTrailDoesNotBegin(t *testing.T) {
+	t.Parallel()
+	kept := &trail{down: true}
+	r := newRig(t, audited(kept))
+	_, _, err := r.Create(t.Context(), ana(), session.Browser, 0)
+	wantErr(t, err, session.ErrUnavailable)
+	if n, err := r.store.Store.CountLive(t.Context(), base); n != 0 || err != nil {
+		t.Errorf("%d sessions are left, error %v", n, err)
+	}
+}
+
+func TestSessionsEndThoughTheTrailIsAway(t *testing.T) {
+	t.Parallel()
+	kept := &trail{}
+	r := newRig(t, audited(kept))
+	s, v := r.create(t)
+	_, other := r.create(t)
+	kept.down = true
+	if err := r.Revoke(t.Context(), s.Key); err != nil {
+		t.Errorf("revoke: %v", err)
+	}
+	if n, err := r.RevokeUser(t.Context(), "ana"); n != 1 || err != nil {
+		t.Errorf("revoke user: %d, %v", n, err)
+	}
+	for _, v := range []string{v, other} {
+		if _, err := r.lookup(v); !errors.Is(err, session.ErrInvalid) {
+			t.Errorf("after its end: %v", err)
+		}
+	}
+}
+
+func TestSweptSessionsAreInTheTrailAsExpired(t *testing.T) {
+	t.Parallel()
+	kept := &trail{}
+	r := newRig(t, func(o *session.Options) { audited(kept)(o); o.Housekeeping = time.Millisecond })
+	s, _ := r.create(t)
+	kept.told = make(chan struct{}, 1)
+	r.clock.Advance(2 * time.Hour)
+	r.run(t)
+	<-kept.told
+	want := []string{"session_created ana by ana", "session_expired ana by"}
+	if got := kept.say(); !slices.Equal(got, want) || kept.events[1].Session != s.Key.String() {
+		t.Errorf("the trail says %q, want %q", got, want)
+	}
+}

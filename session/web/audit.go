@@ -1,0 +1,66 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/neosc/gate/session"
+)
+
+// auditTime bounds taking back a sign-in that could not be kept, and waiting
+// for the event of something that has happened anyway.
+const auditTime = 5 * time.Second
+
+// origin is where a request came from, as the trail tells it. Its bounds are
+// the trail's to keep.
+func origin(r *http.Request) session.Origin {
+	return session.Origin{ClientIP: ClientAddr(r), UserAgent: r.UserAgent(), RequestID: requestID(r)}
+}
+
+// auditSignIn keeps a sign-in before its cookie is handed out, and ends the
+// session again if that fails: nobody is to be in whom the trail does not know.
+func (h *Handler) auditSignIn(ctx context.Context, s *session.Session) error {
+	if h.o.Audit == nil {
+		return nil
+	}
+	a := session.ActionSSOLogin
+	if s.Identity.Provider == local {
+		a = session.ActionLogin
+	}
+	e := session.NewEvent(ctx, a, s)
+	e.Details = map[string]string{"provider": s.Identity.Provider, "roles": strings.Join(s.Identity.Roles, ","), "amr": strings.Join(s.Identity.AMR, ",")}
+	err := h.o.Audit.Append(ctx, e)
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTime)
+	defer cancel()
+	return errors.Join(err, h.o.Sessions.Revoke(ctx, s.Key))
+}
+
+// auditRefused keeps a sign-in that was refused. Who it was is not known: what
+// was typed as an email may be a password in the wrong field.
+func (h *Handler) auditRefused(ctx context.Context, a session.Action, provider, reason string) {
+	if reason == string(outcomeGuesses) || reason == string(outcomeBusy) {
+		return // nothing was looked at, and anybody could fill the disk with them
+	}
+	e := session.NewEvent(ctx, a, nil)
+	e.Outcome, e.Details = session.OutcomeDenied, map[string]string{"provider": provider, "reason": reason}
+	h.auditEnd(ctx, e)
+}
+
+// auditEnd keeps the event of what has happened already and is not held up by
+// it; what cannot be kept is in the log.
+func (h *Handler) auditEnd(ctx context.Context, e session.Event) {
+	if h.o.Audit == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTime)
+	defer cancel()
+	if err := h.o.Audit.Append(ctx, e); err != nil {
+		h.o.Logger.Error("an event is not in the audit trail", "action", e.Action, "user", e.User.ID, "session", e.Session, "client_ip", e.ClientIP, "request_id", e.RequestID, "error", err)
+	}
+}

@@ -1,0 +1,195 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/neosc/gate/session"
+)
+
+// adminRole sees what everybody did; all others see what concerns themselves.
+const adminRole = "admin"
+
+// AuditLog is an entry as GET /api/audit-logs gives it: the fields that such
+// entries always had, then the gate's own.
+type AuditLog struct {
+	ID        string    `json:"id"`
+	UserID    string    `json:"user_id"`
+	UserEmail string    `json:"user_email"`
+	Action    string    `json:"action"`
+	Resource  string    `json:"resource"`
+	Details   string    `json:"details"`
+	Timestamp time.Time `json:"timestamp"`
+	Success   bool      `json:"success"`
+
+	ActorID      string `json:"actor_id,omitempty"`
+	ActorEmail   string `json:"actor_email,omitempty"`
+	Organization string `json:"organization,omitempty"`
+	SessionID    string `json:"session_id,omitempty"`
+	ClientIP     string `json:"client_ip,omitempty"`
+	UserAgent    string `json:"user_agent,omitempty"`
+	RequestID    string `json:"request_id,omitempty"`
+	Hash         string `json:"hash"`
+}
+
+func auditLog(e session.AuditEntry) AuditLog {
+	names := make([]string, 0, len(e.Details))
+	for n := range e.Details {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	var details []string
+	for _, n := range names {
+		details = append(details, n+"="+e.Details[n])
+	}
+	l := AuditLog{
+		ID: strconv.FormatUint(e.Number, 10), UserID: e.User.ID, UserEmail: e.User.Email, Action: string(e.Action), Resource: resource(e.Action),
+		Details: strings.Join(details, " "), Timestamp: e.Time, Success: e.Outcome == session.OutcomeSuccess,
+		Organization: e.Organization, SessionID: e.Session, ClientIP: e.ClientIP, UserAgent: e.UserAgent, RequestID: e.RequestID, Hash: e.Hash,
+	}
+	if e.Actor != e.User {
+		l.ActorID, l.ActorEmail = e.Actor.ID, e.Actor.Email
+	}
+	return l
+}
+
+// resource is the kind of thing that an action is done to.
+func resource(a session.Action) string {
+	switch a {
+	case session.ActionLogin, session.ActionSSOLogin, session.ActionLogout:
+		return "auth"
+	case session.ActionSessionCreated, session.ActionSessionExpired, session.ActionSessionRevoked:
+		return "session"
+	case session.ActionTokenIssued, session.ActionTokenRevoked:
+		return "token"
+	default:
+		return "user"
+	}
+}
+
+// auditLogs are the methods of /api/audit-logs, none without a trail.
+func (h *Handler) auditLogs() map[string]http.HandlerFunc {
+	if h.o.AuditLog == nil {
+		return nil
+	}
+	return map[string]http.HandlerFunc{"GET": h.listAuditLogs}
+}
+
+// listAuditLogs answers with the newest entries first, and names the next page
+// in a Link header (RFC 8288), so that the body stays the plain list.
+func (h *Handler) listAuditLogs(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	s, err := h.caller(r)
+	switch {
+	case err != nil:
+		h.apiTrouble(w, r, "looking up a session", err)
+		return
+	case s == nil:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		h.problem(w, r, problem{Status: http.StatusUnauthorized, Detail: "Sign in, or send an access token that is valid now.", Reason: "unauthenticated"})
+		return
+	}
+	q, err := auditQuery(r.URL.RawQuery)
+	if err != nil {
+		h.problem(w, r, problem{Status: http.StatusBadRequest, Detail: err.Error(), Reason: "request_invalid"})
+		return
+	}
+	if !slices.Contains(s.Identity.Roles, adminRole) {
+		if q.User != "" && q.User != s.Identity.UserID {
+			h.problem(w, r, problem{Status: http.StatusForbidden, Detail: "Only administrators see what others did. Leave user out.", Reason: "role_required"})
+			return
+		}
+		q.User = s.Identity.UserID
+	}
+	found, err := h.o.AuditLog.Entries(r.Context(), q)
+	if err != nil {
+		h.apiTrouble(w, r, "reading the audit trail", err)
+		return
+	}
+	out := make([]AuditLog, 0, len(found))
+	for _, e := range found {
+		out = append(out, auditLog(e))
+	}
+	if len(found) == q.Limit {
+		next, _ := url.ParseQuery(r.URL.RawQuery) // it was read before
+		next.Set("before", strconv.FormatUint(found[len(found)-1].Number, 10))
+		w.Header().Set("Link", `</api/audit-logs?`+next.Encode()+`>; rel="next"`)
+	}
+	h.json(w, http.StatusOK, "application/json", out)
+}
+
+// apiTrouble answers a program when something that the gate needs did not.
+func (h *Handler) apiTrouble(w http.ResponseWriter, r *http.Request, doing string, err error) {
+	h.o.Logger.Error(doing+" failed", "error", err, "path", r.URL.Path, "request_id", requestID(r))
+	w.Header().Set("Retry-After", "1")
+	h.problem(w, r, problem{Status: http.StatusServiceUnavailable, Detail: "Something that the gate needs does not answer. Try again in a moment.", Reason: "unavailable"})
+}
+
+// auditQuery reads user, action, since, until, before and limit.
+func auditQuery(raw string) (session.AuditQuery, error) {
+	q := session.AuditQuery{Limit: 100}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return q, errors.New("the query is not well-formed")
+	}
+	for name, v := range values {
+		if len(v) != 1 {
+			return q, fmt.Errorf("the parameter %q is there %d times", clipText(name), len(v))
+		}
+		switch name {
+		case "user":
+			q.User = v[0]
+		case "action":
+			q.Action = session.Action(v[0])
+		case "since":
+			q.Since, err = time.Parse(time.RFC3339, v[0])
+		case "until":
+			q.Until, err = time.Parse(time.RFC3339, v[0])
+		case "before":
+			q.Before, err = strconv.ParseUint(v[0], 10, 63)
+		case "limit":
+			if q.Limit, err = strconv.Atoi(v[0]); err == nil && (q.Limit < 1 || q.Limit > 1000) {
+				err = errors.New("out of range")
+			}
+		default:
+			return q, fmt.Errorf("there is no parameter %q; there are user, action, since, until (RFC 3339), before (a number) and limit (1 to 1000)", clipText(name))
+		}
+		if err != nil {
+			return q, fmt.Errorf("the parameter %s cannot be %q: since and until are RFC 3339 instants, before is a number and limit one from 1 to 1000", name, clipText(v[0]))
+		}
+	}
+	return q, nil
+}
+
+func clipText(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}
+
+// caller is who asks the API, nil for nobody: a token, if one is there, counts
+// alone. An error means that it cannot be told now.
+func (h *Handler) caller(r *http.Request) (*session.Session, error) {
+	var s *session.Session
+	var err error
+	switch lines := r.Header.Values("Authorization"); {
+	case len(lines) == 0:
+		s, err = h.who(r)
+	case len(lines) == 1 && h.o.Tokens != nil:
+		scheme, token, _ := strings.Cut(lines[0], " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			s, err = h.o.Tokens.ByBearer(r.Context(), strings.TrimSpace(token), h.o.Clock())
+		}
+	}
+	if errors.Is(err, session.ErrInvalid) {
+		return nil, nil
+	}
+	return s, err
+}
