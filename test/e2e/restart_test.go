@@ -61,10 +61,15 @@ func (x *traffic) one(client *http.Client, req *http.Request) {
 		}
 	}
 	if fault != "" {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		x.wrong = append(x.wrong, fault)
+		x.note(fault)
 	}
+}
+
+// note keeps what went wrong.
+func (x *traffic) note(fault string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.wrong = append(x.wrong, fault)
 }
 
 func (x *traffic) stop() { x.end(); x.all.Wait() }
