@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/neosc/gate/session"
 )
 
 // maxKeyFile bounds a key file in bytes; 16 keys take some 4 KiB.
@@ -60,7 +62,7 @@ func read(path string) (Keys, error) {
 		return nil, cause(err)
 	case !st.Mode().IsRegular():
 		return nil, errors.New("is not a regular file")
-	case st.Mode().Perm()&0o077 != 0:
+	case !session.Private(st):
 		return nil, fmt.Errorf("has mode %#o, so others can use its keys; run: chmod 600 %s", st.Mode().Perm(), path)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/neosc/gate/session"
 )
 
 // OpenRing reads the ring file at path, and writes one with a random key if
@@ -67,7 +69,7 @@ func loadRing(path string) (ringFile, error) {
 	if !st.Mode().IsRegular() {
 		return ringFile{}, errors.New("is not a regular file")
 	}
-	if st.Mode().Perm()&0o077 != 0 {
+	if !session.Private(st) {
 		return ringFile{}, fmt.Errorf("has mode %#o, so others can use its keys; run: chmod 600 %s", st.Mode().Perm(), path)
 	}
 	return readRing(f)
