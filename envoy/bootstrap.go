@@ -38,6 +38,9 @@ type Options struct {
 	// AuthzSocket is the Unix socket of the gate's gRPC service, GateSocket the
 	// one of its HTTP. Both are required.
 	AuthzSocket, GateSocket string
+	// LeashSocket is that of the gate's leash; "" holds no streams: they live
+	// until the time that the check gave them, whatever becomes of their session.
+	LeashSocket string
 	// AdminSocket is Envoy's admin interface as a Unix socket (mode 0600), or
 	// AdminListen as a loopback address. One of them is required: whoever
 	// reaches the interface can stop Envoy and read its configuration.
@@ -63,7 +66,7 @@ func (o *Options) check() error {
 	if !o.Listen.IsValid() {
 		return errors.New("envoy: nobody says where to listen; give the routes file a listen: 0.0.0.0:443")
 	}
-	for what, path := range map[string]string{"authz": o.AuthzSocket, "gate": o.GateSocket, "admin": o.AdminSocket} {
+	for what, path := range map[string]string{"authz": o.AuthzSocket, "gate": o.GateSocket, "leash": o.LeashSocket, "admin": o.AdminSocket} {
 		if len(path) > maxSocketPath {
 			return fmt.Errorf("envoy: the path of the %s socket has %d bytes; at most %d are possible, choose a shorter folder", what, len(path), maxSocketPath)
 		}
@@ -125,6 +128,9 @@ func (b *builder) adminAddress() *corev3.Address {
 
 func (b *builder) clusters() []*clusterv3.Cluster {
 	cs := []*clusterv3.Cluster{b.gateCluster(clusterAuthz, b.AuthzSocket), b.gateCluster(clusterGate, b.GateSocket)}
+	if b.LeashSocket != "" {
+		cs = append(cs, b.gateCluster(clusterLeash, b.LeashSocket))
+	}
 	for _, u := range b.Routes.Upstreams() {
 		cs = append(cs, b.cluster(u))
 	}

@@ -36,12 +36,12 @@ func (b *builder) filters() []*hcmv3.HttpFilter {
 	filter := func(name string, config proto.Message) *hcmv3.HttpFilter {
 		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: b.any(config)}}
 	}
-	return []*hcmv3.HttpFilter{
-		filter(filterCORS, &corsv3.Cors{}),
-		filter(filterExtAuthz, b.extAuthz()),
-		// x-envoy-* is between Envoy and the gate, no upstream's business.
-		filter(filterRouter, &routerv3.Router{SuppressEnvoyHeaders: true}),
+	fs := []*hcmv3.HttpFilter{filter(filterCORS, &corsv3.Cors{}), filter(filterExtAuthz, b.extAuthz())}
+	if b.LeashSocket != "" {
+		fs = append(fs, b.leash())
 	}
+	// x-envoy-* is between Envoy and the gate, no upstream's business.
+	return append(fs, filter(filterRouter, &routerv3.Router{SuppressEnvoyHeaders: true}))
 }
 
 // extAuthz asks the gate and fails closed.

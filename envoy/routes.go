@@ -32,22 +32,9 @@ const refused = "_refused"
 // one, each request is judged by the file that matched it.
 const contextRevision = "routes"
 
-// ambiguousPaths have no one meaning: upstreams decode them differently, or
-// once more than the judge did. Normalisation leaves them as they are. They are
-// refused before any route, public ones too.
-var ambiguousPaths = strings.Join([]string{
-	// A percent sign that escapes nothing.
-	`.*%([^0-9a-fA-F].*|.[^0-9a-fA-F].*|.?)`,
-	// Control characters, overlong UTF-8, and escapes of what is escaped again:
-	// %252f is a slash to whoever decodes twice.
-	`.*%([01].|7[fF]|[cC][01]|25(2[5eEfF]|5[cC]|00|3[bB])).*`,
-	// "..;" is ".." to servers that take path parameters off.
-	`.*/\.{1,2}(;|%3[bB]).*`,
-}, "|")
-
 // aName is what the host below a wildcard must be, since it becomes part of
 // return targets and of what upstreams are told.
-const aName = `([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z0-9-]{1,63}`
+const aName = `([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?\.)+[a-zA-Z0-9-]+`
 
 // routeConfiguration has one virtual host per host of the file and none for
 // others: an unknown host, and a path that no route matches, get 404 without a
@@ -67,7 +54,7 @@ func (b *builder) virtualHost(h route.Host) *routev3.VirtualHost {
 		v.TypedPerFilterConfig[filterCORS] = b.any(corsPolicy(h.CORS))
 	}
 	v.Routes = append(v.Routes, b.refuse("ambiguous path\n", &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
-		SafeRegex: &matcherv3.RegexMatcher{Regex: ambiguousPaths},
+		SafeRegex: &matcherv3.RegexMatcher{Regex: route.AmbiguousPaths()},
 	}}))
 	if strings.HasPrefix(h.Name, "*") {
 		v.Routes = append(v.Routes, b.refuse("no such host\n", &routev3.RouteMatch{
@@ -78,7 +65,7 @@ func (b *builder) virtualHost(h route.Host) *routev3.VirtualHost {
 		}))
 	}
 	for _, e := range h.Entries {
-		v.Routes = append(v.Routes, b.route(e))
+		v.Routes = append(v.Routes, b.routesOf(e)...)
 	}
 	return v
 }

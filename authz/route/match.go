@@ -1,9 +1,7 @@
 package route
 
 import (
-	"fmt"
 	"iter"
-	"path"
 	"regexp"
 	"strings"
 )
@@ -130,36 +128,4 @@ func (f *File) IsOrigin(s string) bool {
 	}
 	scheme, rest, wild := strings.Cut(f.hosts[i].Origin, "://*.")
 	return wild && strings.HasPrefix(s, scheme+"://") && strings.HasSuffix(s, "."+rest)
-}
-
-// Normalise returns a path without its query as Envoy leaves it: dot segments
-// resolved, slashes merged. The error is for one that Envoy refuses with 400.
-func Normalise(p string) (string, error) {
-	if !strings.HasPrefix(p, "/") {
-		return "", fmt.Errorf("the path %q does not begin with a slash", clip(p))
-	}
-	for i := range len(p) {
-		if p[i] <= ' ' || p[i] == 0x7f {
-			return "", fmt.Errorf("the path has a space or control character; escape it")
-		}
-		if p[i] != '%' {
-			continue
-		}
-		if i+2 >= len(p) || !isHex(p[i+1]) || !isHex(p[i+2]) {
-			return "", fmt.Errorf("a percent sign escapes nothing: Envoy answers 400 to that by itself")
-		}
-		switch strings.ToLower(p[i+1 : i+3]) {
-		case "2f", "5c":
-			return "", fmt.Errorf("the path has an escaped slash: Envoy answers 400 to that by itself")
-		}
-	}
-	clean := path.Clean(strings.ReplaceAll(p, `\`, "/"))
-	if last := p[strings.LastIndexByte(p, '/')+1:]; clean != "/" && (last == "" || last == "." || last == "..") {
-		clean += "/"
-	}
-	return clean, nil
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
