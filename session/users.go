@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// User is a local account as operators see it. It holds no password.
+// User is a local account, or somebody whom a provider signed in, as operators
+// see it. It holds no password.
 type User struct {
 	ID           string         `json:"id"`
 	Email        string         `json:"email"`
@@ -18,6 +19,12 @@ type User struct {
 	Demo      bool      `json:"demo,omitempty"`
 	Disabled  bool      `json:"disabled,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
+	// Provider, Issuer and Subject say whose account it is and what it is called
+	// there; empty for local accounts. LastSeen is when the provider last said so.
+	Provider string    `json:"provider,omitempty"`
+	Issuer   string    `json:"issuer,omitempty"`
+	Subject  string    `json:"subject,omitempty"`
+	LastSeen time.Time `json:"last_seen,omitzero"`
 }
 
 // NewUser is an account to be. Email and Password are needed.

@@ -30,7 +30,7 @@ func (a *app) openProviders(context.Context, io.Writer) error {
 		return err
 	}
 	a.logins, err = oidclogin.New(oidclogin.Options{
-		Providers: providers, GateOrigin: a.routes.GateOrigin(), Sessions: a.sessions, Notes: notes,
+		Providers: providers, GateOrigin: a.routes.GateOrigin(), Sessions: a.sessions, Notes: notes, Directory: a.accounts,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {

@@ -109,7 +109,7 @@ func userRole(ctx context.Context, args []string, s streams) int {
 }
 
 func userList(ctx context.Context, args []string, s streams) int {
-	f := operatorFlagSet("user list", "gate user list [flags]", "Lists the local accounts.", s)
+	f := operatorFlagSet("user list", "gate user list [flags]", "Lists the local accounts, and whom providers have signed in: by issuer and subject, so\nthat the same email may be there more than once. Times are UTC.", s)
 	if _, code, done := f.operands(args, 0, 0); done {
 		return code
 	}
@@ -120,7 +120,7 @@ func userList(ctx context.Context, args []string, s streams) int {
 		return users, err
 	}, func(w io.Writer) {
 		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(t, "EMAIL\tROLES\tORGANIZATION\tID\tCREATED\tNOTES")
+		fmt.Fprintln(t, "EMAIL\tROLES\tORGANIZATION\tID\tPROVIDER\tCREATED\tLAST SEEN\tNOTES")
 		for _, u := range users {
 			notes := list{}
 			if u.Demo {
@@ -129,7 +129,15 @@ func userList(ctx context.Context, args []string, s streams) int {
 			if u.Disabled {
 				notes = append(notes, "disabled")
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", visible(u.Email), visibleList(u.Roles), orDash(visible(u.Organization)), visible(u.ID), u.CreatedAt.UTC().Format("2006-01-02"), visibleList(notes))
+			provider, lastSeen := "local", "-"
+			if u.Provider != "" {
+				provider = visible(u.Provider)
+			}
+			if !u.LastSeen.IsZero() {
+				lastSeen = u.LastSeen.UTC().Format("2006-01-02 15:04")
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", orDash(visible(u.Email)), visibleList(u.Roles), orDash(visible(u.Organization)), visible(u.ID),
+				provider, u.CreatedAt.UTC().Format("2006-01-02"), lastSeen, visibleList(notes))
 		}
 		_ = t.Flush() // an output that is gone has nobody to be told
 	})

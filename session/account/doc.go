@@ -1,6 +1,7 @@
 // Package account keeps local users: their passwords as Argon2id hashes, their
 // roles, and the demo session that some of them get at sign-in. It implements
 // session.Authenticator for the sign-in page and session.Users for operators.
+// Beside them it keeps whom providers have signed in (session.Directory).
 //
 // Guessing costs the guesser: each attempt is charged to a budget of the
 // account and one of the address before anything is looked at, and the number

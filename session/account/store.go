@@ -77,8 +77,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Store keeps local users. It implements session.Authenticator and
-// session.Users, and is safe for concurrent use.
+// Store keeps local users and people of providers. It implements
+// session.Authenticator, session.Users and session.Directory, and is safe for concurrent use.
 type Store struct {
 	o      Options
 	db     *sql.DB

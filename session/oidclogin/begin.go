@@ -57,6 +57,9 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 			return nil, fmt.Errorf("provider session: %w", err)
 		}
 	}
+	if err := l.provision(ctx, p, &who.Identity, now); err != nil {
+		return nil, err
+	}
 	kept := &keptTokens{tokens: *t, Provider: p.ID, Got: now, Nonce: st.Nonce}
 	draft := session.Draft{Identity: who.Identity, Kind: kind, IdPSession: who.sid}
 	if sealedSize(kept) <= session.MaxNoteSize {
@@ -80,6 +83,21 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 		return nil, errors.Join(err, l.o.Sessions.Revoke(context.WithoutCancel(ctx), s.Key))
 	}
 	return &session.Login{Session: s, Cookie: cookie, ReturnTo: st.ReturnTo}, nil
+}
+
+// provision keeps who signs in, for good.
+func (l *Logins) provision(ctx context.Context, p *provider, id *session.Identity, now time.Time) error {
+	if l.o.Directory == nil {
+		return nil
+	}
+	first, err := l.o.Directory.SignedIn(ctx, *id, now)
+	if err != nil {
+		return fmt.Errorf("keeping who signed in: %w", err)
+	}
+	if first {
+		l.o.Logger.Info("somebody signed in for the first time", "provider", p.ID, "user", id.UserID)
+	}
+	return nil
 }
 
 // overtaken reports whether the provider has ended its session, or all of the

@@ -92,6 +92,9 @@ type Options struct {
 	GateOrigin string
 	Sessions   Sessions
 	Notes      session.Notes
+	// Directory keeps who signed in; nil keeps nobody. A sign-in that it cannot
+	// keep gives no session.
+	Directory session.Directory
 	// Transport carries requests to providers; nil means one with bounds of its
 	// own that honours the proxy variables of the environment.
 	Transport http.RoundTripper

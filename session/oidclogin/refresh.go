@@ -253,6 +253,11 @@ func (r *refresh) follow(ctx context.Context, m *metadata, t *tokens) (outcome, 
 		r.giveBack(ctx, m, r.kept)
 		return r.end(ctx, err)
 	}
+	if id != nil {
+		if err := r.provision(ctx, r.p, id, r.o.Clock()); err != nil {
+			r.o.Logger.Warn("a refresh was not kept with the person", "provider", r.p.ID, "user", id.UserID, "error", err)
+		}
+	}
 	if !slices.Equal(s.Identity.Roles, r.was.Identity.Roles) {
 		r.o.Logger.Info("a refresh changed roles", "provider", r.p.ID, "user", s.Identity.UserID, "session", r.key.Short(), "roles", s.Identity.Roles)
 	}

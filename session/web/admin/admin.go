@@ -31,6 +31,8 @@ type Sessions interface {
 type Options struct {
 	Users    session.Users
 	Sessions Sessions
+	// People are whom providers have signed in; nil: nobody is kept.
+	People session.Directory
 	// Reload loads and activates the policy anew. On an error, whose text is
 	// shown, the old one goes on.
 	Reload func(ctx context.Context) (Policy, error)

@@ -10,18 +10,18 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// maxUsers is the most accounts of one listing, as session.Users has it.
+// maxUsers is the most accounts, and the most people, of one listing.
 const maxUsers = 1000
 
 func (a *API) listUsers(r *http.Request) (any, error) {
 	if _, err := parameters(r); err != nil {
 		return nil, err
 	}
-	users, err := a.o.Users.ListUsers(r.Context(), maxUsers)
+	users, err := a.listed(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	return userList{Users: nonNil(users)}, nil
+	return userList{Users: users}, nil
 }
 
 func (a *API) addUser(r *http.Request) (any, error) {
