@@ -15,6 +15,7 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/assertion"
+	"github.com/neosc/gate/authz/audit"
 	"github.com/neosc/gate/authz/engine"
 	"github.com/neosc/gate/authz/extauthz"
 	"github.com/neosc/gate/authz/limit"
@@ -46,6 +47,7 @@ type app struct {
 	limiter  authz.Limiter
 	guesses  *limit.Guesses
 	store    session.Store
+	trail    *audit.Trail
 	sessions *session.Manager
 	ring     *cookie.Ring
 	signer   *assertion.Signer

@@ -36,12 +36,15 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := a.openAudit(ctx, db, dialect); err != nil {
+		return err
+	}
 	tokens, err := a.openBearer()
 	if err != nil {
 		return err
 	}
 	a.sessions, err = session.NewManager(session.Options{
-		Store: a.store, Sealer: sealer, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Store: a.store, Audit: a.trail, Sealer: sealer, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {
@@ -157,7 +160,7 @@ func (a *app) ownHandler() (http.Handler, error) {
 		Cookie: session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
 		JWKS:   a.signer.JWKS, FormKeys: func() ([][]byte, error) { return a.ring.DeriveKeys("sign-in forms") }, Logger: a.log, Clock: time.Now,
 		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
-		NoAccounts: !a.cfg.Passwords(),
+		NoAccounts: !a.cfg.Passwords(), Audit: a.trail, AuditLog: a.trail, Tokens: a.sessions,
 	}
 	if a.logins != nil {
 		o.Logins = a.logins

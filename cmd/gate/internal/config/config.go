@@ -31,6 +31,7 @@ type Config struct {
 	Identity  Identity   `yaml:"identity"`
 	Metrics   Metrics    `yaml:"metrics"`
 	Log       Log        `yaml:"log"`
+	Audit     Audit      `yaml:"audit"`
 
 	file string
 }
@@ -201,6 +202,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	c.Audit.complete(dir, c.Session.Path)
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)
 	}
