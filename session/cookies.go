@@ -32,19 +32,27 @@ func StripCookie(header, name string) (rest string, found bool) {
 	if !hasCookie(header, name) {
 		return header, false
 	}
-	var b strings.Builder
-	b.Grow(len(header))
+	b, _ := AppendStripped(make([]byte, 0, len(header)), header, name)
+	return string(b), true
+}
+
+// AppendStripped is StripCookie that appends the rest to dst.
+func AppendStripped(dst []byte, header, name string) (rest []byte, found bool) {
+	if !hasCookie(header, name) {
+		return append(dst, header...), false
+	}
+	start := len(dst)
 	for len(header) > 0 {
 		var pair string
 		pair, header, _ = strings.Cut(header, ";")
 		if p := trimOWS(pair); p != "" && !isCookie(pair, name) {
-			if b.Len() > 0 {
-				b.WriteString("; ")
+			if len(dst) > start {
+				dst = append(dst, "; "...)
 			}
-			b.WriteString(p)
+			dst = append(dst, p...)
 		}
 	}
-	return b.String(), true
+	return dst, true
 }
 
 func hasCookie(header, name string) bool {

@@ -8,13 +8,10 @@ import (
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
 	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/extauthz/wire"
 )
 
 // failedRetry is when a client may try again after trouble of ours: most of it
@@ -23,73 +20,72 @@ const failedRetry = time.Second
 
 // deny answers anything but an allow. The gRPC status is never 0: Envoy reads
 // status 0 as an allow, whatever else the message says.
-func (s *Server) deny(r *authz.Request, o *authz.Outcome) *authv3.CheckResponse {
-	body := &authv3.DeniedHttpResponse{}
+func (s *Server) deny(c *call, o *authz.Outcome) {
+	r, w := &c.r, &c.resp
 	status := o.Status
 	switch {
 	case o.Decision != nil && o.Verdict == authz.Denied && (o.Decision.Body != "" || len(o.Decision.Headers) > 0):
-		s.policyAnswer(body, o)
+		policyAnswer(w, o)
 	case o.Verdict == authz.Unauthenticated && redirectable(r) && !byToken(r) && status == http.StatusUnauthorized && r.Route != nil:
 		status = http.StatusFound
-		s.toSignIn(r, body)
+		s.toSignIn(r, w)
 	case audienceOf(r) == person:
-		s.page(r, o, body)
+		s.page(r, o, w)
 	default:
-		s.problem(r, o, body)
+		writeProblem(r, o, w)
 	}
-	addLimits(s, o, body)
+	if o.Verdict == authz.Limited && o.Charge != nil {
+		for _, h := range s.opt.LimitHeaders(*o.Charge, o.Spent) {
+			w.Header(h.Name, h.Value)
+		}
+	}
 	if o.Verdict == authz.Unauthenticated && status == http.StatusUnauthorized {
-		add(body, "www-authenticate", challenge(o))
+		w.Header("www-authenticate", challenge(o))
 	}
-	body.Status = &typev3.HttpStatus{Code: typev3.StatusCode(status)}
-	resp := &authv3.CheckResponse{
-		Status:          &rpcstatus.Status{Code: int32(grpcCode(o.Verdict))},
-		DynamicMetadata: metadata(r, o),
-	}
+	c.kind, c.code = wire.Denied, grpcCode(o.Verdict)
 	if o.Verdict == authz.Failed { // answered as our own trouble: not retried, not counted as a denial
-		add(body, "retry-after", strconv.Itoa(int(failedRetry.Seconds())))
-		resp.HttpResponse = &authv3.CheckResponse_ErrorResponse{ErrorResponse: body}
-	} else {
-		resp.HttpResponse = &authv3.CheckResponse_DeniedResponse{DeniedResponse: body}
+		w.Header("retry-after", strconv.Itoa(int(failedRetry.Seconds())))
+		c.kind = wire.Error
 	}
-	return resp
+	w.Status(status)
+	addMetadata(c, o)
 }
 
 // policyAnswer lets a policy word its own denial, as opa-envoy-plugin does.
-func (s *Server) policyAnswer(body *authv3.DeniedHttpResponse, o *authz.Outcome) {
-	body.Body = o.Decision.Body
+func policyAnswer(w *wire.Response, o *authz.Outcome) {
+	w.Body(o.Decision.Body)
 	typed := false
 	for _, h := range o.Decision.Headers {
 		typed = typed || h.Name == "content-type"
-		add(body, h.Name, h.Value)
+		w.Header(h.Name, h.Value)
 	}
-	if body.Body != "" && !typed {
-		add(body, "content-type", "text/plain; charset=utf-8")
+	if o.Decision.Body != "" && !typed {
+		w.Header("content-type", "text/plain; charset=utf-8")
 	}
 }
 
 // toSignIn redirects to the gate with the way back. The return target is built
 // from the routes file's origin, never from Host or X-Forwarded-*.
-func (s *Server) toSignIn(r *authz.Request, body *authv3.DeniedHttpResponse) {
+func (s *Server) toSignIn(r *authz.Request, w *wire.Response) {
 	target := s.opt.SignInURL
 	if origin := authz.OwnOrigin(r); origin != "" {
 		target += "?rd=" + url.QueryEscape(origin+r.Path)
 	}
-	add(body, "location", target)
-	add(body, "cache-control", "no-store")
+	w.Header("location", target)
+	w.Header("cache-control", "no-store")
 }
 
-func (s *Server) page(r *authz.Request, o *authz.Outcome, body *authv3.DeniedHttpResponse) {
+func (s *Server) page(r *authz.Request, o *authz.Outcome, w *wire.Response) {
 	p := s.opt.RefusalPage(Refusal{
 		Status: o.Status, Reasons: o.Reasons, Request: r, Session: r.Session, RetryAfter: retryAfter(o),
 		Charge: o.Charge, Spent: o.Spent,
 		Explain: o.Decision != nil && o.Decision.Explain,
 	})
-	add(body, "content-type", p.ContentType)
+	w.Header("content-type", p.ContentType)
 	for _, h := range p.Headers {
-		add(body, h.Name, h.Value)
+		w.Header(h.Name, h.Value)
 	}
-	body.Body = p.Body
+	w.Body(p.Body)
 }
 
 // retryAfter is the wait that a page advises.
@@ -110,7 +106,8 @@ type problem struct {
 	RequestID string   `json:"request_id,omitempty"`
 }
 
-func (s *Server) problem(r *authz.Request, o *authz.Outcome, body *authv3.DeniedHttpResponse) {
+// writeProblem answers a program.
+func writeProblem(r *authz.Request, o *authz.Outcome, w *wire.Response) {
 	p := problem{Type: "about:blank", Title: http.StatusText(o.Status), Status: o.Status, Detail: Detail(o.Reasons...), Reasons: o.Reasons, RequestID: clip(r.ID, 128)}
 	if o.Verdict == authz.Limited {
 		p.Type = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -119,32 +116,20 @@ func (s *Server) problem(r *authz.Request, o *authz.Outcome, body *authv3.Denied
 	if err != nil { // cannot happen: strings and numbers only
 		b = []byte(`{"type":"about:blank"}`)
 	}
-	add(body, "content-type", "application/problem+json")
-	add(body, "cache-control", "no-store")
-	body.Body = string(b)
+	w.Header("content-type", "application/problem+json")
+	w.Header("cache-control", "no-store")
+	w.Body(string(b))
 }
 
-// plainTrouble is the answer when not even a refusal could be put together.
-func (s *Server) plainTrouble() *authv3.CheckResponse {
-	return &authv3.CheckResponse{
-		Status: &rpcstatus.Status{Code: int32(codes.Unavailable)},
-		HttpResponse: &authv3.CheckResponse_ErrorResponse{ErrorResponse: &authv3.DeniedHttpResponse{
-			Status: &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
-			Body:   `{"type":"about:blank","title":"Service Unavailable","status":503,"reasons":["internal_error"]}`,
-			Headers: []*corev3.HeaderValueOption{
-				{Header: &corev3.HeaderValue{Key: "content-type", Value: "application/problem+json"}},
-				{Header: &corev3.HeaderValue{Key: "retry-after", Value: "1"}},
-			},
-		}},
-	}
-}
-
-func addLimits(s *Server, o *authz.Outcome, body *authv3.DeniedHttpResponse) {
-	if o.Verdict == authz.Limited && o.Charge != nil {
-		for _, h := range s.opt.LimitHeaders(*o.Charge, o.Spent) {
-			add(body, h.Name, h.Value)
-		}
-	}
+// plainTrouble is the encoded answer when not even a refusal could be put
+// together.
+func plainTrouble() ([]byte, error) {
+	var w wire.Response
+	w.Status(http.StatusServiceUnavailable)
+	w.Header("content-type", "application/problem+json")
+	w.Header("retry-after", "1")
+	w.Body(`{"type":"about:blank","title":"Service Unavailable","status":503,"reasons":["internal_error"]}`)
+	return w.AppendTo(nil, wire.Error, grpcCode(authz.Failed))
 }
 
 // challenge is the WWW-Authenticate value (RFC 6750, 3): an error code only if
@@ -156,22 +141,16 @@ func challenge(o *authz.Outcome) string {
 	return `Bearer realm="neosc", error="invalid_token"`
 }
 
-// add appends a response header. The action stays unset: that is how repeated
-// fields (Set-Cookie) all arrive.
-func add(body *authv3.DeniedHttpResponse, name, value string) {
-	body.Headers = append(body.Headers, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: name, Value: value}})
-}
-
-func grpcCode(v authz.Verdict) codes.Code {
+func grpcCode(v authz.Verdict) uint8 {
 	switch v {
 	case authz.Unauthenticated:
-		return codes.Unauthenticated
+		return uint8(codes.Unauthenticated)
 	case authz.Limited:
-		return codes.ResourceExhausted
+		return uint8(codes.ResourceExhausted)
 	case authz.Failed:
-		return codes.Unavailable
+		return uint8(codes.Unavailable)
 	default:
-		return codes.PermissionDenied
+		return uint8(codes.PermissionDenied)
 	}
 }
 

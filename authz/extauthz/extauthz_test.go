@@ -14,8 +14,10 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/extauthz/wire"
 	"github.com/neosc/gate/session"
 )
 
@@ -76,6 +78,10 @@ func newFixture() *fixture {
 
 func (f *fixture) server(t *testing.T) *Server {
 	t.Helper()
+	return f.newServer(t)
+}
+
+func (f *fixture) newServer(t interface{ Fatal(...any) }) *Server {
 	d, err := authz.NewDecider(authz.Options{Sessions: f, Engine: f, Limiter: f, CookieName: "_pomerium"})
 	if err != nil {
 		t.Fatal(err)
@@ -380,7 +386,12 @@ func TestRecordedRequestsAreRead(t *testing.T) {
 			if err := protojson.Unmarshal(raw, &a); err != nil {
 				t.Fatal(err)
 			}
-			r := readRequest(&authv3.CheckRequest{Attributes: &a}, newFixture(), noon)
+			b, err := proto.Marshal(&authv3.CheckRequest{Attributes: &a})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r authz.Request
+			readRequest(string(b), &wire.Scanner{}, &r, newFixture(), noon)
 			if r.Unreadable != nil || r.Method == "" || r.Host == "" || !strings.HasPrefix(r.Path, "/") || !r.Source.Addr.IsValid() || r.ID == "" {
 				t.Errorf("read %+v", r)
 			}

@@ -1,13 +1,15 @@
 package extauthz
 
 import (
-	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/neosc/gate/authz"
@@ -37,7 +39,7 @@ type Page struct {
 	Body string
 }
 
-// Options make a Server; all but OnPanic are required.
+// Options make a Server; all but Ticket and OnPanic are required.
 type Options struct {
 	Decider *authz.Decider
 	Routes  authz.Routes
@@ -59,17 +61,23 @@ type Options struct {
 	AssertionHeader string
 	// LimitHeaders gives Retry-After, RateLimit and RateLimit-Policy for a 429.
 	LimitHeaders func(authz.Charge, authz.Spent) []authz.Header
-	Logger       *slog.Logger
+	// Ticket says whose a stream is, for the leash; nil where streams are not held.
+	// It must keep nothing of the request.
+	Ticket func(*authz.Request, *authz.Outcome) (string, error)
+	Logger *slog.Logger
 	// Clock gives the instant of each decision.
 	Clock func() time.Time
 	// OnPanic is called for a panic caught outside the Decider; may be nil.
 	OnPanic func()
 }
 
-// Server implements envoy.service.auth.v3.Authorization.
+// Server answers envoy.service.auth.v3.Authorization/Check. Safe for concurrent
+// use.
 type Server struct {
-	authv3.UnimplementedAuthorizationServer
-	opt Options
+	opt   Options
+	calls sync.Pool // of *call
+	// trouble is the answer when not even a refusal could be put together.
+	trouble []byte
 }
 
 // New returns a Server, or an error that names the missing option.
@@ -84,31 +92,13 @@ func New(o Options) (*Server, error) {
 			return nil, errors.New("extauthz: Options." + name + " is missing")
 		}
 	}
-	return &Server{opt: o}, nil
-}
-
-// Check answers one request. It returns an error only when the call itself is
-// over; every failure of ours is an answer (503), since a gRPC error would be
-// retried by the edge and charge limits again.
-func (s *Server) Check(ctx context.Context, in *authv3.CheckRequest) (resp *authv3.CheckResponse, err error) {
-	defer func() {
-		if p := recover(); p != nil { // outside the Decider, which catches its own
-			if s.opt.OnPanic != nil {
-				s.opt.OnPanic()
-			}
-			s.opt.Logger.Error("panic while answering a check", "panic", p)
-			resp, err = s.plainTrouble(), nil
-		}
-	}()
-	r := readRequest(in, s.opt.Routes, s.opt.Clock())
-	o := s.opt.Decider.Decide(ctx, r)
-	if o.Verdict == authz.Failed {
-		s.logFailure(r, o)
+	s := &Server{opt: o}
+	var err error
+	if s.trouble, err = plainTrouble(); err != nil {
+		return nil, err
 	}
-	if o.Verdict == authz.Allowed {
-		return s.allow(r, o), nil
-	}
-	return s.deny(r, o), nil
+	s.calls.New = func() any { return new(call) }
+	return s, nil
 }
 
 // logFailure says once, here, why a decision failed; the client learns only
@@ -121,16 +111,25 @@ func (s *Server) logFailure(r *authz.Request, o *authz.Outcome) {
 	s.opt.Logger.Error("decision failed", args...)
 }
 
-// NewGRPCServer returns a grpc.Server tuned for one Envoy beside it: stream
-// workers spare a goroutine with a growing stack per call (policy recurses),
-// and messages are small.
+// NewGRPCServer returns a grpc.Server tuned for one Envoy beside it, which other
+// services may be registered with. Messages are small; stream workers spare a
+// goroutine per call whose stack grows (policy recurses): a tenth of a Check.
+//
+// Every failure of ours is an answer (503), since a gRPC error would be retried
+// by the edge and charge limits again.
 func NewGRPCServer(s *Server, opts ...grpc.ServerOption) *grpc.Server {
 	g := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)}),
 		grpc.NumStreamWorkers(64),
 		grpc.MaxRecvMsgSize(256 << 10),
 		grpc.MaxConcurrentStreams(65536),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}, opts...)...)
-	authv3.RegisterAuthorizationServer(g, s)
+	g.RegisterService(&grpc.ServiceDesc{
+		ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
+		HandlerType: (*any)(nil),
+		Streams:     []grpc.StreamDesc{{StreamName: "Check", Handler: s.serve}},
+		Metadata:    authv3.Authorization_ServiceDesc.Metadata,
+	}, s)
 	return g
 }

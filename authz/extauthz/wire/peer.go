@@ -1,0 +1,122 @@
+package wire
+
+import (
+	"net/netip"
+	"unicode/utf8"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/neosc/gate/authz"
+)
+
+// peer gathers an AttributeContext.Peer.
+type peer struct {
+	arm       uint8 // of Address.address: the field's number, 0 for none
+	address   string
+	port      uint32
+	principal string
+}
+
+// Arms of Address.address.
+const (
+	armSocket   = 1
+	armPipe     = 2
+	armInternal = 3
+)
+
+func (p *peer) read(m string) bool {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		ok := true
+		switch tag {
+		case 1<<3 | bytesType:
+			ok = p.readAddress(value)
+		case 4<<3 | bytesType:
+			p.principal = value
+			ok = utf8.ValidString(value)
+		case 3<<3 | bytesType: // labels
+			_, _, ok = mapEntry(value)
+		case 2<<3 | bytesType, 5<<3 | bytesType: // service, certificate
+			ok = utf8.ValidString(value)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *peer) readAddress(m string) bool {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		ok := true
+		switch tag {
+		case armSocket<<3 | bytesType:
+			p.take(armSocket)
+			ok = p.readSocket(value)
+		case armPipe<<3 | bytesType:
+			p.take(armPipe)
+			ok = generated(value, &corev3.Pipe{}, 4)
+		case armInternal<<3 | bytesType:
+			p.take(armInternal)
+			ok = generated(value, &corev3.EnvoyInternalAddress{}, 4)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// take makes arm the one of the oneof; what another arm held is gone.
+func (p *peer) take(arm uint8) {
+	if p.arm != arm {
+		p.arm, p.address, p.port = arm, "", 0
+	}
+}
+
+func (p *peer) readSocket(m string) bool {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		ok := true
+		switch tag {
+		case 2<<3 | bytesType:
+			p.address = value
+			ok = utf8.ValidString(value)
+		case 3<<3 | varintType:
+			v, _ := varint(value, 0)
+			p.port = uint32(v)
+		case 4<<3 | bytesType: // named_port, the other arm of port_specifier
+			p.port = 0
+			ok = utf8.ValidString(value)
+		case 5<<3 | bytesType, 7<<3 | bytesType: // resolver_name, network_namespace_filepath
+			ok = utf8.ValidString(value)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// domain is the peer as decisions see it; an address that is no IP (a pipe)
+// stays invalid.
+func (p *peer) domain() authz.Peer {
+	out := authz.Peer{Principal: p.principal}
+	if p.arm != armSocket {
+		return out
+	}
+	if ip, err := netip.ParseAddr(p.address); err == nil {
+		out.Addr = netip.AddrPortFrom(ip.Unmap(), uint16(p.port))
+	}
+	return out
+}

@@ -1,0 +1,297 @@
+package wire
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/neosc/gate/authz"
+)
+
+// ErrMalformed is what Scan returns for bytes that are no CheckRequest.
+var ErrMalformed = errors.New("the check is no well-formed CheckRequest")
+
+// Scanner reads CheckRequests, one at a time. The zero value is ready; keeping
+// it keeps its room. Not safe for concurrent use.
+type Scanner struct {
+	r                   *authz.Request
+	source, destination peer
+	mapped              []authz.Header // entries of the headers map, as they came
+}
+
+// keptFields is how much room a Scanner keeps from one message to the next.
+const keptFields = 256
+
+// Scan reads a CheckRequest's bytes into r, which must be fresh or reset: the
+// method, path, host, scheme and protocol as Envoy sent them, headers, context
+// extensions and both ends of the connection. Header names are put in lower
+// case. Raw headers (encode_raw_headers keeps duplicates apart and bytes as
+// they came) are taken where there are any, else the map form, by name.
+//
+// All strings in r are parts of m. The result is how many fields the map form
+// had, which r does not tell where there were raw headers. On ErrMalformed,
+// r holds what was read up to the fault and must not be used.
+func (s *Scanner) Scan(m string, r *authz.Request) (mapped int, err error) {
+	s.r = r
+	ok := s.check(m)
+	if ok {
+		r.Source, r.Destination = s.source.domain(), s.destination.domain()
+		mapped = s.foldMapped()
+	}
+	s.reset()
+	if !ok {
+		return 0, ErrMalformed
+	}
+	return mapped, nil
+}
+
+// reset lets go of the message.
+func (s *Scanner) reset() {
+	s.r, s.source, s.destination = nil, peer{}, peer{}
+	clear(s.mapped)
+	if s.mapped = s.mapped[:0]; cap(s.mapped) > keptFields {
+		s.mapped = nil
+	}
+}
+
+// check reads CheckRequest.
+func (s *Scanner) check(m string) bool {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		if tag == 1<<3|bytesType && !s.attributes(value) {
+			return false
+		}
+	}
+	return true
+}
+
+// attributes reads AttributeContext.
+func (s *Scanner) attributes(m string) bool {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		ok := true
+		switch tag {
+		case 1<<3 | bytesType:
+			ok = s.source.read(value)
+		case 2<<3 | bytesType:
+			ok = s.destination.read(value)
+		case 4<<3 | bytesType:
+			ok = s.request(value)
+		case 10<<3 | bytesType:
+			ok = s.extension(value)
+		case 11<<3 | bytesType, 13<<3 | bytesType: // metadata of the request and of the route
+			ok = generated(value, &corev3.Metadata{}, 2)
+		case 12<<3 | bytesType:
+			ok = tlsSession(value)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// request reads AttributeContext.Request.
+func (s *Scanner) request(m string) bool {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		ok := true
+		switch tag {
+		case 1<<3 | bytesType:
+			ok = timestamp(value)
+		case 2<<3 | bytesType:
+			ok = s.http(value)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// http reads AttributeContext.HttpRequest.
+func (s *Scanner) http(m string) bool {
+	r := s.r
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		ok := true
+		switch tag {
+		case 2<<3 | bytesType:
+			r.Method, ok = value, utf8.ValidString(value)
+		case 3<<3 | bytesType:
+			var h authz.Header
+			h.Name, h.Value, ok = mapEntry(value)
+			s.mapped = append(s.mapped, h)
+		case 4<<3 | bytesType:
+			r.Path, ok = value, utf8.ValidString(value)
+		case 5<<3 | bytesType:
+			r.Host, ok = value, utf8.ValidString(value)
+		case 6<<3 | bytesType:
+			r.Scheme, ok = value, utf8.ValidString(value)
+		case 10<<3 | bytesType:
+			r.Protocol, ok = value, utf8.ValidString(value)
+		case 1<<3 | bytesType, 7<<3 | bytesType, 8<<3 | bytesType, 11<<3 | bytesType: // id, query, fragment, body
+			ok = utf8.ValidString(value)
+		case 13<<3 | bytesType:
+			ok = s.headerMap(value)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// headerMap reads HeaderMap.
+func (s *Scanner) headerMap(m string) bool {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		if tag == 1<<3|bytesType && !s.headerValue(value) {
+			return false
+		}
+	}
+	return true
+}
+
+// headerValue reads HeaderValue, whose value is in one of two fields.
+func (s *Scanner) headerValue(m string) bool {
+	var name, text, raw string
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return false
+		}
+		ok := true
+		switch tag {
+		case 1<<3 | bytesType:
+			name, ok = value, utf8.ValidString(value)
+		case 2<<3 | bytesType:
+			text, ok = value, utf8.ValidString(value)
+		case 3<<3 | bytesType:
+			raw = value // bytes, of any kind
+		}
+		if !ok {
+			return false
+		}
+	}
+	s.r.Headers = append(s.r.Headers, authz.Header{Name: strings.ToLower(name), Value: cmp.Or(text, raw)})
+	return true
+}
+
+// extension reads an entry of context_extensions.
+func (s *Scanner) extension(m string) bool {
+	key, value, ok := mapEntry(m)
+	if !ok {
+		return false
+	}
+	if s.r.Extensions == nil {
+		s.r.Extensions = make(map[string]string, 2)
+	}
+	s.r.Extensions[key] = value
+	return true
+}
+
+// foldMapped puts the map's last entry for each key in the order of the names
+// and, where no raw headers came, into the request.
+func (s *Scanner) foldMapped() (distinct int) {
+	if len(s.mapped) == 0 {
+		return 0
+	}
+	slices.SortStableFunc(s.mapped, byName)
+	fields := s.mapped[:0]
+	for i, h := range s.mapped {
+		if i+1 == len(s.mapped) || s.mapped[i+1].Name != h.Name {
+			fields = append(fields, h)
+		}
+	}
+	distinct = len(fields)
+	if len(s.r.Headers) > 0 {
+		return distinct
+	}
+	lowered := false
+	for _, h := range fields {
+		name := strings.ToLower(h.Name)
+		lowered = lowered || name != h.Name
+		s.r.Headers = append(s.r.Headers, authz.Header{Name: name, Value: h.Value})
+	}
+	if lowered {
+		slices.SortStableFunc(s.r.Headers, byName)
+	}
+	return distinct
+}
+
+func byName(a, b authz.Header) int { return cmp.Compare(a.Name, b.Name) }
+
+// mapEntry reads an entry of a map<string, string>; a key or value that is
+// absent is "".
+func mapEntry(m string) (key, val string, ok bool) {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 {
+			return "", "", false
+		}
+		ok := true
+		switch tag {
+		case 1<<3 | bytesType:
+			key, ok = value, utf8.ValidString(value)
+		case 2<<3 | bytesType:
+			val, ok = value, utf8.ValidString(value)
+		}
+		if !ok {
+			return "", "", false
+		}
+	}
+	return key, val, true
+}
+
+// tlsSession reads TLSSession, which is one text.
+func tlsSession(m string) bool {
+	for i := 0; i < len(m); {
+		tag, value, end := next(m, i)
+		if i = end; i < 0 || tag == 1<<3|bytesType && !utf8.ValidString(value) {
+			return false
+		}
+	}
+	return true
+}
+
+// timestamp reads google.protobuf.Timestamp: two varints, so that only its form
+// can be wrong. Every request has one; it is not the decision's clock.
+func timestamp(m string) bool {
+	for i := 0; i < len(m); {
+		if _, _, i = next(m, i); i < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// generated has the generated code look at a message that is rarely there, at
+// its depth below CheckRequest. Pieces of one message that come apart are looked
+// at apart, which gives the same verdict: the whole is taken when each piece is.
+func generated(m string, into proto.Message, depth int) bool {
+	if m == "" {
+		return true
+	}
+	return proto.UnmarshalOptions{RecursionLimit: maxDepth - depth}.Unmarshal([]byte(m), into) == nil
+}
