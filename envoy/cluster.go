@@ -107,12 +107,7 @@ func (b *builder) upstreamTLS(u route.Upstream) *corev3.TransportSocket {
 	file := func(path string) *corev3.DataSource {
 		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
 	}
-	check := &tlsv3.CertificateValidationContext{}
-	if u.TLS.CA != "" {
-		check.TrustedCa = file(u.TLS.CA)
-	} else {
-		check.SystemRootCerts = &tlsv3.CertificateValidationContext_SystemRootCerts{}
-	}
+	check := &tlsv3.CertificateValidationContext{TrustedCa: file(u.TLS.CA)}
 	for _, s := range u.TLS.SANs {
 		kind := tlsv3.SubjectAltNameMatcher_DNS
 		if _, err := netip.ParseAddr(s); err == nil {

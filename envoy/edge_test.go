@@ -92,7 +92,7 @@ func startEdge(t *testing.T) *edge {
 	return startEdgeWith(t, testRoutes)
 }
 
-func startEdgeWith(t *testing.T, routes string) *edge {
+func startEdgeWith(t *testing.T, routes string, sockets ...string) *edge {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "edge") // short: a socket's path has at most 107 bytes
 	if err != nil {
@@ -102,8 +102,11 @@ func startEdgeWith(t *testing.T, routes string) *edge {
 	e := &edge{dir: dir, log: filepath.Join(dir, "access.log")}
 	e.authz = startAuthz(t, filepath.Join(dir, "authz.sock"))
 	e.upstream = startUpstream(t, filepath.Join(dir, "up.sock"), filepath.Join(dir, "gate.sock"))
+	for _, s := range sockets {
+		e.upstream.listen(t, filepath.Join(dir, s))
+	}
 
-	file, err := route.Parse("test", fmt.Appendf(nil, routes, dir))
+	file, err := route.Parse("test", inDir(routes, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +129,9 @@ func startEdgeWith(t *testing.T, routes string) *edge {
 	e.run(t, config, admin)
 	return e
 }
+
+// inDir puts the folder of the sockets in the place of %[1]s.
+func inDir(routes, dir string) []byte { return []byte(strings.ReplaceAll(routes, "%[1]s", dir)) }
 
 func (e *edge) run(t *testing.T, config, admin string) {
 	t.Helper()

@@ -115,17 +115,22 @@ func startUpstream(t *testing.T, sockets ...string) *upstreamFixture {
 	t.Helper()
 	u := &upstreamFixture{requests: map[string][]arrived{}}
 	for _, socket := range sockets {
-		l, err := net.Listen("unix", socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &http.Server{Handler: u.handler(socket), ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
-		s.Protocols.SetHTTP1(true)
-		s.Protocols.SetUnencryptedHTTP2(true) // as the gate itself
-		go func() { _ = s.Serve(l) }()
-		t.Cleanup(func() { s.Close() })
+		u.listen(t, socket)
 	}
 	return u
+}
+
+func (u *upstreamFixture) listen(t *testing.T, socket string) {
+	t.Helper()
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: u.handler(socket), ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true) // as the gate itself
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { s.Close() })
 }
 
 func (u *upstreamFixture) handler(socket string) http.Handler {

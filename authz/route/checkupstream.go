@@ -127,16 +127,13 @@ func (c *checker) upstreamTLS(y *upstreamTLSYAML, endpoints []Endpoint) *Upstrea
 		return nil
 	}
 	t := &UpstreamTLS{CA: y.CA, ServerName: y.ServerName, SANs: y.SANs, Cert: y.Cert, Key: y.Key}
-	if y.CA == "system" {
-		t.CA = ""
-	}
-	for key, p := range map[string]string{"ca": t.CA, "cert": y.Cert, "key": y.Key} {
+	for key, p := range map[string]string{"ca": y.CA, "cert": y.Cert, "key": y.Key} {
 		if p != "" && (!path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0)) {
 			c.report.Add(y.Where, key, "tls.%s: %q must be an absolute path, as Envoy sees it", key, clip(p))
 		}
 	}
 	if y.CA == "" && y.Has("ca") {
-		c.report.Add(y.Where, "ca", `tls.ca: it is empty; name a PEM file, or "system" for the roots of Envoy's system`)
+		c.report.Add(y.Where, "ca", "tls.ca: it is empty; name a PEM file, for public certificates /etc/ssl/certs/ca-certificates.crt or where Envoy's system has its roots")
 	}
 	if (y.Cert == "") != (y.Key == "") {
 		c.report.Add(y.Where, "tls", "tls: cert and key go together; give both files or neither")

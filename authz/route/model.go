@@ -51,7 +51,7 @@ type HealthCheck struct {
 // UpstreamTLS says whom an upstream must prove to be and who Envoy is. Paths
 // are absolute, as Envoy sees them.
 type UpstreamTLS struct {
-	// CA is a PEM file, "" for the roots of Envoy's system.
+	// CA is a PEM file.
 	CA string
 	// ServerName is sent (SNI); it may be "".
 	ServerName string
