@@ -173,10 +173,15 @@ func (a *app) openDecider(context.Context, io.Writer) (err error) {
 
 // checkServer is the gRPC side.
 func (a *app) checkServer() (*extauthz.Server, error) {
+	tickets, err := a.tickets()
+	if err != nil {
+		return nil, err
+	}
 	return extauthz.New(extauthz.Options{
 		Decider: a.decider, Routes: a.routes, CookieName: a.cfg.Cookie.Name,
 		SignInURL: a.routes.GateOrigin() + "/oauth2/sign_in",
 		Assertion: a.signer.Assertion, AssertionHeader: a.cfg.Identity.AssertionHeader(),
+		Ticket:   tickets.Ticket,
 		Settable: a.routes.Settable().Has, RefusalPage: a.refusalPage, LimitHeaders: limit.Headers,
 		Logger: a.log, Clock: time.Now, OnPanic: a.metrics.Panic,
 	})

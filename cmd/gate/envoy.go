@@ -64,7 +64,7 @@ func runEnvoy(ctx context.Context, args []string, s streams) int {
 // envoyOptions are what config and routes say of Envoy.
 func envoyOptions(cfg *config.Config, f *route.File) envoy.Options {
 	return envoy.Options{
-		Routes: f, AuthzSocket: cfg.Listen.Authz, GateSocket: cfg.Listen.HTTP,
+		Routes: f, AuthzSocket: cfg.Listen.Authz, GateSocket: cfg.Listen.HTTP, LeashSocket: cfg.Listen.Leash,
 		AdminSocket: filepath.Join(filepath.Dir(cfg.Listen.Authz), "envoy-admin.sock"),
 	}
 }

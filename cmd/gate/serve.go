@@ -128,6 +128,9 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 	if err := a.listenHTTP(run, "http", a.cfg.Listen.HTTP, 0o660, srv); err != nil {
 		return nil, err
 	}
+	if err := a.listenLeash(run); err != nil {
+		return nil, err
+	}
 	return failed, a.listenAuthz(run)
 }
 

@@ -46,6 +46,16 @@ hosts:
 // StartEdge starts upstream and Envoy, and no gate yet.
 func StartEdge(t testing.TB) *Edge {
 	t.Helper()
+	return StartEdgeBefore(t, edgeRoutes, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"Path": r.URL.Path, "Query": r.URL.Query(), "Headers": r.Header})
+	}))
+}
+
+// StartEdgeBefore is StartEdge for a routes file and an upstream of the test's
+// own. In routes, %[1]d is the edge's port and %[2]s the upstream's address.
+func StartEdgeBefore(t testing.TB, routes string, upstream http.Handler) *Edge {
+	t.Helper()
 	bin, err := Gate()
 	if err != nil {
 		t.Fatal(err)
@@ -55,13 +65,10 @@ func StartEdge(t testing.TB) *Edge {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"Path": r.URL.Path, "Query": r.URL.Query(), "Headers": r.Header})
-	}))
+	up := httptest.NewServer(upstream)
 	t.Cleanup(up.Close)
 	e := &Edge{Dir: dir, Port: FreePort(t), Bin: bin}
-	e.write(t, "routes.yaml", fmt.Sprintf(edgeRoutes, e.Port, strings.TrimPrefix(up.URL, "http://")))
+	e.write(t, "routes.yaml", fmt.Sprintf(routes, e.Port, strings.TrimPrefix(up.URL, "http://")))
 	e.Configure(t, "")
 	cmd := exec.CommandContext(t.Context(), bin, "envoy", "bootstrap", "-config", e.file("gate.yaml"), "-access-log", e.file("edge.log"), "-o", e.file("envoy.yaml"))
 	if out, err := cmd.CombinedOutput(); err != nil {

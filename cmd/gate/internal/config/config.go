@@ -40,6 +40,9 @@ type Config struct {
 type Listen struct {
 	// Authz is the Unix socket on which Envoy asks, mode 0660.
 	Authz string `yaml:"authz"`
+	// Leash is the Unix socket on which Envoy has live streams held, mode 0660;
+	// empty means leash.sock beside authz.
+	Leash string `yaml:"leash"`
 	// HTTP is the Unix socket of the gate's own pages, mode 0660.
 	HTTP string `yaml:"http"`
 	// Admin is the Unix socket of the commands, mode 0600.
@@ -197,10 +200,13 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	for _, p := range []*string{&c.Routes, &c.Listen.Authz, &c.Listen.HTTP, &c.Listen.Admin, &c.Cookie.Keys, &c.Identity.Keys, &c.Session.Path, &c.Policy.Path} {
+	for _, p := range []*string{&c.Routes, &c.Listen.Authz, &c.Listen.Leash, &c.Listen.HTTP, &c.Listen.Admin, &c.Cookie.Keys, &c.Identity.Keys, &c.Session.Path, &c.Policy.Path} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
+	}
+	if c.Listen.Leash == "" {
+		c.Listen.Leash = filepath.Join(filepath.Dir(c.Listen.Authz), "leash.sock")
 	}
 	c.Audit.complete(dir, c.Session.Path)
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
@@ -213,7 +219,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 const maxSocketPath = 107
 
 func (c *Config) checkSockets() error {
-	for _, s := range []struct{ key, path string }{{"listen.authz", c.Listen.Authz}, {"listen.http", c.Listen.HTTP}, {"listen.admin", c.Listen.Admin}} {
+	for _, s := range []struct{ key, path string }{{"listen.authz", c.Listen.Authz}, {"listen.leash", c.Listen.Leash}, {"listen.http", c.Listen.HTTP}, {"listen.admin", c.Listen.Admin}} {
 		if len(s.path) > maxSocketPath {
 			return c.errf(s.key, "is a path of %d bytes (%s); Unix sockets take at most %d: choose a shorter folder, e.g. /run/neosc-gate", len(s.path), s.path, maxSocketPath)
 		}

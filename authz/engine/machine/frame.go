@@ -1,0 +1,111 @@
+package machine
+
+import (
+	"context"
+
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// Frame is the room of one evaluation: the slots that are filled in, and where
+// values are made. Get one from Program.Frame, fill in slots, run, read the
+// result, release it. A Frame is for one goroutine at a time.
+type Frame struct {
+	program *Program
+	slots   []*Value // by slot; nil is absent
+	arena   arena
+
+	// Of the evaluation that runs.
+	ctx     context.Context
+	now     int64
+	horizon Horizon
+	err     error
+	stack   []*Value // locals of the functions that are running
+	top     int
+	memos   []memo // by function: what it gave, if it has no arguments
+	spare   [][]memo
+	ret     *Value // what the function that just ended returns
+	results []*Value
+	hits    []uint64 // by rule: a bit for those that held
+	fuel    int      // steps before the next look at bounds and context
+	steps   int      // steps left beyond fuel
+	memory  int      // bytes left
+	opa     opaState // what OPA's built-ins need
+	scratch []byte   // to put texts together
+	known   *[interned]string
+}
+
+type memo struct {
+	done bool
+	v    *Value
+}
+
+// Frame returns an empty frame for p.
+func (p *Program) Frame() *Frame {
+	f, ok := p.frames.Get().(*Frame)
+	if !ok {
+		f = &Frame{
+			program: p,
+			slots:   make([]*Value, len(p.slots)),
+			stack:   make([]*Value, 4*p.widest+256),
+			memos:   make([]memo, len(p.funcs)),
+			hits:    make([]uint64, (len(p.rules)+63)/64),
+		}
+	}
+	return f
+}
+
+// Release takes the frame back: it, and every value that came of it, must not
+// be used any more.
+func (f *Frame) Release() {
+	clear(f.slots)
+	f.arena.reset()
+	f.ctx, f.ret, f.err = nil, nil, nil
+	f.results = f.results[:0]
+	f.opa = opaState{}
+	if f.arena.overgrown() || len(f.stack) > 1<<16 {
+		return
+	}
+	f.program.frames.Put(f)
+}
+
+// Reset empties the slots and forgets the last result, to evaluate again.
+func (f *Frame) Reset() {
+	clear(f.slots)
+	f.arena.reset()
+}
+
+// begin prepares an evaluation.
+func (f *Frame) begin(ctx context.Context, now int64) {
+	clear(f.memos)
+	clear(f.hits)
+	f.ctx, f.now = ctx, now
+	f.horizon = Horizon{Until: forever}
+	f.err, f.ret, f.top = nil, nil, 0
+	f.results = f.results[:0]
+	f.opa = opaState{}
+	f.memory = f.program.limits.Memory
+	f.fuel, f.steps = 0, f.program.limits.Steps
+	if n := min(f.steps, stride); n > 0 {
+		f.fuel, f.steps = n, f.steps-n
+	}
+}
+
+// enter returns cleared locals for a function; leave gives them back.
+func (f *Frame) enter(n int) []*Value {
+	if f.top+n > len(f.stack) {
+		f.memory -= 8 * len(f.stack)
+		f.stack, f.top = make([]*Value, 2*len(f.stack)+n), 0
+	}
+	l := f.stack[f.top : f.top+n : f.top+n]
+	f.top += n
+	clear(l)
+	return l
+}
+
+// opaState is made when a built-in of OPA's is called first.
+type opaState struct {
+	ready  bool
+	bctx   topdown.BuiltinContext
+	errors []error // of built-ins: they make their expression undefined
+	stop   func() bool
+}

@@ -1,0 +1,142 @@
+package machine
+
+import (
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ir"
+)
+
+func (c *compiler) call(s *ir.CallStmt) (stmt, error) {
+	g := c.byName[s.Func]
+	if g == nil {
+		return c.builtin(s)
+	}
+	if len(s.Args) != len(g.params) {
+		return nil, c.unsupported("a call of %s with %d arguments", s.Func, len(s.Args))
+	}
+	args, to := make([]operand, len(s.Args)), int(s.Result)
+	for i, a := range s.Args {
+		args[i] = c.operand(a)
+	}
+	if g.plain {
+		input, data := args[0], args[1]
+		return func(f *Frame, l []*Value) code {
+			m := &f.memos[g.id]
+			if !m.done {
+				v, ok := f.rule(g, input.get(l), data.get(l))
+				if !ok {
+					return halted
+				}
+				*m = memo{true, v}
+			}
+			if m.v == nil {
+				return undef
+			}
+			l[to] = m.v
+			return goOn
+		}, nil
+	}
+	return func(f *Frame, l []*Value) code {
+		if !f.spend(1) {
+			return halted
+		}
+		stack, top := f.stack, f.top
+		inner := f.enter(g.locals)
+		for i, a := range args {
+			inner[g.params[i]] = a.get(l)
+		}
+		v := f.function(g, inner)
+		f.stack, f.top = stack, top
+		if f.err != nil {
+			return halted
+		}
+		if v == nil {
+			return undef
+		}
+		l[to] = v
+		return goOn
+	}, nil
+}
+
+// rule evaluates a function without arguments; it is not ok when the evaluation
+// is over.
+func (f *Frame) rule(g *fn, input, data *Value) (*Value, bool) {
+	if !f.spend(1) {
+		return nil, false
+	}
+	stack, top := f.stack, f.top
+	l := f.enter(g.locals)
+	l[g.params[0]], l[g.params[1]] = input, data
+	v := f.function(g, l)
+	f.stack, f.top = stack, top
+	return v, f.err == nil
+}
+
+// function runs the blocks of g and returns its value, nil if it has none.
+func (f *Frame) function(g *fn, l []*Value) *Value {
+	for _, b := range g.code {
+		switch r := run(b, f, l); {
+		case r == returned:
+			v := f.ret
+			if v != nil && v.kind >= Array && !v.frozen {
+				v.sealed = true // others hold it now
+			}
+			return v
+		case r == halted:
+			return nil
+		}
+	}
+	return nil
+}
+
+// callDynamic calls the function whose path the operands spell; there may be
+// none.
+func (c *compiler) callDynamic(s *ir.CallDynamicStmt) stmt {
+	path, args := make([]operand, len(s.Path)), make([]int, len(s.Args))
+	for i, o := range s.Path {
+		path[i] = c.operand(o)
+	}
+	for i, a := range s.Args {
+		args[i] = int(a)
+	}
+	to := int(s.Result)
+	return func(f *Frame, l []*Value) code {
+		var name strings.Builder
+		for i, o := range path {
+			v := o.get(l)
+			if v == nil || v.kind != String {
+				return undef
+			}
+			f.observe(v)
+			if i > 0 {
+				name.WriteByte(0)
+			}
+			name.WriteString(v.s)
+		}
+		g := f.program.byPath[name.String()]
+		if g == nil || !g.plain || len(args) != 2 {
+			return undef
+		}
+		v, ok := f.dynamic(g, l[args[0]], l[args[1]])
+		switch {
+		case !ok:
+			return halted
+		case v == nil:
+			return undef
+		}
+		l[to] = v
+		return goOn
+	}
+}
+
+func (f *Frame) dynamic(g *fn, input, data *Value) (*Value, bool) {
+	m := &f.memos[g.id]
+	if !m.done {
+		v, ok := f.rule(g, input, data)
+		if !ok {
+			return nil, false
+		}
+		*m = memo{true, v}
+	}
+	return m.v, true
+}

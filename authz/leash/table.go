@@ -1,0 +1,200 @@
+package leash
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+
+	"github.com/neosc/gate/session"
+)
+
+// table are the streams that are held, by session, and the instants at which
+// something is due: one heap and one timer for all of them.
+type table struct {
+	mu      sync.Mutex
+	groups  map[session.Key]*group
+	n       int
+	alarms  alarms
+	closing bool
+	// denied are users whose access tokens were taken back, and when; kept for
+	// as long as a ticket of before may still come.
+	denied map[string]time.Time
+	// wake has the loop look at the alarms anew; queue has the groups that wait
+	// for a worker.
+	wake  chan struct{}
+	queue []*group
+	ready sync.Cond
+}
+
+func newTable() *table {
+	t := &table{groups: map[session.Key]*group{}, denied: map[string]time.Time{}, wake: make(chan struct{}, 1)}
+	t.ready.L = &t.mu
+	return t
+}
+
+// poke has the loop look at the alarms anew.
+func (t *table) poke() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// add takes a stream in; false when there are too many of it or its session.
+func (t *table) add(s *stream, of *ticket, total, each int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.groups[of.key]
+	if t.n >= total || g != nil && of.signedIn && len(g.streams) >= each {
+		return false
+	}
+	if g == nil {
+		g = &group{key: of.key, user: of.user, unstored: of.unstored, verified: time.Now()}
+		g.again.group = g
+		t.groups[of.key] = g
+	}
+	s.group, s.at = g, len(g.streams)
+	g.streams = append(g.streams, s)
+	t.n++
+	s.end.stream = s
+	if !of.until.IsZero() {
+		t.set(&s.end, of.until)
+	}
+	return true
+}
+
+// remove takes a stream out; false if it was out already.
+func (t *table) remove(s *stream) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.drop(s)
+}
+
+// drop is remove for those who hold the lock.
+func (t *table) drop(s *stream) bool {
+	if s.at < 0 {
+		return false
+	}
+	g := s.group
+	last := len(g.streams) - 1
+	g.streams[s.at] = g.streams[last]
+	g.streams[s.at].at = s.at
+	g.streams[last] = nil
+	g.streams = g.streams[:last]
+	s.at = -1
+	t.n--
+	t.clear(&s.end)
+	if last == 0 {
+		t.clear(&g.again)
+		delete(t.groups, g.key)
+	}
+	return true
+}
+
+// ask queues a group for a worker. The lock is held.
+func (t *table) ask(g *group, now time.Time) {
+	if g.queued || len(g.streams) == 0 {
+		return
+	}
+	g.queued, g.heard = true, now
+	t.queue = append(t.queue, g)
+	t.ready.Signal()
+}
+
+// next returns the next group that waits and since when, or nil once the table
+// is closed.
+func (t *table) next() (*group, time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.queue) == 0 && !t.closing {
+		t.ready.Wait()
+	}
+	if t.closing {
+		return nil, time.Time{}
+	}
+	g := t.queue[0]
+	t.queue[0] = nil
+	t.queue = t.queue[1:]
+	g.queued = false
+	return g, g.heard
+}
+
+// deny remembers that a user's access tokens were taken back. The lock is held.
+func (t *table) deny(user string, now time.Time) {
+	for u, at := range t.denied {
+		if now.Sub(at) > ticketLife {
+			delete(t.denied, u)
+		}
+	}
+	t.denied[user] = now
+}
+
+// deniedSince reports whether a user's access tokens were taken back after an
+// instant.
+func (t *table) deniedSince(user string, issued time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.denied[user]
+	return ok && !at.Before(issued)
+}
+
+// close lets the workers go.
+func (t *table) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closing = true
+	t.ready.Broadcast()
+}
+
+// alarm is an instant at which a stream ends, or a group is looked at again.
+type alarm struct {
+	at     int64 // unix ns
+	in     int   // its place in the heap, from 1; 0 when it is not in it
+	stream *stream
+	group  *group
+}
+
+// set puts an alarm at an instant. The lock is held.
+func (t *table) set(a *alarm, at time.Time) {
+	a.at = at.UnixNano()
+	if a.in > 0 {
+		heap.Fix(&t.alarms, a.in-1)
+	} else {
+		heap.Push(&t.alarms, a)
+	}
+	if t.alarms[0] == a {
+		t.poke()
+	}
+}
+
+// clear takes an alarm away. The lock is held.
+func (t *table) clear(a *alarm) {
+	if a.in > 0 {
+		heap.Remove(&t.alarms, a.in-1)
+	}
+}
+
+type alarms []*alarm
+
+func (h alarms) Len() int           { return len(h) }
+func (h alarms) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h alarms) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].in, h[j].in = i+1, j+1
+}
+
+// Push and Pop are heap.Interface's.
+func (h *alarms) Push(x any) {
+	a := x.(*alarm)
+	a.in = len(*h) + 1
+	*h = append(*h, a)
+}
+
+func (h *alarms) Pop() any {
+	old := *h
+	a := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	a.in = 0
+	return a
+}
