@@ -43,13 +43,14 @@ func (p *provider) verify(ctx context.Context, m *metadata, raw string, loose bo
 	if err := plainHeader(raw); err != nil {
 		return nil, err
 	}
-	v := oidc.NewVerifier(p.Issuer, p.keys, &oidc.Config{ClientID: p.ClientID, SupportedSigningAlgs: m.algs(), Now: p.clock, SkipExpiryCheck: loose})
+	keys := &askedKeys{KeySet: p.keys}
+	v := oidc.NewVerifier(p.Issuer, keys, &oidc.Config{ClientID: p.ClientID, SupportedSigningAlgs: m.algs(), Now: p.clock, SkipExpiryCheck: loose})
 	t, err := v.Verify(ctx, raw)
 	if err != nil {
 		if expired, ok := errors.AsType[*oidc.TokenExpiredError](err); ok {
 			return nil, because(session.LoginClock, "it had expired at %s", expired.Expiry.UTC().Format(time.RFC3339))
 		}
-		if away, ok := errors.AsType[*awayError](err); ok {
+		if away, ok := errors.AsType[*awayError](keys.err); ok {
 			return nil, away
 		}
 		return nil, errors.New(clip(err.Error()))
@@ -67,6 +68,20 @@ func (p *provider) verify(ctx context.Context, m *metadata, raw string, loose bo
 		return nil, err
 	}
 	return &verified{t, claims}, nil
+}
+
+// askedKeys remembers why a signature could not be checked: go-oidc turns that
+// error into text, and a provider whose keys are away must not look like one
+// that signs badly (a logout token would be refused for good, a refresh would
+// end its session).
+type askedKeys struct {
+	oidc.KeySet
+	err error
+}
+
+func (k *askedKeys) VerifySignature(ctx context.Context, token string) (payload []byte, err error) {
+	payload, k.err = k.KeySet.VerifySignature(ctx, token)
+	return payload, k.err
 }
 
 // plainHeader refuses header parameters that would change how the token is

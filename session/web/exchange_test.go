@@ -60,13 +60,13 @@ func (p *purse) Take(_ context.Context, _ time.Time, name, key string, rate floa
 	return p.left >= 0, 41500 * time.Millisecond, p.down
 }
 
-func newAppHouse(t *testing.T) (*house, *exchanger, *purse) {
+func newAppHouse(t *testing.T, change ...func(*Options)) (*house, *exchanger, *purse) {
 	t.Helper()
 	f, p := &exchanger{}, &purse{left: 100}
 	logins := &logins{infos: []session.ProviderInfo{{ID: "one", Name: "One"}}}
-	x := newHouse(t, func(o *Options) {
+	x := newHouse(t, append(change, func(o *Options) {
 		o.Logins, o.Exchange = logins, &Exchange{Exchanger: f, Budget: p, Burst: 30, Every: 6 * time.Second}
-	})
+	})...)
 	f.sessions = x.sessions
 	return x, f, p
 }
@@ -240,5 +240,30 @@ func TestWithoutAppsThereIsNoExchange(t *testing.T) {
 	x := newHouse(t)
 	if w := x.post(exchangeBody("good")); w.Code != 404 || w.Header().Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestExchangesAreInTheTrail(t *testing.T) {
+	t.Parallel()
+	kept := &trail{}
+	x, _, _ := newAppHouse(t, audited(kept))
+	x.post(exchangeBody("good"), func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") })
+	x.post("{")
+	x.post(exchangeBody("provider_reply_invalid"))
+	x.post(exchangeBody("good"))
+	// What anybody can send without a provider having been asked fills no disk.
+	if len(kept.events) != 2 {
+		t.Fatalf("%d events: %+v", len(kept.events), kept.events)
+	}
+	refused, in := kept.events[0], kept.events[1]
+	if refused.Action != session.ActionSSOLogin || refused.Outcome != session.OutcomeDenied || refused.Details["reason"] != "provider_reply_invalid" || refused.RequestID != "req-1" {
+		t.Errorf("%+v", refused)
+	}
+	if in.Action != session.ActionSSOLogin || in.Outcome != session.OutcomeSuccess || in.User.ID != "idp-1" || in.Session == "" {
+		t.Errorf("%+v", in)
+	}
+	kept.down = true
+	if w := x.post(exchangeBody("good")); w.Code != 503 || strings.Contains(w.Body.String(), "sealed") || len(x.sessions.values()) != 1 {
+		t.Errorf("%d %s: %d sessions", w.Code, w.Body, len(x.sessions.values()))
 	}
 }
