@@ -15,7 +15,7 @@ var errTimeout = errors.New("no answer within the budget; the charge counts as s
 // have been spent.
 func (l *Limiter) ask(ctx context.Context, charges []authz.Charge) (authz.Spent, error) {
 	it := newItem(take)
-	ps, err := parts(it.parts[:0], l.prefix, charges)
+	ps, err := l.names.parts(it.parts[:0], charges)
 	it.parts = ps
 	if err != nil {
 		it.recycle()

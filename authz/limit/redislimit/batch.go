@@ -1,9 +1,6 @@
 package redislimit
 
 import (
-	"encoding/binary"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/neosc/gate/authz"
@@ -11,7 +8,8 @@ import (
 )
 
 const (
-	// maxKeys bounds a call: Lua's unpack takes some 8000, and a call should
+	// maxKeys bounds a call: Lua's unpack takes some 8000, of which a
+	// bucket needs two, and a call should
 	// not hold Redis up for longer than a millisecond or so.
 	maxKeys = 512
 	// maxItems bounds a call too.
@@ -20,16 +18,24 @@ const (
 
 // batch is one call: the items it judges and the buckets they share.
 type batch struct {
-	items  []*item
-	keys   []string
-	of     []*part // of[i] is a part that speaks of keys[i]
-	index  map[string]int32
-	taken  []int64 // what our own waiters got
-	groups []group
-	// last is, by key, the last group that begins with it, -1 for none.
+	items   []*item
+	of      []*part // of[i] is a part that speaks of bucket i
+	index   map[bucket]int32
+	tables  []*table
+	numbers map[string]int32 // of tables, by their first half
+	taken   []int64          // what our own waiters got
+	groups  []group
+	// last is, by bucket, the last group that begins with it, -1 for none.
 	last []int32
-	ints int
-	body []byte
+	wire wire
+	// debts are, by bucket, what they owe after the call.
+	debts []int64
+}
+
+// bucket is a table's number and a field in it.
+type bucket struct {
+	table int32
+	field string
 }
 
 // group is a set of equal items.
@@ -38,25 +44,29 @@ type group struct {
 	members []*item
 }
 
-func newBatch() *batch { return &batch{index: make(map[string]int32)} }
+func newBatch() *batch {
+	return &batch{index: make(map[bucket]int32), numbers: make(map[string]int32)}
+}
 
 // reset forgets everything but the memory.
 func (b *batch) reset() {
 	clear(b.items)
 	clear(b.of)
-	clear(b.keys)
+	clear(b.tables)
 	clear(b.index)
+	clear(b.numbers)
 	for i := range b.groups {
 		clear(b.groups[i].members)
 		b.groups[i].members = b.groups[i].members[:0]
 	}
-	b.items, b.of, b.keys, b.taken, b.last = b.items[:0], b.of[:0], b.keys[:0], b.taken[:0], b.last[:0]
-	b.groups, b.body, b.ints = b.groups[:0], b.body[:0], 0
+	b.items, b.of, b.tables, b.taken, b.last = b.items[:0], b.of[:0], b.tables[:0], b.taken[:0], b.last[:0]
+	b.groups, b.debts = b.groups[:0], b.debts[:0]
+	b.wire.reset()
 }
 
 // full says whether another item might be too much.
 func (b *batch) full() bool {
-	return len(b.items) >= maxItems || len(b.keys)+limit.MaxCharges > maxKeys
+	return len(b.items) >= maxItems || len(b.of)+limit.MaxCharges > maxKeys
 }
 
 // add puts an item in.
@@ -98,107 +108,33 @@ func (g *group) takes(it *item) bool {
 	return true
 }
 
+// key returns the number of p's bucket.
 func (b *batch) key(p *part) int32 {
-	if i, ok := b.index[p.redisKey]; ok {
+	id := bucket{b.number(p.table), p.field}
+	if i, ok := b.index[id]; ok {
 		return i
 	}
-	i := int32(len(b.keys))
-	b.index[p.redisKey] = i
-	b.keys = append(b.keys, p.redisKey)
+	i := int32(len(b.of))
+	b.index[id] = i
 	b.of = append(b.of, p)
+	b.wire.tableOf = append(b.wire.tableOf, id.table)
 	b.taken = append(b.taken, 0)
 	b.last = append(b.last, -1)
 	return i
 }
 
-// encode returns the script's argument.
-func (b *batch) encode() []byte {
-	b.body = append(b.body[:0], 0xdd, 0, 0, 0, 0) // a msgpack array, length below
-	b.ints = 0
-	for _, p := range b.of {
-		b.int(int64(p.limit.Interval()))
-		b.int(int64(p.limit.Fill()))
+// number returns the number of a table, which may be there twice (see names).
+func (b *batch) number(t *table) int32 {
+	if len(b.tables) > 0 && b.tables[0] == t {
+		return 0
 	}
-	b.backs()
-	for i := range b.groups {
-		g := &b.groups[i]
-		m := g.members[0]
-		if g.peek {
-			b.int(0)
-		} else {
-			b.int(int64(len(g.members)))
-		}
-		b.int(int64(len(m.keys)))
-		for j, k := range m.keys {
-			b.int(int64(k) + 1)
-			b.int(m.parts[j].cost)
-		}
+	n, ok := b.numbers[t.halves[0]]
+	if !ok {
+		n = int32(len(b.tables))
+		b.numbers[t.halves[0]] = n
+		b.tables = append(b.tables, t)
 	}
-	binary.BigEndian.PutUint32(b.body[1:], uint32(b.ints))
-	return b.body
-}
-
-func (b *batch) backs() {
-	n := 0
-	for _, it := range b.items {
-		if it.kind == giveBack {
-			n += len(it.parts)
-		}
-	}
-	b.int(int64(n))
-	for _, it := range b.items {
-		if it.kind != giveBack {
-			continue
-		}
-		for j, k := range it.keys {
-			p := &it.parts[j]
-			b.int(int64(k) + 1)
-			b.int(p.cost * int64(p.limit.Interval()))
-			b.int(it.sec)
-			b.int(it.nano)
-		}
-	}
-}
-
-// int appends a msgpack integer, n ≥ 0.
-func (b *batch) int(n int64) {
-	b.ints++
-	if n < 128 {
-		b.body = append(b.body, byte(n))
-		return
-	}
-	b.body = append(b.body, 0xd3)
-	b.body = binary.BigEndian.AppendUint64(b.body, uint64(n))
-}
-
-var errReply = errors.New("the script's answer makes no sense")
-
-// decode gives each item its answer, but wakes nobody.
-func (b *batch) decode(reply []int64) error {
-	if len(reply) != 2+len(b.keys)+len(b.groups) {
-		return fmt.Errorf("%w: %d numbers for %d keys and %d groups", errReply, len(reply), len(b.keys), len(b.groups))
-	}
-	debts, granted := reply[2:2+len(b.keys)], reply[2+len(b.keys):]
-	for i, p := range b.of {
-		if debts[i] < 0 || debts[i] > int64(p.limit.Fill()) {
-			return fmt.Errorf("%w: a debt of %d", errReply, debts[i])
-		}
-	}
-	for i := range b.groups {
-		if granted[i] < 0 || granted[i] > int64(len(b.groups[i].members)) {
-			return fmt.Errorf("%w: %d admitted of %d", errReply, granted[i], len(b.groups[i].members))
-		}
-	}
-	for i := range b.groups {
-		for j, it := range b.groups[i].members {
-			it.sec, it.nano = reply[0], reply[1]
-			if int64(j) < granted[i] {
-				it.charge(debts)
-			}
-			it.judge(debts, int64(j) < granted[i])
-		}
-	}
-	return nil
+	return n
 }
 
 // charge moves the debts on by what the item took.
@@ -239,9 +175,8 @@ func (it *item) judge(debts []int64, granted bool) {
 	}
 }
 
-// finish teaches the memory what the answer says, then wakes the waiters. debts
-// are those that decode left.
-func (b *batch) finish(l *limit.Local, debts []int64, sent time.Time, slack time.Duration) {
+// finish teaches the memory what the answer says, then wakes the waiters.
+func (b *batch) finish(l *limit.Local, sent time.Time, slack time.Duration) {
 	for _, it := range b.items {
 		if it.kind == giveBack || !it.settle() || it.kind != take || !it.spent.Allowed {
 			continue
@@ -252,7 +187,7 @@ func (b *batch) finish(l *limit.Local, debts []int64, sent time.Time, slack time
 	}
 	short := false
 	for i, p := range b.of {
-		fits := int64(l.Learn(&p.charge, int(b.taken[i]), time.Duration(debts[i]), slack, sent))
+		fits := int64(l.Learn(&p.charge, int(b.taken[i]), time.Duration(b.debts[i]), slack, sent))
 		short = short || fits < b.taken[i]
 		b.taken[i] = fits
 	}

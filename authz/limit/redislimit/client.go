@@ -24,10 +24,10 @@ const (
 	Cluster Mode = "cluster"
 )
 
-// runner runs the script once on the server of keys, which share a tag unless
-// there is one server. It never repeats a run that may have happened.
+// runner runs the script once, with arguments as batch.encode returns them, on
+// the server of its keys, which share a tag unless there is one server. It never repeats a run that may have happened.
 type runner interface {
-	run(ctx context.Context, keys []string, arg []byte) ([]int64, error)
+	run(ctx context.Context, args []any) (string, error)
 	Close() error
 }
 
@@ -97,8 +97,8 @@ type single struct {
 	name string
 }
 
-func (s single) run(ctx context.Context, keys []string, arg []byte) ([]int64, error) {
-	return eval(ctx, s.c, s.name, keys, arg)
+func (s single) run(ctx context.Context, args []any) (string, error) {
+	return eval(ctx, s.c, &s.name, args)
 }
 
 func (s single) Close() error { return s.c.Close() }
@@ -110,12 +110,12 @@ type cluster struct {
 
 // run asks the node itself: the cluster client's own way repeats calls whose
 // connection broke, whatever MaxRetries says, and so would charge twice.
-func (s cluster) run(ctx context.Context, keys []string, arg []byte) ([]int64, error) {
-	node, err := s.c.MasterForKey(ctx, keys[0])
+func (s cluster) run(ctx context.Context, args []any) (string, error) {
+	node, err := s.c.MasterForKey(ctx, *args[argFirst].(*string))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	reply, err := eval(ctx, node, s.name, keys, arg)
+	reply, err := eval(ctx, node, &s.name, args)
 	if err != nil {
 		// Moved, or the node is gone: learn where the slot is, for the next.
 		s.c.ReloadState(ctx)
@@ -128,10 +128,17 @@ func (s cluster) Close() error { return s.c.Close() }
 // eval runs the script by its name, and by its text if the server does not know
 // it (it restarted, was flushed, or another took its place): then nothing has
 // run yet.
-func eval(ctx context.Context, c *redis.Client, name string, keys []string, arg []byte) ([]int64, error) {
-	reply, err := c.EvalSha(ctx, name, keys, arg).Int64Slice()
+func eval(ctx context.Context, c *redis.Client, name *string, args []any) (string, error) {
+	args[argCommand], args[argScript] = "evalsha", name
+	cmd := redis.NewCmd(ctx, args...)
+	err := c.Process(ctx, cmd)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = c.Eval(ctx, script, keys, arg).Int64Slice()
+		args[argCommand], args[argScript] = "eval", script
+		cmd = redis.NewCmd(ctx, args...)
+		err = c.Process(ctx, cmd)
 	}
-	return reply, err
+	if err != nil {
+		return "", err
+	}
+	return cmd.Text()
 }

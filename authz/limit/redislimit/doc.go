@@ -33,14 +33,15 @@
 //
 // # Redis
 //
-// Redis 5 or later, or a server that speaks its scripts (TIME, MGET, SET, DEL
-// and the Lua libraries cmsgpack and struct). An ACL user needs +eval +evalsha
-// +time +mget +set +del, in a cluster +cluster|slots, and the keys of Prefix.
+// Redis 5 or later, or a server that speaks its scripts (TIME, HMGET, HGET,
+// HSET, EXPIRE, UNLINK and the Lua libraries cmsgpack and struct). An ACL user
+// needs +eval +evalsha +time +hmget +hget +hset +expire +unlink, in a cluster
+// +cluster|slots, and the keys of Prefix.
 //
 // # Redis Cluster
 //
-// Keys carry one of 64 hash tags by hash of the charge's Key, so the buckets of
-// one principal lie together. A call goes to one tag. A request whose charges
+// Keys carry one of 64 hash tags, here by hash of the charge's Key, so the
+// buckets of one principal lie together. A call goes to one tag. A request whose charges
 // lie under several takes them one tag after the other, that of its first
 // charge last, and gives back what it took when a later one refuses: less what
 // has trickled back since, so giving back never makes room that was not there.
@@ -49,9 +50,24 @@
 //
 // # Keys in Redis
 //
-// prefix{tag}interval:burst:length of name:name:key, with the interval in
-// nanoseconds; the value is the bucket's theoretical arrival time, 4 bytes of
-// Unix seconds and 4 of nanoseconds, big-endian (until the year 2106). Each key
-// expires when its bucket is full. To free someone before that, delete the key
-// and wait or restart the replicas: they remember.
+// The buckets of one limit are a table of two hashes,
+//
+//	prefix{tag}interval:burst:name:half
+//
+// with the interval in nanoseconds; where Redis is one server the tag is 00. A
+// field is a dot and the charge's Key; its value is the bucket's theoretical
+// arrival time, 4 bytes of Unix seconds and 4 of nanoseconds, big-endian (until
+// the year 2106). So a call reads and writes all buckets of a limit with three
+// commands; as keys of their own they would need one each, and cost Redis twice
+// as much.
+//
+// The halves take turns: each is written to for a span, the time that a bucket
+// takes to fill (10 s at least), and read for one more; then every bucket in it
+// is full, and it is dropped (in the background) when its turn comes again. The
+// field g is the number of its turn. A half that nobody comes back to expires
+// after three spans. If the clock is set back, the turn stays; if by more than
+// a span, the numbers are set back as well, and the buckets stay.
+//
+// To free someone, delete the field from both halves and wait or restart the
+// replicas: they remember.
 package redislimit

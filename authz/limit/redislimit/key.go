@@ -3,12 +3,15 @@ package redislimit
 import (
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/limit"
 )
 
-// tags is how many hash tags the keys carry.
+// tags is how many hash tags a cluster's keys carry.
 const tags = 64
 
 // tagOf is the same in every replica and version: it says where a bucket lies.
@@ -20,44 +23,103 @@ func tagOf(key string) int {
 	return int(h % tags)
 }
 
+// table names the two hashes in which the buckets of one limit (and tag) lie.
+type table struct {
+	halves [2]string
+	name   string // of the limit
+	// span is how long one half is written to, in seconds: at least as long as
+	// a bucket takes to fill, so that one which is in neither half is full.
+	span int64
+}
+
+// minSpan is the shortest span of a table, in seconds.
+const minSpan = 10
+
+// limitID is what makes a table.
+type limitID struct {
+	name  string
+	limit limit.Limit
+	tag   int
+}
+
+func newTable(prefix string, id limitID) *table {
+	d := append([]byte(prefix), '{', byte('0'+id.tag/10), byte('0'+id.tag%10), '}')
+	d = strconv.AppendInt(d, int64(id.limit.Interval()), 10)
+	d = append(d, ':')
+	d = strconv.AppendInt(d, int64(id.limit.Burst()), 10)
+	d = append(d, ':')
+	d = append(d, id.name...)
+	base := string(d)
+	fill := (id.limit.Fill() + time.Second - 1) / time.Second
+	return &table{halves: [2]string{base + ":0", base + ":1"}, name: id.name, span: max(minSpan, int64(fill))}
+}
+
+// names keeps the tables that requests ask for: naming each check's bucket in
+// full made a tenth of its cost. It is read without a lock.
+type names struct {
+	prefix string
+	// lanes is how many tags are told apart: 1 or tags.
+	lanes int
+	known atomic.Pointer[map[limitID]*table]
+	mu    sync.Mutex
+}
+
+// maxNames bounds what is kept. A policy may invent limits; those beyond are
+// named anew each time.
+const maxNames = 1024
+
+func (n *names) table(id limitID) *table {
+	if m := n.known.Load(); m != nil {
+		if t := (*m)[id]; t != nil {
+			return t
+		}
+	}
+	id.name = strings.Clone(id.name)
+	t := newTable(n.prefix, id)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	next := map[limitID]*table{id: t}
+	if m := n.known.Load(); m != nil {
+		if len(*m) >= maxNames {
+			return t
+		}
+		for k, v := range *m {
+			next[k] = v
+		}
+	}
+	n.known.Store(&next)
+	return t
+}
+
 // part is what a request asks of one bucket. It owns its strings: a request
 // that has given up waiting may be gone while its part is on the way.
 type part struct {
-	redisKey string
-	charge   authz.Charge // Name and Key are parts of redisKey
-	limit    limit.Limit
-	cost     int64
-	lead     int // index of the (first) charge
-	tag      int
+	table  *table
+	field  string       // the key after a dot: no key is the table's own field
+	charge authz.Charge // Key is part of field
+	limit  limit.Limit
+	cost   int64
+	lead   int // index of the (first) charge
+	tag    int
 }
 
-// newPart names c's bucket in Redis. The name's length makes it unambiguous.
-func newPart(prefix string, c *authz.Charge, l limit.Limit, lead int) part {
-	tag := tagOf(c.Key)
-	var digits [64]byte
-	d := append(digits[:0], '{', byte('0'+tag/10), byte('0'+tag%10), '}')
-	d = strconv.AppendInt(d, int64(l.Interval()), 10)
-	d = append(d, ':')
-	d = strconv.AppendInt(d, int64(l.Burst()), 10)
-	d = append(d, ':')
-	d = strconv.AppendInt(d, int64(len(c.Name)), 10)
-	d = append(d, ':')
-	var b strings.Builder
-	b.Grow(len(prefix) + len(d) + len(c.Name) + 1 + len(c.Key))
-	b.WriteString(prefix)
-	b.Write(d)
-	b.WriteString(c.Name)
-	b.WriteByte(':')
-	b.WriteString(c.Key)
-	p := part{redisKey: b.String(), charge: *c, limit: l, cost: int64(c.Cost), lead: lead, tag: tag}
-	end := len(p.redisKey) - len(c.Key)
-	p.charge.Key = p.redisKey[end:]
-	p.charge.Name = p.redisKey[end-1-len(c.Name) : end-1]
+// part names c's bucket in Redis.
+func (n *names) part(c *authz.Charge, l limit.Limit, lead int) part {
+	tag := 0
+	if n.lanes > 1 {
+		tag = tagOf(c.Key)
+	}
+	p := part{
+		table: n.table(limitID{c.Name, l, tag}), field: "." + c.Key,
+		charge: *c, limit: l, cost: int64(c.Cost), lead: lead, tag: tag,
+	}
+	p.charge.Key = p.field[1:]
+	p.charge.Name = p.table.name
 	return p
 }
 
 // parts appends what charges, already found valid, ask of each bucket.
-func parts(dst []part, prefix string, charges []authz.Charge) ([]part, error) {
+func (n *names) parts(dst []part, charges []authz.Charge) ([]part, error) {
 next:
 	for i := range charges {
 		c := &charges[i]
@@ -71,7 +133,7 @@ next:
 				continue next
 			}
 		}
-		dst = append(dst, newPart(prefix, c, l, i))
+		dst = append(dst, n.part(c, l, i))
 	}
 	return dst, nil
 }

@@ -100,11 +100,26 @@ func (n *lane) run() {
 	for n.next(b) {
 		n.call(b)
 		b.reset()
-		// Those just woken come back at once under load: let them, and they
-		// share the next call. Costs nothing when nobody does.
-		runtime.Gosched()
+		n.gather()
 	}
 }
+
+// gather lets those just woken come back, which under load they do at once, and
+// share the next call: it goes on while a turn of the scheduler brings more.
+func (n *lane) gather() {
+	for came, turns := -1, 0; turns < gatherTurns; turns++ {
+		runtime.Gosched()
+		n.mu.Lock()
+		now := len(n.queue)
+		n.mu.Unlock()
+		if now <= came {
+			return
+		}
+		came = now
+	}
+}
+
+const gatherTurns = 8
 
 // next fills b with what waits; false, and the lane is idle, if nothing does.
 func (n *lane) next(b *batch) bool {
@@ -129,7 +144,7 @@ func (n *lane) call(b *batch) {
 	l := n.l
 	ctx, cancel := context.WithTimeout(l.ctx, l.budget)
 	sent := l.clock()
-	reply, err := l.redis.run(ctx, b.keys, b.encode())
+	reply, err := l.redis.run(ctx, b.encode())
 	took := l.clock().Sub(sent)
 	cancel()
 	l.metrics.call(len(b.items), took, err)
@@ -147,7 +162,7 @@ func (n *lane) call(b *batch) {
 	n.mu.Lock()
 	n.failures = 0
 	n.mu.Unlock()
-	b.finish(l.local, reply[2:2+len(b.keys)], sent, took)
+	b.finish(l.local, sent, took)
 }
 
 // failed counts a failed call and opens the breaker after enough of them.
@@ -212,7 +227,7 @@ func (n *lane) answers() bool {
 		it := &item{kind: take, parts: []part{n.l.probePart(n.tag)}}
 		b.add(it)
 		ctx, cancel := context.WithTimeout(n.l.ctx, d)
-		reply, err := n.l.redis.run(ctx, b.keys, b.encode())
+		reply, err := n.l.redis.run(ctx, b.encode())
 		cancel()
 		if err != nil || b.decode(reply) != nil {
 			return false

@@ -18,7 +18,7 @@ type Limiter struct {
 	redis    runner
 	local    *limit.Local
 	lanes    []*lane
-	prefix   string
+	names    names
 	budget   time.Duration
 	failures int
 	replicas int
@@ -44,7 +44,7 @@ func New(o Options) (*Limiter, error) {
 		return nil, err
 	}
 	l := &Limiter{
-		local: local, prefix: o.Prefix, budget: o.Budget, failures: o.Failures, replicas: max(1, o.Replicas),
+		local: local, budget: o.Budget, failures: o.Failures, replicas: max(1, o.Replicas),
 		onError: o.OnError, clock: o.Clock, log: o.Log, batches: sync.Pool{New: func() any { return newBatch() }},
 	}
 	n := 1
@@ -54,6 +54,7 @@ func New(o Options) (*Limiter, error) {
 	for i := range n {
 		l.lanes = append(l.lanes, &lane{l: l, tag: i})
 	}
+	l.names.prefix, l.names.lanes = o.Prefix, n
 	if l.metrics, err = newMetrics(&o, local.Len, l.down); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func (l *Limiter) Ping(ctx context.Context) error {
 	for _, n := range l.lanes {
 		b := newBatch()
 		b.add(&item{kind: take, parts: []part{l.probePart(n.tag)}})
-		reply, err := l.redis.run(ctx, b.keys, b.encode())
+		reply, err := l.redis.run(ctx, b.encode())
 		if err == nil {
 			err = b.decode(reply)
 		}
@@ -184,8 +185,7 @@ func (l *Limiter) restored(n *lane) {
 func (l *Limiter) probePart(tag int) part {
 	lim, _ := limit.NewLimit(limit.MaxRate, limit.MaxBurst)
 	c := authz.Charge{Name: "probe", Rate: limit.MaxRate, Burst: limit.MaxBurst, Cost: 1}
-	return part{
-		redisKey: fmt.Sprintf("%s{%02d}probe", l.prefix, tag),
-		charge:   c, limit: lim, cost: 1, tag: tag,
-	}
+	p := l.names.part(&c, lim, 0)
+	p.table, p.tag = l.names.table(limitID{c.Name, lim, tag}), tag
+	return p
 }

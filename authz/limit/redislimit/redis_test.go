@@ -3,6 +3,7 @@ package redislimit_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -145,7 +146,7 @@ func TestDenialsAreRemembered(t *testing.T) {
 	}
 }
 
-func TestKeysExpireAndCarryTags(t *testing.T) {
+func TestTablesExpireAndCarryTags(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
 	l := newLimiter(t, patient(srv))
@@ -155,12 +156,50 @@ func TestKeysExpireAndCarryTags(t *testing.T) {
 	if err != nil || len(keys) != 1 {
 		t.Fatal(keys, err)
 	}
-	var tag int
-	if _, err := fmt.Sscanf(keys[0], "gate:limit:{%02d}10000000000:20:4:user:alice", &tag); err != nil {
+	var tag, half int
+	if _, err := fmt.Sscanf(keys[0], "gate:limit:{%02d}10000000000:20:user:%d", &tag, &half); err != nil {
 		t.Errorf("key %q: %v", keys[0], err)
 	}
-	if ttl := c.PTTL(t.Context(), keys[0]).Val(); ttl > 10*time.Second || ttl <= 0 {
-		t.Errorf("expires in %v, its bucket is full in 10s", ttl)
+	if !c.HExists(t.Context(), keys[0], ".alice").Val() {
+		t.Error("alice's bucket is not in it")
+	}
+	if ttl := c.PTTL(t.Context(), keys[0]).Val(); ttl > 600*time.Second || ttl < 400*time.Second {
+		t.Errorf("expires in %v, want thrice the 200s that a bucket takes to fill", ttl)
+	}
+}
+
+// TestOldHalvesAreDropped: a half that is two spans old is emptied, however long
+// it would live by itself, and what the half before says still counts.
+func TestOldHalvesAreDropped(t *testing.T) {
+	t.Parallel()
+	srv := startRedis(t)
+	c := client(t, srv)
+	l := newLimiter(t, patient(srv))
+	one := authz.Charge{Name: "n", Key: "k", Rate: 0.001, Burst: 2, Cost: 1} // a span of 2000 s
+	spend(t, l, one)
+	keys, _ := c.Keys(t.Context(), "gate:limit:*:n:*").Result()
+	if len(keys) != 1 {
+		t.Fatal(keys)
+	}
+	gen, err := c.HGet(t.Context(), keys[0], "g").Int64()
+	must(t, err)
+	other := keys[0][:len(keys[0])-1] + strconv.Itoa(int(gen+1)%2)
+	// A span later: the other half comes into use, with stale things in it.
+	must(t, c.HSet(t.Context(), other, "g", gen-3, ".stale", "x").Err())
+	must(t, c.HSet(t.Context(), keys[0], "g", gen-1).Err())
+	must(t, c.Rename(t.Context(), keys[0], "moved").Err())
+	must(t, c.Rename(t.Context(), other, keys[0]).Err())
+	must(t, c.Rename(t.Context(), "moved", other).Err())
+	must(t, c.HSet(t.Context(), keys[0], "g", gen-2).Err())
+	fresh := newLimiter(t, patient(srv))
+	if s := spend(t, fresh, one); !s.Allowed || s.Remaining != 0 {
+		t.Errorf("%+v, want the second and last token", s)
+	}
+	if c.HExists(t.Context(), keys[0], ".stale").Val() || !c.HExists(t.Context(), keys[0], ".k").Val() {
+		t.Errorf("the half in use has %v", c.HKeys(t.Context(), keys[0]).Val())
+	}
+	if ttl := c.TTL(t.Context(), keys[0]).Val(); ttl < 4000*time.Second {
+		t.Errorf("it lives for %v", ttl)
 	}
 }
 
@@ -171,20 +210,17 @@ func TestForeignValuesCountAsEmptyBuckets(t *testing.T) {
 	l := newLimiter(t, patient(srv))
 	one := authz.Charge{Name: "n", Key: "k", Rate: 0.1, Burst: 2, Cost: 1}
 	spend(t, l, one)
-	keys, _ := c.Keys(t.Context(), "gate:limit:*:n:k").Result()
+	keys, _ := c.Keys(t.Context(), "gate:limit:*:n:*").Result()
 	if len(keys) != 1 {
 		t.Fatal(keys)
 	}
 	for name, v := range map[string]string{"Text": "not eight", "FarFuture": "\xff\xff\xff\xff\x00\x00\x00\x00"} {
-		if err := c.Set(t.Context(), keys[0], v, 0).Err(); err != nil {
+		if err := c.HSet(t.Context(), keys[0], ".k", v).Err(); err != nil {
 			t.Fatal(err)
 		}
 		fresh := newLimiter(t, patient(srv))
 		if s := spend(t, fresh, one); s.Allowed || s.RetryAfter > 10*time.Second {
 			t.Errorf("%s: %+v, want refused for at most one token's time", name, s)
-		}
-		if ttl := c.PTTL(t.Context(), keys[0]).Val(); ttl <= 0 || ttl > 20*time.Second {
-			t.Errorf("%s: expires in %v, want within the 20s of an empty bucket", name, ttl)
 		}
 	}
 }

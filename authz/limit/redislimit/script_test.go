@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func drawPart(t *rapid.T, prefix string) part {
 		}
 	}
 	c := authz.Charge{Name: "n", Key: rapid.StringMatching(`[a-z:{}]{0,6}`).Draw(t, "key"), Rate: rate, Burst: burst}
-	return newPart(prefix, &c, l, 0)
+	return (&names{prefix: prefix, lanes: 1}).part(&c, l, 0)
 }
 
 // TestScriptIsGCRA: on batches of requests with several charges, over buckets in
@@ -70,36 +71,46 @@ func TestScriptIsGCRA(t *testing.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "items") {
 			b.add(drawItem(t, pool))
 		}
-		reply, err := r.run.run(context.Background(), b.keys, b.encode())
+		text, err := r.run.run(context.Background(), b.encode())
 		if err != nil {
 			t.Fatal(err)
 		}
-		debts := append([]int64(nil), reply[2:2+len(b.keys)]...)
-		if err := b.decode(reply); err != nil {
+		if err := b.decode(text); err != nil {
 			t.Fatal(err)
+		}
+		reply, debts := b.wire.reply, make([]int64, len(b.of))
+		for i := range b.of {
+			debts[i] = reply[1+b.wire.at[i]]
 		}
 		for _, g := range b.groups {
 			for _, it := range g.members {
 				checkItem(t, it, debts)
 			}
 		}
-		for i, key := range b.keys {
-			r.checkState(t, key, reply[0], reply[1], debts[i])
+		for i, p := range b.of {
+			r.checkState(t, p, reply[0], reply[1], debts[i])
 		}
 	})
 }
 
-// preset puts a bucket into some state: absent, full long ago, or with a debt.
+// preset puts a bucket into some state: absent, full long ago, or with a debt;
+// in this generation of its table, the one before, or in one to come, as after
+// the clock was set back.
 func (r *rig) preset(t *rapid.T, p part) {
 	fill := int64(p.limit.Fill())
 	debt := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(-1e9, fill), rapid.Int64Range(max(0, fill-3*int64(p.limit.Interval())), fill)).Draw(t, "debt")
 	if debt == 0 {
 		return
 	}
-	tat := time.Now().UnixNano() + debt
+	now := time.Now()
+	gen := now.Unix() / p.table.span
+	if in := now.Unix() % p.table.span; in > 0 && in < p.table.span-1 { // it will not end before the script has run
+		gen += int64(rapid.SampledFrom([]int{0, 0, 0, -1, 1, 2, 3, 1000}).Draw(t, "generation"))
+	}
+	tat := now.UnixNano() + debt
 	v := binary.BigEndian.AppendUint32(nil, uint32(tat/1e9))
 	v = binary.BigEndian.AppendUint32(v, uint32(tat%1e9))
-	if err := r.c.Set(context.Background(), p.redisKey, v, 0).Err(); err != nil {
+	if err := r.c.HSet(context.Background(), p.table.halves[gen%2], "g", gen, p.field, v).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -109,10 +120,11 @@ func drawItem(t *rapid.T, pool []part) *item {
 	seen := map[string]bool{}
 	for range rapid.IntRange(1, len(pool)).Draw(t, "parts") {
 		p := pool[rapid.IntRange(0, len(pool)-1).Draw(t, "bucket")]
-		if seen[p.redisKey] {
+		if name := p.table.halves[0] + p.field; seen[name] {
 			continue
+		} else {
+			seen[name] = true
 		}
-		seen[p.redisKey] = true
 		p.lead = len(it.parts)
 		p.cost = int64(rapid.OneOf(rapid.IntRange(0, min(3, p.limit.Burst())), rapid.IntRange(0, p.limit.Burst())).Draw(t, "cost"))
 		it.parts = append(it.parts, p)
@@ -145,17 +157,28 @@ func checkItem(t *rapid.T, it *item, debts []int64) {
 	}
 }
 
-// checkState reads a bucket back. The server's clock may have run on.
-func (r *rig) checkState(t *rapid.T, key string, sec, nano, debt int64) {
-	v, err := r.c.Get(context.Background(), key).Result()
-	if errors.Is(err, redis.Nil) {
-		if debt > int64(time.Second) {
-			t.Fatalf("a bucket with a debt of %d is gone", debt)
+// checkState reads a bucket back, from the newer half of its table. The server's
+// clock may have run on.
+func (r *rig) checkState(t *rapid.T, p *part, sec, nano, debt int64) {
+	var v string
+	newest := int64(-1)
+	for _, half := range p.table.halves {
+		m, err := r.c.HGetAll(context.Background(), half).Result()
+		if err != nil {
+			t.Fatal(err)
 		}
+		if gen, err := strconv.ParseInt(m["g"], 10, 64); err == nil && m[p.field] != "" && gen > newest {
+			newest, v = gen, m[p.field]
+		}
+		if ttl := r.c.TTL(context.Background(), half).Val(); len(m) > 0 && newest >= 0 && ttl > time.Duration(3*p.table.span)*time.Second {
+			t.Fatalf("half a table lives for %v, its span is %d s", ttl, p.table.span)
+		}
+	}
+	if v == "" && debt == 0 {
 		return
 	}
-	if err != nil || len(v) != 8 {
-		t.Fatalf("%q, %v", v, err)
+	if len(v) != 8 {
+		t.Fatalf("a debt of %d is kept as %q", debt, v)
 	}
 	got := (int64(binary.BigEndian.Uint32([]byte(v)))-sec)*1e9 + int64(binary.BigEndian.Uint32([]byte(v)[4:])) - nano
 	if max(0, got) != debt {
@@ -178,16 +201,16 @@ func TestGiveBackNeverMakesRoom(t *testing.T) {
 		for _, it := range items {
 			b.add(it)
 		}
-		reply, err := r.run.run(t.Context(), b.keys, b.encode())
+		reply, err := r.run.run(t.Context(), b.encode())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := b.decode(reply); err != nil {
 			t.Fatal(err)
 		}
-		return reply
+		return b.wire.reply
 	}
-	p := newPart("g:", &c, l, 0)
+	p := (&names{prefix: "g:", lanes: 1}).part(&c, l, 0)
 	p.cost = 20
 	taken := &item{kind: take, parts: []part{p}}
 	reply := judge(taken)
@@ -218,20 +241,27 @@ func TestGiveBackNeverMakesRoom(t *testing.T) {
 
 func TestAbsurdRepliesAreErrors(t *testing.T) {
 	c := authz.Charge{Name: "n", Key: "k", Rate: 10, Burst: 20}
-	for name, reply := range map[string][]int64{
-		"Empty":        {},
-		"Short":        {1, 2, 0},
-		"NegativeDebt": {1, 2, -1, 1},
-		"HugeDebt":     {1, 2, 2e9 + 1, 1},
-		"Negative":     {1, 2, 0, -1},
-		"TooMany":      {1, 2, 0, 2},
+	for name, reply := range map[string]string{
+		"Empty":        "",
+		"NoInts":       "\x90",
+		"Short":        "\x93\x01\x02\x00",
+		"NegativeDebt": "\x94\x01\x02\xff\x01",
+		"HugeDebt":     "\x94\x01\x02\xce\x77\x35\x94\x01\x01",
+		"BeyondDouble": "\x94\x01\x02\xcf\x80\x00\x00\x00\x00\x00\x00\x00\x01",
+		"Negative":     "\x94\x01\x02\x00\xff",
+		"TooMany":      "\x94\x01\x02\x00\x02",
+		"Cut":          "\x94\x01\x02\x00\xcd\x01",
+		"CutLength":    "\xdc\x00",
+		"More":         "\x94\x01\x02\x00\x01\x00",
+		"Float":        "\x94\x01\x02\x00\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00",
 	} {
 		l, err := limit.NewLimit(c.Rate, c.Burst)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b := newBatch()
-		b.add(&item{parts: []part{newPart("", &c, l, 0)}})
+		b.add(&item{parts: []part{(&names{lanes: 1}).part(&c, l, 0)}})
+		b.encode()
 		if err := b.decode(reply); !errors.Is(err, errReply) {
 			t.Errorf("%s: %v, want errReply", name, err)
 		}
@@ -242,7 +272,7 @@ func TestAbsurdRepliesAreErrors(t *testing.T) {
 // takes at once, and a batch that is used again remembers nothing.
 func TestBatchesAreBounded(t *testing.T) {
 	r := newRig(t)
-	b := newBatch()
+	b, ns := newBatch(), &names{prefix: "b:", lanes: 1}
 	for round := range 2 {
 		items := 0
 		for i := 0; !b.full(); i++ {
@@ -253,17 +283,17 @@ func TestBatchesAreBounded(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				p := newPart("b:", &c, l, j)
+				p := ns.part(&c, l, j)
 				p.cost = 1
 				it.parts = append(it.parts, p)
 			}
 			b.add(it)
 			items++
 		}
-		if len(b.keys) > maxKeys || items < maxKeys/limit.MaxCharges-1 {
-			t.Errorf("%d keys of %d items", len(b.keys), items)
+		if len(b.of) > maxKeys || items < maxKeys/limit.MaxCharges-1 {
+			t.Errorf("%d buckets of %d items", len(b.of), items)
 		}
-		reply, err := r.run.run(t.Context(), b.keys, b.encode())
+		reply, err := r.run.run(t.Context(), b.encode())
 		if err != nil {
 			t.Fatal(err)
 		}
