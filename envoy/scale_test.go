@@ -1,0 +1,57 @@
+package envoy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/envoy"
+)
+
+// manyRoutes is a file of n routes, ten to a host.
+func manyRoutes(n int) []byte {
+	var b strings.Builder
+	b.WriteString("gate: http://gate.test:8080\nlisten: 127.0.0.1:8080\nupstreams:\n  app: 'app.internal:3000'\nhosts:\n- origin: http://gate.test:8080\n  routes:\n  - {name: gate, prefix: /, upstream: gate}\n")
+	for i := 1; i < n; i++ {
+		if i%10 == 1 {
+			fmt.Fprintf(&b, "- origin: http://h%d.test:8080\n  routes:\n  - {name: r%d, prefix: /, upstream: app}\n", i/10, i)
+			continue
+		}
+		fmt.Fprintf(&b, "  - {name: r%d, prefix: /app/%d, upstream: app, pass_identity_headers: true, policy: {rate_limit: true}}\n", i, i)
+	}
+	return []byte(b.String())
+}
+
+// Ten thousand routes are rendered and taken. The time is measured by the bench;
+// the bound here only catches what grows with the square of the routes.
+func TestTenThousandRoutes(t *testing.T) {
+	t.Parallel()
+	data := manyRoutes(10_000)
+	began := time.Now()
+	f, err := route.Parse("many", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed := time.Since(began)
+	bootstrap := render(t, options(f))
+	t.Logf("%d routes in %d bytes: parsed in %v, rendered to %d bytes in %v", len(f.RouteNames()), len(data), parsed, len(bootstrap), time.Since(began))
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("parsing and rendering took %v", took)
+	}
+	began = time.Now()
+	if err := envoy.Validate(t.Context(), envoyBinary(t), bootstrap); err != nil {
+		t.Error(err)
+	}
+	t.Logf("validated in %v", time.Since(began))
+	for i := 1; i < 10_000; i++ {
+		path := fmt.Sprintf("/app/%d/x", i)
+		if i%10 == 1 {
+			path = "/"
+		}
+		if _, e := f.Match(fmt.Sprintf("h%d.test", i/10), path); i%10 != 0 && (e == nil || e.Route.Name != fmt.Sprint("r", i)) {
+			t.Fatalf("route r%d is not found", i)
+		}
+	}
+}
