@@ -56,7 +56,7 @@ func (v *visitor) get(target string) (*kit.Reply, error) {
 // back leads; "" with the reply of a gate that sends nobody there now.
 func (v *visitor) leave(i *hostile.Issuer, claims map[string]any) (callback string, reply *kit.Reply, err error) {
 	reply, err = v.get(v.e.Origin("gate") + "/oauth2/sign_in?" + url.Values{"provider": {i.ID}, "rd": {v.e.Origin("portal") + "/"}}.Encode())
-	if err != nil || reply.StatusCode != http.StatusFound {
+	if err != nil || reply.StatusCode != http.StatusFound || !strings.HasPrefix(reply.Header.Get("Location"), i.URL) {
 		return "", reply, err
 	}
 	callback, err = i.Authorize(reply.Header.Get("Location"), claims)
@@ -80,6 +80,9 @@ func (v *visitor) session() string {
 // signsIn goes all the way to the portal and returns the last reply.
 func (v *visitor) signsIn(i *hostile.Issuer, claims map[string]any) (*kit.Reply, error) {
 	callback, reply, err := v.leave(i, claims)
+	if err == nil && reply.Header.Get("Location") == v.e.Origin("portal")+"/" { // has a session already
+		return v.get(v.e.Origin("portal") + "/")
+	}
 	if err != nil || callback == "" {
 		return reply, err
 	}
