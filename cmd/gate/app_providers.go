@@ -83,6 +83,9 @@ func checkProviders(ctx context.Context, cfg *config.Config, gateOrigin string, 
 		return err
 	}
 	for _, c := range found {
+		for _, n := range c.Notes {
+			fmt.Fprintf(w, "provider  --  %s: %s\n", c.Provider, n)
+		}
 		switch {
 		case c.Err != nil:
 			err = errors.Join(err, fmt.Errorf("provider %s: %w", c.Provider, c.Err))

@@ -60,6 +60,9 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 	if err := l.provision(ctx, p, &who.Identity, now); err != nil {
 		return nil, err
 	}
+	if p.ProjectID != "" && !who.inProject && p.projectMissed.CompareAndSwap(false, true) {
+		l.o.Logger.Warn("an ID token does not name project_id: at Zitadel it is another project's than the client's, and nobody gets its roles", "provider", p.ID, "project_id", p.ProjectID)
+	}
 	kept := &keptTokens{tokens: *t, Provider: p.ID, Got: now, Nonce: st.Nonce}
 	draft := session.Draft{Identity: who.Identity, Kind: kind, IdPSession: who.sid}
 	if sealedSize(kept) <= session.MaxNoteSize {

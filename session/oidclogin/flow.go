@@ -64,7 +64,7 @@ func (l *Logins) Start(ctx context.Context, r session.StartLogin) (string, error
 	if err := l.o.Notes.PutNote(ctx, k, session.Note{Data: data, Expires: now.Add(stateLife)}, now); err != nil {
 		return "", fmt.Errorf("login state: %w", err)
 	}
-	return p.authorizeURL(m, s, state)
+	return p.authorizeURL(m, s, state, p.redirectURI)
 }
 
 func browserHash(secret string) []byte {
@@ -73,7 +73,7 @@ func browserHash(secret string) []byte {
 }
 
 // authorizeURL is where the browser asks for a code.
-func (p *provider) authorizeURL(m *metadata, s loginState, state string) (string, error) {
+func (p *provider) authorizeURL(m *metadata, s loginState, state, redirectURI string) (string, error) {
 	u, err := url.Parse(m.AuthorizationEndpoint)
 	if err != nil {
 		return "", &session.LoginError{Reason: session.LoginAway, Provider: p.ID, ReturnTo: s.ReturnTo, Err: err}
@@ -81,7 +81,7 @@ func (p *provider) authorizeURL(m *metadata, s loginState, state string) (string
 	challenge := sha256.Sum256([]byte(s.Verifier))
 	q := u.Query()
 	for k, v := range map[string]string{
-		"response_type": "code", "client_id": p.ClientID, "redirect_uri": p.redirectURI, "scope": strings.Join(p.Scopes, " "),
+		"response_type": "code", "client_id": p.ClientID, "redirect_uri": redirectURI, "scope": strings.Join(p.Scopes, " "),
 		"state": state, "nonce": s.Nonce,
 		"code_challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "code_challenge_method": "S256",
 	} {

@@ -22,6 +22,9 @@ type person struct {
 	sid string
 	// issued is when the ID token was.
 	issued time.Time
+	// inProject: the ID token names the provider's project among its audiences,
+	// as Zitadel's do.
+	inProject bool
 }
 
 // identify checks the ID token, completes its claims from userinfo, and says
@@ -46,7 +49,7 @@ func (p *provider) identify(ctx context.Context, m *metadata, t *tokens, nonce s
 	if len(sid) > 255 {
 		return nil, errors.New("ID token: sid is too long")
 	}
-	return &person{Identity: id, sid: sid, issued: v.IssuedAt}, nil
+	return &person{Identity: id, sid: sid, issued: v.IssuedAt, inProject: slices.Contains(v.Audience, p.ProjectID)}, nil
 }
 
 // identifyAgain says who a refresh is about: nil if it does not say. What the

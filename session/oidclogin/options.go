@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -125,6 +126,8 @@ type provider struct {
 	keys                      *keySet
 	clock                     func() time.Time
 	metrics                   *metrics
+	// projectMissed: the log says already that ID tokens do not name ProjectID.
+	projectMissed atomic.Bool
 }
 
 var idPattern = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
@@ -207,6 +210,9 @@ func (c *Provider) complete() error {
 	if !slices.Contains(c.Scopes, "openid") {
 		c.Scopes = append([]string{"openid"}, c.Scopes...)
 	}
+	if err := c.checkProject(); err != nil {
+		return fmt.Errorf("project_id (or ZITADEL_PROJECT_ID): %w", err)
+	}
 	if c.DefaultRole != "" {
 		if _, err := session.CheckNames("role", []string{c.DefaultRole}); err != nil {
 			return fmt.Errorf("default_role: %w", err)
@@ -252,6 +258,20 @@ func (c *Provider) completeAuth() error {
 		}
 	default:
 		return fmt.Errorf("client_auth must be %s, %s, %s or %s", AuthNone, AuthBasic, AuthPost, AuthPrivateKey)
+	}
+	return nil
+}
+
+var projectPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{0,200}$`)
+
+// checkProject refuses what is no project's id, or another thing's: with a wrong
+// one nobody would get a role, and nothing would say why.
+func (c *Provider) checkProject() error {
+	switch {
+	case c.ProjectID != "" && c.ProjectID == c.ClientID:
+		return fmt.Errorf("%s is the client_id; Zitadel shows the project's id on the project's own page", c.ProjectID)
+	case !projectPattern.MatchString(c.ProjectID):
+		return fmt.Errorf("%q is no id; Zitadel shows it on the project's page, such as 360327617871609860", clip(c.ProjectID))
 	}
 	return nil
 }

@@ -114,7 +114,14 @@ func (r *rig) settle(t *testing.T, cookie string) *session.Session {
 func TestAStormOfRequestsMakesOneRefresh(t *testing.T) {
 	t.Parallel()
 	r, p, l := refreshing(t, nil)
-	gates := []*rig{r, r.replica(t), r.replica(t)}
+	storm(t, []*rig{r, r.replica(t), r.replica(t)}, p, l)
+}
+
+// storm sends a hundred requests at once to three gates, over which a refresh is
+// due, twice.
+func storm(t *testing.T, gates []*rig, p *rotating, l *session.Login) {
+	t.Helper()
+	r := gates[0]
 	for round := 1; round <= 2; round++ {
 		role := fmt.Sprint("round", round)
 		p.claims = map[string]any{"roles": []string{role}}

@@ -181,6 +181,9 @@ func (p *provider) checkAudience(v *verified) error {
 	}
 	for _, a := range v.Audience {
 		if a != p.ClientID && !slices.Contains(p.Audiences, a) {
+			if p.ProjectID != "" {
+				return fmt.Errorf("the audience %q is not among the provider's configured audiences, nor is project_id %s in the token; is that the client's project?", clip(a), p.ProjectID)
+			}
 			return fmt.Errorf("the audience %q is not among the provider's configured audiences", clip(a))
 		}
 	}
