@@ -10,8 +10,8 @@ import (
 // value, nil for undefined, or decline: then OPA's own implementation is asked.
 // So a native one does the common case for operands of the right kinds, and
 // whatever is odd, with its errors, is OPA's. It observes operands that move
-// before it looks at them, unless it is in tracking. An array of operands and
-// not a slice, so that it stays on the stack.
+// before it looks at them, unless it tracks. The operands are the frame's: a
+// built-in calls no other, so one place for them is enough.
 type native func(f *Frame, a *operands) *Value
 
 // maxOperands is how many a native built-in may have.
@@ -37,7 +37,7 @@ func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
 		return generic(call, args, to), nil
 	}
 	return func(f *Frame, l []*Value) code {
-		var a operands
+		a := &f.operands
 		for i := range args {
 			v := args[i].get(l)
 			if v == nil {
@@ -51,7 +51,7 @@ func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
 		if f.fuel--; f.fuel < 0 && !f.refuel() {
 			return halted
 		}
-		v := n(f, &a)
+		v := n(f, a)
 		if v == decline {
 			v = f.callOPA(call, a[:len(args)])
 		}

@@ -15,23 +15,24 @@ type Frame struct {
 	arena   arena
 
 	// Of the evaluation that runs.
-	ctx     context.Context
-	now     int64
-	horizon Horizon
-	err     error
-	stack   []*Value // locals of the functions that are running
-	top     int
-	memos   []memo // by function: what it gave, if it has no arguments
-	spare   [][]memo
-	ret     *Value // what the function that just ended returns
-	results []*Value
-	hits    []uint64 // by rule: a bit for those that held
-	fuel    int      // steps before the next look at bounds and context
-	steps   int      // steps left beyond fuel
-	memory  int      // bytes left
-	opa     opaState // what OPA's built-ins need
-	scratch []byte   // to put texts together
-	known   *[interned]string
+	ctx      context.Context
+	now      int64
+	horizon  Horizon
+	err      error
+	stack    []*Value // locals of the functions that are running
+	top      int
+	memos    []memo // by function: what it gave, if it has no arguments
+	spare    [][]memo
+	ret      *Value // what the function that just ended returns
+	results  []*Value
+	hits     []uint64 // by rule: a bit for those that held
+	fuel     int      // steps before the next look at bounds and context
+	steps    int      // steps left beyond fuel
+	memory   int      // bytes left
+	opa      opaState // what OPA's built-ins need
+	scratch  []byte   // to put texts together
+	operands operands
+	known    *[interned]string
 }
 
 type memo struct {

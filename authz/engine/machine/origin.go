@@ -58,6 +58,10 @@ func (o origins) set() origins {
 	return o
 }
 
+func (o origins) empty() bool {
+	return !o.unset && !o.other && len(o.paths) == 0 && len(o.consts) == 0
+}
+
 // path returns the one path whose value is held, if anything is.
 func (o origins) path() *node {
 	if len(o.paths) == 1 && !o.other && len(o.consts) == 0 {

@@ -1,0 +1,154 @@
+package machine
+
+import "github.com/open-policy-agent/opa/v1/ir"
+
+// values are the statements that only use and make values.
+func (w *flow) values(s ir.Stmt) {
+	switch s := s.(type) {
+	case *ir.AssignIntStmt:
+		w.make(s.Target)
+	case *ir.MakeNullStmt:
+		w.assign(s.Target, constant(nullValue))
+	case *ir.MakeNumberIntStmt:
+		w.make(s.Target)
+	case *ir.MakeNumberRefStmt:
+		w.assign(s.Target, constant(w.c.literal(s.Index)))
+	case *ir.MakeArrayStmt:
+		w.make(s.Target)
+	case *ir.MakeObjectStmt:
+		w.make(s.Target)
+	case *ir.MakeSetStmt:
+		w.make(s.Target)
+	case *ir.ArrayAppendStmt:
+		w.use(s.Value)
+	case *ir.ObjectInsertStmt:
+		w.use(s.Key, s.Value)
+	case *ir.ObjectInsertOnceStmt:
+		w.use(s.Key, s.Value)
+	case *ir.ObjectMergeStmt:
+		w.useLocal(s.A)
+		w.useLocal(s.B)
+		w.make(s.Target)
+	case *ir.SetAddStmt:
+		w.use(s.Value)
+	case *ir.ResultSetAddStmt:
+		w.useLocal(s.Value)
+	}
+}
+
+// compare: whether something is there and not false can be told by presence.
+func (w *flow) compare(a, b ir.Operand) {
+	if _, ok := a.Value.(ir.Bool); ok {
+		return
+	}
+	if _, ok := b.Value.(ir.Bool); ok {
+		return
+	}
+	w.use(a, b)
+}
+
+// once: that a value at one path is the same as itself needs no look at it.
+func (w *flow) once(s *ir.AssignVarOnceStmt) {
+	target, source := w.cur[s.Target], w.of(s.Source)
+	fresh := len(target.paths) == 0 && len(target.consts) == 0 && !target.other
+	if again := target.path() != nil && target.path() == source.path(); !fresh && !again {
+		markWhole(target)
+		markWhole(source)
+	}
+	both, _ := join(target.set(), source)
+	w.assign(s.Target, both)
+}
+
+func (w *flow) dot(s *ir.DotStmt) {
+	w.fails()
+	source, key := w.of(s.Source), w.of(s.Key)
+	var known fact
+	result := unknown
+	k := key.value()
+	if key.unset {
+		k = nil
+	}
+	switch {
+	case source.set().empty() || key.set().empty(): // nothing comes here, so far
+		w.cur = nil
+		return
+	case k != nil && k.kind == String && source.path() != nil:
+		known.path = source.path().kid(k.s)
+		result = origins{paths: []*node{known.path}}
+	case k != nil && source.value() != nil:
+		known.value = source.value().get(k)
+		known.fails = known.value == nil
+		if known.value != nil {
+			result = constant(known.value)
+		}
+	default:
+		w.use(s.Source, s.Key)
+	}
+	w.c.facts[s] = known
+	if known.fails {
+		w.cur = nil
+		return
+	}
+	w.assign(s.Target, result)
+}
+
+// with: a document that is replaced in part must be there as a whole.
+func (w *flow) with(s *ir.WithStmt) {
+	before := w.cur[s.Local]
+	value := w.of(s.Value)
+	if len(s.Path) > 0 {
+		markWhole(before)
+		markWhole(value)
+		value = unknown
+	}
+	w.withs = append(w.withs, with{s.Local, before, len(w.exits)})
+	w.cur[s.Local] = value
+	left := w.within(s.Block)
+	w.withs = w.withs[:len(w.withs)-1]
+	for _, x := range []*state{&left, &w.cur} {
+		if *x != nil {
+			(*x)[s.Local] = before
+		}
+	}
+	end := w.cur
+	w.cur = left // undefined inside is undefined as a whole
+	w.fails()
+	w.cur = end
+}
+
+func (w *flow) call(s *ir.CallStmt) {
+	w.fails()
+	g := w.c.byName[s.Func]
+	if g == nil { // a built-in
+		w.use(s.Args...)
+		w.make(s.Result)
+		return
+	}
+	in := make([]origins, len(s.Args))
+	for i, a := range s.Args {
+		in[i] = w.of(a)
+	}
+	w.gives(s.Result, w.c.called(g, w.fn, in))
+}
+
+// gives takes what a call gives; nothing goes on after one that gives nothing.
+func (w *flow) gives(to ir.Local, o origins) {
+	w.assign(to, o)
+	if o.empty() {
+		w.cur = nil
+	}
+}
+
+func (w *flow) callDynamic(s *ir.CallDynamicStmt) {
+	w.fails()
+	w.use(s.Path...)
+	in := make([]origins, len(s.Args))
+	for i, a := range s.Args {
+		in[i] = w.cur[a]
+	}
+	var result origins
+	for _, g := range w.c.candidates(s.Path) {
+		result, _ = join(result, w.c.called(g, w.fn, in))
+	}
+	w.gives(s.Result, result)
+}
