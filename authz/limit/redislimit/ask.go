@@ -13,7 +13,7 @@ var errTimeout = errors.New("no answer within the budget; the charge counts as s
 
 // ask lets Redis judge. With an error Redis gave no answer; what was sent may
 // have been spent.
-func (l *Limiter) ask(ctx context.Context, charges []authz.Charge) (authz.Spent, error) {
+func (l *Limiter) ask(ctx context.Context, now time.Time, charges []authz.Charge) (authz.Spent, error) {
 	it := newItem(take)
 	ps, err := l.names.parts(it.parts[:0], charges)
 	it.parts = ps
@@ -22,12 +22,12 @@ func (l *Limiter) ask(ctx context.Context, charges []authz.Charge) (authz.Spent,
 		return authz.Spent{}, err
 	}
 	if len(l.lanes) == 1 || oneTag(ps) {
-		s, _, err := l.send(ctx, it, time.Time{})
+		s, _, err := l.send(ctx, it, now.Add(l.budget))
 		return s, err
 	}
 	all := slices.Clone(ps)
 	it.recycle()
-	return l.askInTurn(ctx, all)
+	return l.askInTurn(ctx, all, now.Add(l.budget))
 }
 
 func oneTag(ps []part) bool {
@@ -39,13 +39,10 @@ func oneTag(ps []part) bool {
 	return true
 }
 
-// send submits an item and waits for its answer, until deadline or, if that is
-// zero, for the budget. The item is used up. at is Redis' time of the answer.
+// send submits an item and waits for its answer until deadline. The item is
+// used up. at is Redis' time of the answer.
 func (l *Limiter) send(ctx context.Context, it *item, deadline time.Time) (s authz.Spent, at [2]int64, err error) {
-	wait := l.budget
-	if !deadline.IsZero() {
-		wait = deadline.Sub(l.clock())
-	}
+	it.deadline = deadline
 	lane := l.lanes[0]
 	if len(l.lanes) > 1 {
 		lane = l.lanes[it.parts[0].tag]
@@ -58,21 +55,17 @@ func (l *Limiter) send(ctx context.Context, it *item, deadline time.Time) (s aut
 	if lead {
 		lane.lead() // within the budget, and it settles the item
 	}
-	it.timer.Reset(wait)
 	select {
 	case <-it.done:
-	case <-it.timer.C:
-		if it.abandon() {
-			return s, at, errTimeout
-		}
-		<-it.done
 	case <-ctx.Done():
 		if it.abandon() {
 			return s, at, ctx.Err()
 		}
 		<-it.done
 	}
-	it.timer.Stop()
+	if it.state.Load() == abandoned { // the lane still has it
+		return s, at, errTimeout
+	}
 	s, at, err = it.spent, [2]int64{it.sec, it.nano}, it.err
 	it.recycle()
 	return s, at, err
@@ -88,8 +81,7 @@ type turn struct {
 // askInTurn takes charges that lie under several tags, all within one budget.
 // The tag of the first charge comes last: it is most often the one that
 // refuses, and what came before must then be given back.
-func (l *Limiter) askInTurn(ctx context.Context, ps []part) (authz.Spent, error) {
-	deadline := l.clock().Add(l.budget)
+func (l *Limiter) askInTurn(ctx context.Context, ps []part, deadline time.Time) (authz.Spent, error) {
 	turns := inTurns(ps)
 	var best authz.Spent
 	for i := range turns {

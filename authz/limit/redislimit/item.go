@@ -23,7 +23,7 @@ const (
 const (
 	waiting   int32 = iota
 	settled         // by the lane: the answer is there
-	abandoned       // by the waiter: the answer will be dropped
+	abandoned       // by the waiter, or by its deadline: the answer will be dropped
 )
 
 // item is the part of a request that one call judges.
@@ -32,7 +32,8 @@ type item struct {
 	parts []part
 	state atomic.Int32
 	done  chan struct{}
-	timer *time.Timer
+	// deadline is when the waiter is let go, see lane.expire. Zero: nobody waits.
+	deadline time.Time
 
 	// The answer. sec and nano are Redis' time.
 	spent     authz.Spent
@@ -42,15 +43,11 @@ type item struct {
 	keys []int32
 }
 
-var items = sync.Pool{New: func() any {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return &item{done: make(chan struct{}, 1), timer: t}
-}}
+var items = sync.Pool{New: func() any { return &item{done: make(chan struct{}, 1)} }}
 
-// newItem comes from a pool: with 64 callers, allocating its channel and timer
-// anew would be a third of a check's cost. An item that was abandoned is left
-// to the garbage collector.
+// newItem comes from a pool: with 64 callers, allocating its channel anew would
+// be a third of a check's cost. An item that was abandoned is left to the
+// garbage collector.
 func newItem(k kind) *item {
 	it := items.Get().(*item)
 	it.kind, it.err, it.spent = k, nil, authz.Spent{}

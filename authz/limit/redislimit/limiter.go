@@ -52,7 +52,7 @@ func New(o Options) (*Limiter, error) {
 		n = tags
 	}
 	for i := range n {
-		l.lanes = append(l.lanes, &lane{l: l, tag: i})
+		l.lanes = append(l.lanes, newLane(l, i))
 	}
 	l.names.prefix, l.names.lanes = o.Prefix, n
 	if l.metrics, err = newMetrics(&o, local.Len, l.down); err != nil {
@@ -136,11 +136,12 @@ func (l *Limiter) spend(ctx context.Context, charges []authz.Charge, on OnError)
 	if len(charges) == 0 {
 		return authz.Spent{Allowed: true, Limiting: -1}, nil
 	}
-	if s, err := l.local.Known(l.clock(), charges); err != nil || !s.Allowed {
+	now := l.clock()
+	if s, err := l.local.Known(now, charges); err != nil || !s.Allowed {
 		l.metrics.decided(byMemory, s, err)
 		return s, err
 	}
-	s, err := l.ask(ctx, charges)
+	s, err := l.ask(ctx, now, charges)
 	if err == nil {
 		l.metrics.decided(byRedis, s, nil)
 		return s, nil
