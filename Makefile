@@ -38,6 +38,7 @@ checks: $(STATICCHECK) ## gofmt, vet, staticcheck, tidy
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-ed (run make fmt):"; echo "$$out"; exit 1; fi
 	go mod tidy -diff
 	go vet ./...
+	go -C test/deploy vet ./...
 	$(STATICCHECK) ./...
 
 policy-test: $(OPA) ## opa fmt, check --strict, test (coverage is held by go test ./policies)
@@ -45,8 +46,9 @@ policy-test: $(OPA) ## opa fmt, check --strict, test (coverage is held by go tes
 	$(OPA) check --strict --schema policies/schema -b policies --ignore testdata
 	$(OPA) test -b policies --ignore testdata --timeout 60s
 
-unit: ## go test ./... with the race detector
+unit: ## go test ./... with the race detector, and what deploy/ promises
 	go test $(RACE) -timeout 20m ./...
+	go -C test/deploy test -timeout 10m ./...
 
 bench: ## ratios against stock parts; ONLY=check for one area
 	@go run ./test/bench $(if $(ONLY),-only $(ONLY))

@@ -11,6 +11,7 @@ declare -A need=(
   [chromium]=chromium
   [promtool]=prometheus
   [node]=nodejs
+  [systemd-analyze]=systemd
 )
 missing=()
 # Debian keeps the server's programs out of the path. Tests make clusters of
@@ -34,4 +35,5 @@ if ((${#missing[@]})); then
   rm -f "$log"
 fi
 bash envoy/install.sh
+sh test/deploy/install.sh
 sh test/upstreams/install.sh >/dev/null
