@@ -41,6 +41,7 @@ func TestSoakMixedLoadWithFaults(t *testing.T) {
 	duration, every := settings()
 	redis := startRedis(t)
 	e := kit.StartEdge(t)
+	chargeEveryRequest(t, e)
 	if err := kit.WritePolicies(e.Dir + "/policies"); err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +72,9 @@ func TestSoakMixedLoadWithFaults(t *testing.T) {
 	if after.goroutines > before.goroutines+50 {
 		t.Errorf("goroutines grew from %d to %d", before.goroutines, after.goroutines)
 	}
+	if after.charged == 0 {
+		t.Error("no limit was charged")
+	}
 	if after.panics != 0 {
 		t.Errorf("%v panics", after.panics)
 	}
@@ -78,6 +82,25 @@ func TestSoakMixedLoadWithFaults(t *testing.T) {
 		t.Errorf("only %d requests were allowed: is this a load at all?", n)
 	}
 	gate.Terminate(t)
+}
+
+// chargeEveryRequest has the portal's requests charged: without that, no limit
+// would be asked of Redis at all.
+func chargeEveryRequest(t *testing.T, e *kit.Edge) {
+	t.Helper()
+	file := e.Dir + "/routes.yaml"
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const before = "name: portal, "
+	if strings.Count(string(b), before) != 1 {
+		t.Fatalf("the routes have not one portal:\n%s", b)
+	}
+	text := strings.Replace(string(b), before, before+"policy: {rate_limit: true}, ", 1)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // fault is one thing that goes wrong; what it breaks is mended by itself or by
@@ -217,6 +240,7 @@ type state struct {
 	memory     float64
 	goroutines int
 	panics     float64
+	charged    float64 // script calls of the limiter
 }
 
 func look(t *testing.T, s *kit.Server) state {
@@ -226,6 +250,7 @@ func look(t *testing.T, s *kit.Server) state {
 		memory:     kit.Value(m["process_resident_memory_bytes"]),
 		goroutines: int(kit.Value(m["go_goroutines"])),
 		panics:     kit.Value(m["pomerium_check_panics_total"]),
+		charged:    kit.Value(m["pomerium_limit_redis_calls_total"]),
 	}
 }
 
