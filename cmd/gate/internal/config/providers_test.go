@@ -100,3 +100,18 @@ func TestWhoMaySignInWithAPassword(t *testing.T) {
 		}
 	}
 }
+
+func TestAppsOfAProviderComeFromTheFile(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse("gate.yaml", []byte(oneProvider+"    token_exchange: {redirect_uris: ['https://portal.kappa4.com/auth/callback']}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Providers[0].TokenExchange.RedirectURIs; len(got) != 1 || got[0] != "https://portal.kappa4.com/auth/callback" {
+		t.Errorf("%q", got)
+	}
+	_, err = config.Parse("gate.yaml", []byte(oneProvider+"    token_exchange: {redirect_uri: x}\n"), nil)
+	if err == nil || !strings.Contains(err.Error(), `did you mean "redirect_uris"`) {
+		t.Errorf("error %v", err)
+	}
+}
