@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -16,8 +17,9 @@ import (
 type LogOptions struct {
 	// Writer gets whole lines, many per call, from one goroutine. Required.
 	Writer io.Writer
-	// Buffer is how many bytes may wait to be written; 0 means 4 MiB. What
-	// comes while it is full is dropped and counted.
+	// Buffer is how many bytes may wait to be written, at most 1 GiB; 0 means
+	// 4 MiB. As many again may be on their way out. What comes while it is full
+	// is dropped and counted.
 	Buffer int
 	// Linger is how long the first line of a batch waits for others; 0 means
 	// 5 ms, negative not at all. A write costs more than a decision, so one for
@@ -30,22 +32,17 @@ type LogOptions struct {
 }
 
 // Log is the access log. Observe copies what it needs into a buffer and
-// returns; one goroutine writes. Safe for concurrent use.
+// returns; one goroutine writes. Nobody waits for a lock. Safe for concurrent
+// use.
 type Log struct {
-	w      io.Writer
-	most   int
-	linger time.Duration
-
-	mu      sync.Mutex
-	waiting []byte // lines to be written
-	lines   int    // how many
-	closed  bool
+	w       io.Writer
+	linger  time.Duration
+	waiting *swapped // lines to be written
 
 	wake    chan struct{} // capacity 1: there is something to write
 	enough  chan struct{} // capacity 1: no need to wait for more
 	closing chan struct{}
 	done    chan struct{} // the writer is gone
-	spare   []byte        // the writer's: the buffer it wrote last
 
 	scratch sync.Pool
 	torn    bool // the writer's: the last write ended inside a line
@@ -56,9 +53,8 @@ type Log struct {
 const (
 	// batch is how many bytes are written without waiting for more.
 	batch = 128 << 10
-	// maxKept bounds the buffers that are kept for reuse, so that one burst does
-	// not hold its memory for ever.
-	maxKept = 1 << 20
+	// maxBuffer bounds LogOptions.Buffer.
+	maxBuffer = 1 << 30
 )
 
 // NewLog starts the writer. Close ends it.
@@ -68,6 +64,9 @@ func NewLog(o LogOptions) (*Log, error) {
 	}
 	if o.Buffer <= 0 {
 		o.Buffer = 4 << 20
+	}
+	if o.Buffer > maxBuffer {
+		return nil, errors.New("observe: LogOptions.Buffer is above 1 GiB")
 	}
 	if o.Linger == 0 {
 		o.Linger = 5 * time.Millisecond
@@ -84,30 +83,23 @@ func NewLog(o LogOptions) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		w: o.Writer, most: o.Buffer, linger: o.Linger,
+		w: o.Writer, linger: o.Linger, waiting: newSwapped(o.Buffer),
 		wake: make(chan struct{}, 1), enough: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
 		written: written, full: dropped.WithLabelValues("full"), failed: dropped.WithLabelValues("write"),
 	}
 	l.scratch.New = func() any { b := make([]byte, 0, 1024); return &b }
-	l.waiting, l.spare = make([]byte, 0, batch/4), make([]byte, 0, batch/4)
 	go l.write()
 	return l, nil
 }
 
 // Observe implements authz.Observer. After Close it drops and counts.
 func (l *Log) Observe(r *authz.Request, o *authz.Outcome, took time.Duration) {
-	// Encoding outside the lock leaves only a copy of some 400 bytes under it.
+	// A line is made apart and copied (some 400 bytes): only then is its size
+	// known.
 	p := l.scratch.Get().(*[]byte)
 	line := appendLine((*p)[:0], r, o, took)
-	l.mu.Lock()
-	fits := !l.closed && len(l.waiting)+len(line) <= l.most
-	before := len(l.waiting)
-	if fits {
-		l.waiting = append(l.waiting, line...)
-		l.lines++
-	}
-	after := len(l.waiting)
-	l.mu.Unlock()
+	before, fits := l.waiting.add(line)
+	after := before + len(line)
 	*p = line
 	l.scratch.Put(p)
 	switch {
@@ -159,11 +151,7 @@ func (l *Log) pause() {
 // flush writes what waits. A writer that fails loses this batch, counted;
 // decisions go on, and so does the log.
 func (l *Log) flush() {
-	l.mu.Lock()
-	out, lines := l.waiting, l.lines
-	l.waiting, l.lines = l.spare[:0], 0
-	l.mu.Unlock()
-	l.spare = nil
+	out := l.waiting.take()
 	if len(out) == 0 {
 		return
 	}
@@ -175,33 +163,20 @@ func (l *Log) flush() {
 	if err == nil && n < len(out) {
 		err = io.ErrShortWrite
 	}
-	if err == nil {
-		l.written.Add(float64(lines))
-	} else {
-		whole := 0
-		for _, c := range out[:min(max(n, 0), len(out))] {
-			if c == '\n' {
-				whole++
-			}
-		}
-		l.written.Add(float64(whole))
-		l.failed.Add(float64(lines - whole))
+	whole := bytes.Count(out[:min(max(n, 0), len(out))], []byte{'\n'})
+	l.written.Add(float64(whole))
+	if err != nil {
+		l.failed.Add(float64(bytes.Count(out, []byte{'\n'}) - whole))
 		l.torn = n > 0 && n < len(out) && out[n-1] != '\n'
-	}
-	if cap(out) <= maxKept {
-		l.spare = out
 	}
 }
 
 // Close writes what waits and ends the writer. It returns ctx's error if the
 // writer hangs for longer than that. A second call only waits.
 func (l *Log) Close(ctx context.Context) error {
-	l.mu.Lock()
-	if !l.closed {
-		l.closed = true
+	if l.waiting.end() {
 		close(l.closing)
 	}
-	l.mu.Unlock()
 	select {
 	case <-l.done:
 		return nil

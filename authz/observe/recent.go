@@ -52,6 +52,19 @@ type recentSlot struct {
 	recordedFields
 }
 
+// free returns the oldest slot that nobody is at, locked. A decision never waits
+// for somebody who reads: it takes the next slot, and if that many are read at
+// once, it is not remembered.
+func (ring *recentRing) free() *recentSlot {
+	for range 8 {
+		s := &ring.slots[(ring.next.Add(1)-1)%uint64(len(ring.slots))]
+		if s.mu.TryLock() {
+			return s
+		}
+	}
+	return nil
+}
+
 // NewRecent returns a Recent for n decisions; 0 means DefaultRecent.
 func NewRecent(n int) (*Recent, error) {
 	if n == 0 {
@@ -77,8 +90,10 @@ func (x *Recent) Observe(r *authz.Request, o *authz.Outcome, took time.Duration)
 		ring = &x.denials
 	}
 	who, whole := x.remembered(o.Session)
-	s := &ring.slots[(ring.next.Add(1)-1)%uint64(len(ring.slots))]
-	s.mu.Lock()
+	s := ring.free()
+	if s == nil {
+		return
+	}
 	s.record(r, o, took)
 	if s.session = who; !whole {
 		s.left |= leftClaims
