@@ -12,19 +12,16 @@ import (
 )
 
 func envoyCommand() command {
-	return command{"envoy", "render Envoy's configuration from the routes file", runEnvoy}
+	c := verbs("envoy", "Render Envoy's configuration from the routes file, and judge configurations", []command{
+		{"bootstrap", "print the hardened static configuration for all routes", envoyBootstrap},
+		{"lint", "list what in an Envoy configuration lets a spoof or a bypass through", envoyLint},
+	})
+	c.short = "render Envoy's configuration from the routes file, and judge others"
+	return c
 }
 
-func runEnvoy(ctx context.Context, args []string, s streams) int {
+func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 	const usage = "gate envoy bootstrap [-config gate.yaml] [-o FILE]"
-	if len(args) == 0 || args[0] != "bootstrap" {
-		fs := flagSet("envoy", usage, "bootstrap   prints the hardened static configuration for all routes.", s)
-		if code, done := fs.parse(args, 0); done {
-			return code
-		}
-		fs.Usage()
-		return exitUsage
-	}
 	fs := flagSet("envoy bootstrap", usage, "Prints the hardened static configuration for all routes of the routes file.\nRun Envoy on it with --disable-hot-restart.", s)
 	file := fs.String("config", "gate.yaml", "configuration `file`")
 	out := fs.String("o", "", "write to `FILE` instead of standard output")
@@ -32,7 +29,7 @@ func runEnvoy(ctx context.Context, args []string, s streams) int {
 	accessLog := fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)")
 	tlsCert := fs.String("tls-cert", "", "PEM `file` of the certificate with which Envoy serves TLS (default: plain HTTP, for TLS that ends in front of Envoy)")
 	tlsKey := fs.String("tls-key", "", "PEM `file` of its key")
-	if code, done := fs.parse(args[1:], 0); done {
+	if code, done := fs.parse(args, 0); done {
 		return code
 	}
 	return fail(s.err, "envoy bootstrap", func() error {
