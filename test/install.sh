@@ -12,6 +12,7 @@ declare -A need=(
   [promtool]=prometheus
   [node]=nodejs
   [systemd-analyze]=systemd
+  [ip]=iproute2
 )
 missing=()
 # Debian keeps the server's programs out of the path. Tests make clusters of
