@@ -25,7 +25,7 @@ const (
 	revocations = 3000
 	// pgRevocations are fewer: each is two transactions on disk.
 	pgRevocations = 500
-	lookedUp    = 1024
+	lookedUp      = 1024
 )
 
 // sessionsArea measures a lookup from the local copy, what opening a cookie
