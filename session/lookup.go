@@ -182,18 +182,22 @@ func (m *Manager) find(ctx context.Context, k Key, now int64, fresh bool) (*live
 // the request's own instant, because only that one goes on while the machine is
 // suspended. (Reading both here would be nearly half of a lookup.)
 func (m *Manager) fresh(now int64) bool {
-	if m.feed == nil {
+	return isFresh(m.feed, &m.lastFresh, m.until, now)
+}
+
+func isFresh(feed Feed, last *atomic.Int64, untilNow func(time.Time) time.Duration, now int64) bool {
+	if feed == nil {
 		return true
 	}
-	until := m.feed.FreshUntil()
+	until := feed.FreshUntil()
 	if until.IsZero() {
 		return false
 	}
 	ns := until.UnixNano()
-	if ns > m.lastFresh.Load() {
-		m.lastFresh.Store(ns)
+	if ns > last.Load() {
+		last.Store(ns)
 	}
-	return now < ns && m.until(until) > 0
+	return now < ns && untilNow(until) > 0
 }
 
 // graceful returns the copy that is still there when the store is not, within

@@ -24,8 +24,8 @@ func (m *Manager) Revoke(ctx context.Context, k Key) error {
 }
 
 // RevokeUser ends all sessions of a user id and returns how many there were.
-// Access tokens that the user was given before end as well, if Options.Bearer
-// is a UserDenier; they are not counted.
+// Access tokens that the user was given before end as well, by Options.Marks on
+// all replicas; they are not counted.
 func (m *Manager) RevokeUser(ctx context.Context, userID string) (int, error) {
 	if userID == "" {
 		return 0, errors.New("revoke sessions of a user: no user id")
@@ -34,8 +34,9 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (int, error) {
 		d.DenyUser(userID, m.o.Clock())
 		m.watchers.tell(Change{UserID: userID})
 	}
+	marked := m.setMark(ctx, UserMark(userID), m.o.Clock())
 	keys, err := m.o.Store.DeleteUser(ctx, userID)
-	if err != nil {
+	if err = errors.Join(err, marked); err != nil {
 		// Which ones went is not known, so no copy may be served.
 		m.forgetAll()
 		return 0, fmt.Errorf("revoke sessions of a user: %w", err)

@@ -49,6 +49,10 @@ type Options struct {
 	// Audit keeps what happens to sessions; nil keeps nothing. A session whose
 	// beginning it cannot keep does not begin; an end does not wait for it.
 	Audit Auditor
+	// Marks are those by which Bearer goes: they end the tokens of a user, or of
+	// everybody, on all replicas, and keep a sign-in that is under way when all
+	// sessions end from outliving that. nil: nothing does.
+	Marks *MarkCopies
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 	// Registerer takes the metrics; nil means none are shown.
@@ -128,6 +132,10 @@ func NewManager(o Options) (*Manager, error) {
 	}
 	m.unpacked.limit = unpackedCopies
 	m.fills.flights = make(map[fillKey]*fill)
+	if o.Marks != nil {
+		told := func() { m.watchers.tell(Change{}) }
+		o.Marks.told.Store(&told)
+	}
 	if f, ok := o.Store.(Feed); ok {
 		m.feed = f
 		m.stop = f.Watch(m.changed)
@@ -236,6 +244,9 @@ func (m *Manager) Begin(ctx context.Context, d Draft) (*Session, string, Secret,
 		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.o.Store.Create(ctx, s); err != nil {
+		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
+	}
+	if err := m.stillWanted(ctx, s); err != nil {
 		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.auditBegin(ctx, s); err != nil {

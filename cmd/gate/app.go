@@ -48,6 +48,7 @@ type app struct {
 	guesses  *limit.Guesses
 	store    session.Store
 	trail    *audit.Trail
+	marks    *session.MarkCopies
 	sessions *session.Manager
 	ring     *cookie.Ring
 	signer   *assertion.Signer

@@ -15,6 +15,21 @@ import (
 	"github.com/neosc/gate/session/oidclogin"
 )
 
+// openMarks makes the marks that end access tokens on all replicas.
+func (a *app) openMarks() error {
+	kept, ok := a.store.(session.Marks)
+	if !ok {
+		return fmt.Errorf("session.store %s cannot keep marks", a.cfg.Session.Store)
+	}
+	var err error
+	a.marks, err = session.NewMarkCopies(session.MarkOptions{Marks: kept, StaleGrace: a.cfg.Session.StaleGrace})
+	if err != nil {
+		return err
+	}
+	a.teardown.Add("marks", time.Second, func(context.Context) error { a.marks.Close(); return nil })
+	return nil
+}
+
 // openBearer makes what verifies the access tokens of providers; nil if none of
 // them has a bearer block. It asks no provider before a token needs it.
 func (a *app) openBearer() (session.TokenVerifier, error) {
@@ -23,7 +38,7 @@ func (a *app) openBearer() (session.TokenVerifier, error) {
 		return nil, err
 	}
 	v, err := bearer.New(bearer.Options{
-		Providers: providers, Own: []string{a.routes.GateOrigin()},
+		Providers: providers, Own: []string{a.routes.GateOrigin()}, Marks: a.marks,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {

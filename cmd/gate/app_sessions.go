@@ -39,12 +39,15 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	if err := a.openAudit(ctx, db, dialect); err != nil {
 		return err
 	}
+	if err := a.openMarks(); err != nil {
+		return err
+	}
 	tokens, err := a.openBearer()
 	if err != nil {
 		return err
 	}
 	a.sessions, err = session.NewManager(session.Options{
-		Store: a.store, Audit: a.trail, Sealer: sealer, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Store: a.store, Audit: a.trail, Marks: a.marks, Sealer: sealer, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {

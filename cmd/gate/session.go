@@ -93,30 +93,37 @@ func sessionList(ctx context.Context, args []string, s streams) int {
 }
 
 func sessionRevoke(ctx context.Context, args []string, s streams) int {
-	f := operatorFlagSet("session revoke", "gate session revoke KEY | -user ID | -email EMAIL",
-		"Ends one session by its key, or all of somebody.", s)
+	f := operatorFlagSet("session revoke", "gate session revoke KEY | -user ID | -email EMAIL | -all",
+		"Ends one session or access token by its key, all of somebody, or all of everybody.\nTokens of providers end on every replica too, until new ones are issued.", s)
 	user := f.String("user", "", "end all sessions of this user `id`")
 	email := f.String("email", "", "end all sessions of this `email`")
+	all := f.Bool("all", false, "end everybody's sessions, and every access token that was issued before now")
 	rest, code, done := f.operands(args, 0, 1)
 	if done {
 		return code
 	}
 	said := len(rest)
+	if *all {
+		said++
+	}
 	for _, v := range []string{*user, *email} {
 		if v != "" {
 			said++
 		}
 	}
 	if said != 1 {
-		fmt.Fprintln(s.err, "gate session revoke: give one of KEY, -user and -email; `gate session list` shows them")
+		fmt.Fprintln(s.err, "gate session revoke: give one of KEY, -user, -email and -all; `gate session list` shows them")
 		return exitUsage
 	}
 	n := 0
 	return f.do(s, func(c *admin.Client) (any, error) {
 		var err error
-		if len(rest) == 1 {
+		switch {
+		case len(rest) == 1:
 			n, err = c.RevokeSession(ctx, rest[0])
-		} else {
+		case *all:
+			n, err = c.RevokeAll(ctx)
+		default:
 			n, err = c.RevokeSessions(ctx, *user, *email)
 		}
 		return map[string]int{"ended": n}, err

@@ -28,7 +28,9 @@ type entry struct {
 	hasID bool
 	// generation is that of the denials by which the token was judged.
 	generation atomic.Uint64
-	used       atomic.Bool // it was read since the hand last passed
+	// marks is the generation of the marks by which it was judged.
+	marks atomic.Uint64
+	used  atomic.Bool // it was read since the hand last passed
 }
 
 // cache is bounded by entries and by weight. Entries are found by a seeded hash

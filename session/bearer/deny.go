@@ -18,8 +18,8 @@ const maxDenied = 100_000
 const forever = int64(1<<63 - 1)
 
 // denials are the tokens that were taken back here. They are this process's
-// own and gone when it ends: what must last is the provider's to revoke, or a
-// NotBefore's to keep.
+// own and gone when it ends: what must last, or hold on other replicas, is the
+// provider's to revoke, or a mark.
 type denials struct {
 	// generation grows with each change: whoever was found not to be denied at
 	// one is not denied while it stays.

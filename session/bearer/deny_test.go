@@ -1,7 +1,6 @@
 package bearer_test
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -49,43 +48,6 @@ func TestATokenIssuedAfterItsUserWasDeniedCounts(t *testing.T) {
 	r.accept(t, r.token(t, map[string]any{"iat": base.Unix()}))
 	r.DenyUser(claims.UserID(r.idp.URL, "7"), base.Add(-time.Hour)) // an older mark takes nothing back
 	r.refuse(t, r.token(t, nil), "denied")
-}
-
-// marks are not-before marks as a store keeps them.
-type marks struct {
-	at  atomic.Int64 // unix ns, for everybody
-	err atomic.Bool
-}
-
-func (m *marks) NotBefore(string) (time.Time, error) {
-	if m.err.Load() {
-		return time.Time{}, errors.New("the store is away")
-	}
-	if ns := m.at.Load(); ns != 0 {
-		return time.Unix(0, ns), nil
-	}
-	return time.Time{}, nil
-}
-
-func TestNotBeforeIsLookedAtWithEveryRequest(t *testing.T) {
-	m := &marks{}
-	r := newRig(t, func(o *bearer.Options) { o.NotBefore = m })
-	token := r.token(t, nil)
-	s := r.accept(t, token)
-	m.err.Store(true)
-	r.unavailable(t, token)
-	r.unavailable(t, r.token(t, map[string]any{"jti": "t2"}))
-	m.err.Store(false)
-	if r.accept(t, token) != s {
-		t.Error("verified anew")
-	}
-	m.at.Store(base.UnixNano())
-	r.refuse(t, token, "denied")
-	after := r.token(t, map[string]any{"iat": base.Unix()})
-	r.accept(t, after)
-	if n := testing.AllocsPerRun(100, func() { _, _ = r.ask(after) }); n != 0 {
-		t.Errorf("%v allocations for a known token, want none", n)
-	}
 }
 
 func TestEveryTokenEndsAtItsTime(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/claims"
 )
 
@@ -29,9 +30,10 @@ type Options struct {
 	// Own are the issuers of tokens that the gate signs itself. No provider may
 	// claim one: an assertion made for upstreams is no access token.
 	Own []string
-	// NotBefore is asked with every request; nil means that only DenyUser ends
-	// the tokens of a user.
-	NotBefore NotBefore
+	// Marks are looked at with every request: those of everybody, of the token's
+	// user and of the token itself, which are the same on all replicas and
+	// outlive them. nil means that only what is denied here ends tokens.
+	Marks *session.MarkCopies
 	// Client makes the requests to providers. Redirects are never followed and
 	// every answer is bounded, whatever it says. nil means one of its own.
 	Client *http.Client
@@ -48,15 +50,6 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// MetricPrefix is "pomerium_" if empty.
 	MetricPrefix string
-}
-
-// NotBefore knows since when what was issued to a user counts. Safe for
-// concurrent use.
-type NotBefore interface {
-	// NotBefore returns the instant before which everything issued to a user
-	// has ended, or the zero time. It is asked with every request, so it must
-	// answer from memory; an error means that it cannot be told now.
-	NotBefore(userID string) (time.Time, error)
 }
 
 // Provider is an issuer of access tokens.

@@ -101,11 +101,11 @@ func (v *Verifier) ByBearer(ctx context.Context, token string, now time.Time) (*
 	if e := v.cache.get(hash, token); e != nil && ns < e.until {
 		if e.generation.Load() == v.denied.generation.Load() &&
 			(e.keys == nil || e.keys.set.Load() == e.set.Load() && ns < e.keys.refreshAt.Load()) &&
-			v.o.NotBefore == nil {
+			v.unmarked(e, ns) {
 			v.metrics.cached.Inc()
 			return e.session, nil
 		}
-		if ok, err := v.again(ctx, e, ns); ok || err != nil {
+		if ok, err := v.again(ctx, e, now); ok || err != nil {
 			return v.done(e, err, v.metrics.cached)
 		}
 		v.cache.drop(hash, e)
@@ -147,14 +147,14 @@ func (v *Verifier) failed(err error) error {
 // again looks at what may have changed since a token was verified: what is
 // denied, the provider's keys, and since when its user's tokens count. false
 // means that it has to be verified anew.
-func (v *Verifier) again(ctx context.Context, e *entry, now int64) (bool, error) {
-	if err := v.judge(e, now); err != nil {
+func (v *Verifier) again(ctx context.Context, e *entry, now time.Time) (bool, error) {
+	if err := v.judge(ctx, e, now); err != nil {
 		return false, err
 	}
 	if e.keys == nil {
 		return true, nil
 	}
-	if now < e.keys.refreshAt.Load() && e.keys.set.Load() == e.set.Load() {
+	if now.UnixNano() < e.keys.refreshAt.Load() && e.keys.set.Load() == e.set.Load() {
 		return true, nil
 	}
 	set, err := e.keys.get(ctx, false)
@@ -168,24 +168,32 @@ func (v *Verifier) again(ctx context.Context, e *entry, now int64) (bool, error)
 	return true, nil
 }
 
-// judge says whether a token was taken back. The generation is read before the
-// lists: what is denied meanwhile is looked at with the next request.
-func (v *Verifier) judge(e *entry, now int64) error {
+// judge says whether a token was taken back. Generations are read before what
+// they are of: what is denied meanwhile is looked at with the next request.
+func (v *Verifier) judge(ctx context.Context, e *entry, now time.Time) error {
 	if g := v.denied.generation.Load(); g != e.generation.Load() {
-		if v.denied.covers(e, now) {
+		if v.denied.covers(e, now.UnixNano()) {
 			return refuseDenied
 		}
 		e.generation.Store(g)
 	}
-	if v.o.NotBefore == nil {
+	if v.unmarked(e, now.UnixNano()) {
 		return nil
 	}
-	t, err := v.o.NotBefore.NotBefore(e.session.Identity.UserID)
+	g := v.o.Marks.Generation()
+	before, err := v.o.Marks.Latest(ctx, now, session.EveryoneMark(), session.UserMark(e.session.Identity.UserID), session.TokenMark(e.session.Key))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: since when tokens count: %w", session.ErrUnavailable, err)
-	case !t.IsZero() && e.issued < t.UnixNano():
+		return fmt.Errorf("since when tokens count: %w", err)
+	case e.issued < before:
 		return refuseDenied
 	}
+	e.marks.Store(g)
 	return nil
+}
+
+// unmarked reports whether no mark can have changed since the token's were
+// looked at.
+func (v *Verifier) unmarked(e *entry, now int64) bool {
+	return v.o.Marks == nil || e.marks.Load() == v.o.Marks.Generation() && v.o.Marks.Fresh(now)
 }

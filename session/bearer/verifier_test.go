@@ -16,7 +16,7 @@ func TestAGoodTokenOpensASession(t *testing.T) {
 	s := r.accept(t, token)
 	want := &session.Session{
 		Key: bearer.Key(token), Kind: session.Bearer, IdPSession: "s1", Version: 1,
-		CreatedAt: base.Add(-time.Minute), ExpiresAt: base.Add(time.Hour), IdleExpiresAt: base.Add(time.Hour),
+		CreatedAt: base.Add(-time.Minute), ExpiresAt: base.Add(time.Hour), IdleExpiresAt: base.Add(time.Hour), Unstored: true,
 		Identity: session.Identity{
 			Provider: "zitadel_onprem", Issuer: r.idp.URL, Subject: "7", UserID: claims.UserID(r.idp.URL, "7"),
 			Email: "ana@company.com", EmailVerified: true, Name: "Ana Luz", Roles: []string{"neosc"}, Groups: []string{"g"},

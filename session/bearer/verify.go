@@ -29,7 +29,8 @@ func (v *Verifier) fresh(ctx context.Context, hash uint64, token string, now tim
 		return nil, err
 	}
 	e.generation.Store(unjudged)
-	if err := v.judge(e, now.UnixNano()); err != nil {
+	e.marks.Store(unjudged)
+	if err := v.judge(ctx, e, now); err != nil {
 		return nil, err
 	}
 	v.cache.put(hash, e)

@@ -13,12 +13,13 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// Store implements session.Store and session.Notes. The zero value is not usable: see New.
+// Store implements session.Store, session.Notes and session.Marks. The zero value is not usable: see New.
 type Store struct {
 	mu     sync.RWMutex
 	byKey  map[session.Key]*session.Session // records are replaced, never changed
 	byUser map[string]map[session.Key]struct{}
 	notes  map[session.Key]session.Note
+	marks  map[session.Key]keptMark
 	closed bool
 }
 
@@ -28,6 +29,7 @@ func New() *Store {
 		byKey:  make(map[session.Key]*session.Session),
 		byUser: make(map[string]map[session.Key]struct{}),
 		notes:  make(map[session.Key]session.Note),
+		marks:  make(map[session.Key]keptMark),
 	}
 }
 
@@ -254,6 +256,11 @@ func (st *Store) sweep(ctx context.Context, now time.Time) (gone []*session.Sess
 			delete(st.notes, k)
 		}
 	}
+	for k, m := range st.marks {
+		if !now.Before(m.expires) {
+			delete(st.marks, k)
+		}
+	}
 	return gone, nil
 }
 
@@ -262,6 +269,6 @@ func (st *Store) Close() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.closed = true
-	st.byKey, st.byUser, st.notes = nil, nil, nil
+	st.byKey, st.byUser, st.notes, st.marks = nil, nil, nil, nil
 	return nil
 }

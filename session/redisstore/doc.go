@@ -13,6 +13,7 @@
 //	u:HASH   sorted set: the keys of one user id by beginning
 //	e:HASH   sorted set: the keys of one email, folded, by beginning
 //	nb:HASH  instant (ms) before which a user's sessions do not begin any more
+//	m:KEY    a mark, µs
 //	n:KEY    a note: its end, a line feed, its data
 //	barrier  written by each deletion, so that waiting for a replica means it
 //

@@ -20,7 +20,7 @@ const promise = session.FeedPromise
 // unanswered is how many pings may be under way: more than fit in promise.
 const unanswered = 8
 
-// feed hears of every change of a record on a connection of its own (CLIENT
+// feed hears of every change of a record or a mark on a connection of its own (CLIENT
 // TRACKING in broadcasting mode) and knows how long it would have.
 //
 // The server sends what changed in one round of its loop after the replies of
@@ -31,19 +31,20 @@ type feed struct {
 	*session.Hub
 	clock  func() time.Time
 	target *target
-	prefix string // of the names of records
+	// of the names of records and of marks, equally long
+	prefix, marks string
 
 	ctx    context.Context // of run
 	cancel context.CancelFunc
 	over   chan struct{} // closed when run has returned
 }
 
-func newFeed(o Options, t *target, prefix string) (*feed, error) {
+func newFeed(o Options, t *target, n names) (*feed, error) {
 	hub, err := session.NewHub(o.Logger, o.Registerer, o.MetricPrefix)
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{Hub: hub, clock: o.Clock, target: t, prefix: prefix, over: make(chan struct{})}
+	f := &feed{Hub: hub, clock: o.Clock, target: t, prefix: n.records, marks: n.marks, over: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f, nil
 }
@@ -75,7 +76,7 @@ func (f *feed) listen(ctx context.Context) error {
 		return err
 	}
 	last := f.clock()
-	if _, err := conn.Write(command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", f.prefix)); err != nil {
+	if _, err := conn.Write(command("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", f.prefix, "PREFIX", f.marks)); err != nil {
 		return err
 	}
 	if r, err := w.next(); err != nil || r.failure() != nil {

@@ -26,7 +26,7 @@ const (
 	hashDigits = 40
 )
 
-// Store implements session.Store, session.Feed and session.Notes.
+// Store implements session.Store, session.Feed, session.Notes and session.Marks.
 type Store struct {
 	*session.Hub
 	o      Options
@@ -34,11 +34,12 @@ type Store struct {
 	names  names
 	script scripts
 	notes  noteScripts
+	mark   *redis.Script
 	feed   *feed
 }
 
 // names are those of keys, below the prefix.
-type names struct{ prefix, records, ends, begun string }
+type names struct{ prefix, records, marks, ends, begun string }
 
 // Open returns a Store, whose feed begins to connect, or says what is wrong
 // with the options. It does not wait for the server: until that is there calls
@@ -52,8 +53,8 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("session store in redis: %w", err)
 	}
 	p := "{" + o.Prefix + "}:"
-	st := &Store{o: o, names: names{p, p + "r:", p + "ends", p + "begun"}, script: newScripts(), notes: newNoteScripts()}
-	if st.feed, err = newFeed(o, t, st.names.records); err != nil {
+	st := &Store{o: o, names: names{p, p + "r:", p + "m:", p + "ends", p + "begun"}, script: newScripts(), notes: newNoteScripts(), mark: newMarkScript()}
+	if st.feed, err = newFeed(o, t, st.names); err != nil {
 		return nil, fmt.Errorf("session store in redis: %w", err)
 	}
 	st.Hub, st.c = st.feed.Hub, t.client()

@@ -107,7 +107,7 @@ func pass(ctx context.Context, c *pgconn.PgConn, until time.Time) error {
 
 // ping is a question whose answer proves that changes are heard: the backend
 // is the one that listens (a pooler may have given us another), its server is
-// still the one that all write to, the table is the one whose changes are told,
+// still the one that all write to, the tables are those whose changes are told,
 // and the triggers that tell them are there and enabled.
 type ping struct {
 	query string
@@ -134,8 +134,9 @@ func (f *feed) subscribe(ctx context.Context, c *pgconn.PgConn) (*ping, error) {
 	return &ping{
 		query: `SELECT pg_backend_pid()::text, pg_is_in_recovery()::text, to_regclass('sessions')::oid::text,
 			EXISTS (SELECT FROM pg_listening_channels() c WHERE c = '` + channel + `')::text,
-			(SELECT count(*)::text FROM pg_trigger WHERE tgrelid = ` + row[0] + ` AND tgenabled IN ('O', 'A') AND tgname IN (` + triggers + `))`,
-		want: []string{pid[0], "false", row[0], "true", "3"},
+			(SELECT count(*)::text FROM pg_trigger WHERE tgrelid = ` + row[0] + ` AND tgenabled IN ('O', 'A') AND tgname IN (` + triggers + `)),
+			(SELECT count(*)::text FROM pg_trigger WHERE tgrelid = to_regclass('session_marks') AND tgenabled IN ('O', 'A') AND tgname = 'session_marked')`,
+		want: []string{pid[0], "false", row[0], "true", "3", "1"},
 	}, nil
 }
 
@@ -145,7 +146,7 @@ func (p *ping) send(ctx context.Context, c *pgconn.PgConn) error {
 		return err
 	}
 	if !slices.Equal(got, p.want) {
-		return fmt.Errorf("the server no longer tells of changes: backend, in recovery, table, listening and triggers are %q, want %q", got, p.want)
+		return fmt.Errorf("the server no longer tells of changes: backend, in recovery, table, listening, triggers and that of marks are %q, want %q", got, p.want)
 	}
 	return nil
 }

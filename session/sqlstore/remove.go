@@ -84,6 +84,9 @@ func (st *Store) Sweep(ctx context.Context, now time.Time, ended func([]*session
 	for n = sweepBatch; err == nil && n == sweepBatch; {
 		n, err = st.sweep(ctx, st.sweeping("notes", "expires_at"), now)
 	}
+	for n = sweepBatch; err == nil && n == sweepBatch; {
+		n, err = st.sweep(ctx, st.sweeping("session_marks", "expires_at"), now)
+	}
 	return total, err
 }
 

@@ -19,7 +19,7 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// Store implements session.Store and session.Notes.
+// Store implements session.Store, session.Notes and session.Marks.
 type Store struct {
 	db      *sql.DB
 	d       Dialect

@@ -54,6 +54,10 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"NoteIsSwappedIfItIsTheOneThatWasRead", withNotes(noteSwapped)},
 		{"NotesAreBounded", withNotes(noteBounds)},
 		{"OneOfManyGetsANote", withNotes(noteRaces)},
+		{"MarksMoveOnNeverBack", withMarks(marksMoveOn)},
+		{"MarksLastUntilTheirLatestEnd", marksLast},
+		{"TheLatestOfManyMarksHolds", withMarks(manyMarks)},
+		{"MarksOfAClosedStoreAreUnavailable", marksOfClosed},
 	}
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,6 +23,8 @@ type Sessions interface {
 	Create(ctx context.Context, id session.Identity, kind session.Kind, lifetime time.Duration) (*session.Session, string, error)
 	Revoke(ctx context.Context, k session.Key) error
 	RevokeUser(ctx context.Context, userID string) (int, error)
+	RevokeToken(ctx context.Context, k session.Key) error
+	RevokeAll(ctx context.Context) (int, error)
 	UpdateUser(ctx context.Context, userID string, change func(*session.Identity) error) (int, error)
 	List(ctx context.Context, q session.Query) ([]*session.Session, error)
 }

@@ -76,6 +76,13 @@ func (c *Client) RevokeSessions(ctx context.Context, userID, email string) (int,
 	return out.Ended, err
 }
 
+// RevokeAll ends everybody's sessions and access tokens.
+func (c *Client) RevokeAll(ctx context.Context) (int, error) {
+	var out ended
+	err := c.do(ctx, "DELETE", "/v1/sessions", url.Values{"all": {"true"}}, nil, &out)
+	return out.Ended, err
+}
+
 // Users lists accounts by email.
 func (c *Client) Users(ctx context.Context) ([]session.User, error) {
 	var out userList

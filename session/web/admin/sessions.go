@@ -97,7 +97,7 @@ func (a *API) revokeSession(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, problem(http.StatusBadRequest, "%v; `gate session list` shows the keys", err)
 	}
-	if err := a.o.Sessions.Revoke(r.Context(), k); err != nil {
+	if err := a.o.Sessions.RevokeToken(r.Context(), k); err != nil {
 		return nil, err
 	}
 	a.o.Logger.Info("session_revoked", "session", k.Short(), "by", "operator")
@@ -105,24 +105,26 @@ func (a *API) revokeSession(r *http.Request) (any, error) {
 }
 
 func (a *API) revokeSessions(r *http.Request) (any, error) {
-	q, err := parameters(r, "user", "email")
+	q, err := parameters(r, "user", "email", "all")
 	if err != nil {
 		return nil, err
 	}
-	user, email := q.Get("user"), q.Get("email")
-	if (user == "") == (email == "") {
-		return nil, problem(http.StatusBadRequest, "say whose sessions to end, by either user or email")
-	}
+	user, email, all := q.Get("user"), q.Get("email"), q.Get("all")
 	n := 0
-	if user != "" {
+	switch {
+	case all == "true" && user == "" && email == "":
+		n, err = a.o.Sessions.RevokeAll(r.Context())
+	case all == "" && user != "" && email == "":
 		n, err = a.o.Sessions.RevokeUser(r.Context(), user)
-	} else {
+	case all == "" && user == "" && email != "":
 		n, err = a.revokeEmail(r, email)
+	default:
+		return nil, problem(http.StatusBadRequest, "say whose sessions to end, by either user or email, or all=true for everybody's")
 	}
 	if err != nil {
 		return nil, err
 	}
-	a.o.Logger.Info("session_revoked", "user", user, "email", email, "sessions", n, "by", "operator")
+	a.o.Logger.Info("session_revoked", "user", user, "email", email, "all", all == "true", "sessions", n, "by", "operator")
 	return ended{Ended: n}, nil
 }
 

@@ -1,0 +1,73 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/neosc/gate/session"
+)
+
+// newMarkScript moves a mark on. KEYS: the mark, the barrier. ARGV: at (µs),
+// life (ms), now (ms).
+func newMarkScript() *redis.Script {
+	return redis.NewScript(`
+redis.call('SET', KEYS[2], ARGV[3])
+local had = redis.call('GET', KEYS[1])
+local ttl = redis.call('PTTL', KEYS[1])
+local at, life = ARGV[1], tonumber(ARGV[2])
+if had and tonumber(had) > tonumber(at) then at = had end
+if ttl > life then life = ttl end
+redis.call('SET', KEYS[1], at, 'PX', string.format('%.0f', life))
+return 1`)
+}
+
+func (st *Store) markName(k session.Key) string { return st.names.marks + k.String() }
+
+// SetMark implements session.Marks.
+func (st *Store) SetMark(ctx context.Context, k session.Key, at, expires time.Time) error {
+	now := st.o.Clock()
+	life := max(time.Millisecond, expires.Sub(now)).Milliseconds()
+	return st.confirmed(ctx, func(ctx context.Context, c *redis.Conn) error {
+		return st.mark.Run(ctx, c, []string{st.markName(k), st.names.prefix + "barrier"}, at.UnixMicro(), life, now.UnixMilli()).Err()
+	})
+}
+
+// GetMarks implements session.Marks.
+func (st *Store) GetMarks(ctx context.Context, keys ...session.Key) ([]time.Time, error) {
+	out := make([]time.Time, len(keys))
+	if len(keys) == 0 {
+		return out, nil
+	}
+	ctx, cancel, err := st.within(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = st.markName(k)
+	}
+	values, err := st.c.MGet(ctx, names...).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if len(values) != len(keys) {
+		return nil, unavailable(fmt.Errorf("%d marks, want %d", len(values), len(keys)))
+	}
+	for i, v := range values {
+		text, ok := v.(string)
+		if !ok {
+			continue
+		}
+		at, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, unavailable(fmt.Errorf("mark %s: %w", keys[i].Short(), err))
+		}
+		out[i] = time.UnixMicro(at).UTC()
+	}
+	return out, nil
+}

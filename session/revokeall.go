@@ -1,0 +1,95 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// setMark sets a mark where access tokens are verified by marks.
+func (m *Manager) setMark(ctx context.Context, k Key, at time.Time) error {
+	if m.o.Marks == nil {
+		return nil
+	}
+	return m.o.Marks.Set(ctx, k, at)
+}
+
+// stillWanted takes a session back that was stored after everybody's were ended,
+// but began before. The store is asked, since a copy may not know yet: whoever
+// sets the mark lists sessions after it, and so sees this one or is seen here.
+func (m *Manager) stillWanted(ctx context.Context, s *Session) error {
+	if m.o.Marks == nil {
+		return nil
+	}
+	at, err := m.o.Marks.ask(ctx, []Key{EveryoneMark()})
+	if err == nil && at <= s.CreatedAt.UnixNano() {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: all sessions were ended", ErrConflict)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwindTime)
+	defer cancel()
+	return errors.Join(err, m.o.Store.Delete(ctx, s.Key))
+}
+
+// RevokeToken ends what the key of a session names: one with a record, as
+// Revoke does, or the access token of a provider, of which there is none.
+func (m *Manager) RevokeToken(ctx context.Context, k Key) error {
+	_, err := m.o.Store.Get(ctx, k)
+	switch {
+	case err == nil || m.o.Marks == nil:
+		return m.Revoke(ctx, k)
+	case !errors.Is(err, ErrNotFound):
+		return fmt.Errorf("revoke %s: %w", k.Short(), err)
+	}
+	if err := m.setMark(ctx, TokenMark(k), never); err != nil {
+		return fmt.Errorf("revoke %s: %w", k.Short(), err)
+	}
+	m.forget(k)
+	m.metrics.revoked.Inc()
+	m.auditEnd(ctx, NewEvent(ctx, ActionTokenRevoked, &Session{Key: k, Kind: Bearer}))
+	return nil
+}
+
+// RevokeAll ends every session that began before now, and every access token
+// that was issued before, and returns how many sessions there were. On an error
+// some may go on; it may be called again.
+func (m *Manager) RevokeAll(ctx context.Context) (int, error) {
+	at := m.o.Clock()
+	if err := m.setMark(ctx, EveryoneMark(), at); err != nil {
+		return 0, fmt.Errorf("revoke all sessions: %w", err)
+	}
+	e := NewEvent(ctx, ActionSessionRevoked, nil)
+	e.Details = map[string]string{"sessions": "all"}
+	m.auditEnd(ctx, e)
+	n := 0
+	// A millisecond on: sessions that begin in this one may be older.
+	q := Query{Before: at.Add(time.Millisecond), Limit: 1000}
+	var last []Key
+	for {
+		page, err := m.o.Store.List(ctx, q)
+		if err != nil {
+			return n, fmt.Errorf("revoke all sessions: %w", err)
+		}
+		keys := make([]Key, 0, len(page))
+		for _, s := range page {
+			keys = append(keys, s.Key)
+		}
+		if len(keys) == 0 {
+			return n, nil
+		}
+		if slices.Equal(keys, last) {
+			return n, fmt.Errorf("revoke all sessions: %w: what was deleted is listed again", ErrConflict)
+		}
+		last = keys
+		for _, k := range keys {
+			if err := m.Revoke(ctx, k); err != nil {
+				return n, err
+			}
+			n++
+		}
+	}
+}
