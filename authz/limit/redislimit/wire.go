@@ -45,16 +45,12 @@ func (b *batch) encode() []any {
 	w.body = append(w.body[:0], 0xdd, 0, 0, 0, 0) // a msgpack array, length below
 	w.ints = 0
 	w.int(int64(len(b.tables)))
-	body := len(w.args)
-	w.args = append(w.args, nil)
-	first := len(w.args) - 1
-	for range b.of {
-		w.args = append(w.args, nil)
-	}
+	body := len(w.args) // and the fields behind it
+	w.args = append(w.args, make([]any, 1+len(b.of))...)
 	limits := make([]*part, len(b.tables))
 	for i, p := range b.of {
 		limits[w.tableOf[i]] = p
-		w.args[first+int(w.at[i])] = &p.field
+		w.args[body+int(w.at[i])] = &p.field
 	}
 	for i, t := range b.tables {
 		w.int(int64(limits[i].limit.Interval()))
