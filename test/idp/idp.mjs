@@ -34,6 +34,16 @@ const provider = new Provider(issuer, {
     devInteractions: { enabled: false },
     revocation: { enabled: true },
     backchannelLogout: { enabled: true },
+    clientCredentials: { enabled: true },
+    // Who asks for a resource gets a JWT for its origin, which lives as long as
+    // the resource's query says: https://api.kappa4.com/?ttl=2
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: (ctx, resource) => ({
+        scope: 'api', audience: new URL(resource).origin, accessTokenFormat: 'jwt', jwt: { sign: { alg: s.alg } },
+        accessTokenTTL: Number(new URL(resource).searchParams.get('ttl') ?? 3600),
+      }),
+    },
     rpInitiatedLogout: {
       enabled: true,
       logoutSource: (ctx, form) => { ctx.body = `<!doctype html><title>Sign out</title>${form}<button name="logout" form="op.logoutForm" value="yes">yes</button>`; },
@@ -42,6 +52,7 @@ const provider = new Provider(issuer, {
   },
   // The tests' relying party is on this machine, which by default is refused.
   fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
+  extraTokenClaims: (ctx, token) => s.accounts[token.accountId ?? token.clientId],
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   findAccount: async (ctx, id) => s.accounts[id] && { accountId: id, claims: async () => ({ sub: id, ...s.accounts[id] }) },
   // Who is asked for consent is of no interest here: what was asked is granted.
