@@ -8,17 +8,19 @@ import (
 
 func manifests(t *testing.T) map[string][]map[string]any {
 	t.Helper()
-	files, err := filepath.Glob("../../deploy/kubernetes/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatal("deploy/kubernetes holds no manifests")
-	}
 	all := map[string][]map[string]any{}
-	for _, f := range files {
-		objects, err := read(f)
-		if err != nil {
-			t.Fatalf("%s: %v", f, err)
+	for _, pattern := range []string{"kubernetes/*.yaml", "envoy-gateway/*.yaml", "istio/policies.yaml"} {
+		files, err := filepath.Glob("../../deploy/" + pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("deploy/ has no %s", pattern)
 		}
-		all[filepath.Base(f)] = objects
+		for _, f := range files {
+			objects, err := read(f)
+			if err != nil {
+				t.Fatalf("%s: %v", f, err)
+			}
+			all[f] = objects
+		}
 	}
 	return all
 }

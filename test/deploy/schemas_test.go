@@ -141,7 +141,7 @@ func addDefinitions(file string, all map[string]*jsonschema.Schema) error {
 		for _, v := range d.Spec.Versions {
 			id := d.Spec.Group + "/" + v.Name + " " + d.Spec.Names.Kind
 			c := jsonschema.NewCompiler()
-			if err := c.AddResource("memory:///"+strings.ReplaceAll(id, " ", "/"), closed(v.Schema.OpenAPIV3Schema)); err != nil {
+			if err := c.AddResource("memory:///"+strings.ReplaceAll(id, " ", "/"), rooted(closed(v.Schema.OpenAPIV3Schema))); err != nil {
 				return err
 			}
 			if all[id], err = c.Compile("memory:///" + strings.ReplaceAll(id, " ", "/")); err != nil {
@@ -171,6 +171,18 @@ func closed(schema map[string]any) map[string]any {
 	for _, k := range []string{"items", "additionalProperties"} {
 		if m, ok := schema[k].(map[string]any); ok {
 			schema[k] = closed(m)
+		}
+	}
+	return schema
+}
+
+// rooted allows what every object has, which some definitions leave unsaid.
+func rooted(schema map[string]any) map[string]any {
+	if props, ok := schema["properties"].(map[string]any); ok {
+		for _, k := range []string{"apiVersion", "kind", "metadata"} {
+			if _, ok := props[k]; !ok {
+				props[k] = true
+			}
 		}
 	}
 	return schema
