@@ -28,6 +28,10 @@ func (f *Frame) callOPA(c *opaCall, args []*Value) *Value {
 		f.observe(a)
 		ops[i] = ast.NewTerm(a.AST())
 	}
+	if n := f.yield(c.name, args); n > f.memory || !f.spend(n/64) {
+		f.fail(fmt.Errorf("%w: %s would make more than is left of %d bytes", ErrMemory, c.name, f.program.limits.Memory))
+		return nil
+	}
 	if !f.opa.ready {
 		f.prepareOPA()
 	}

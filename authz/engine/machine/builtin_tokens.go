@@ -22,8 +22,8 @@ func (b *library) addTokens() {
 		header := f.part64(parts[0])
 		payload := f.part64(parts[1])
 		signature, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
-		if header == nil || payload == nil || err != nil || header.Field("cty") != nil {
-			return decline // a token within a token is OPA's
+		if header == nil || payload == nil || err != nil || header.Field("cty") != nil || header.Field("enc") != nil {
+			return decline // tokens within tokens and encrypted ones are OPA's
 		}
 		v := f.make(Array)
 		v.elems = append(v.elems, header, payload, f.fresh(hex.EncodeToString(signature)))

@@ -78,6 +78,7 @@ func Compile(pol *ir.Policy, data any, entrypoint string, o Options) (*Program, 
 	if err != nil {
 		return nil, fmt.Errorf("policy data: %w", err)
 	}
+	base = base.rooted()
 	c := &compiler{
 		Program: &Program{byPath: map[string]*fn{}, limits: o, data: base},
 		pol:     pol, byName: map[string]*fn{}, numbers: map[int]*Value{},

@@ -50,6 +50,10 @@ func terms(vs []*Value) []*ast.Term {
 	return out
 }
 
+// maxDigits is how long calculated numbers may be: squared again and again,
+// they would fill the memory in no time.
+const maxDigits = 1 << 14
+
 // importer copies OPA's values, into a frame if there is one.
 type importer struct{ frame *Frame }
 
@@ -70,6 +74,9 @@ func (m *importer) value(x ast.Value, depth int) (*Value, error) {
 	case ast.Boolean:
 		return boolValue(bool(x)), nil
 	case ast.Number:
+		if m.frame != nil && len(x) > maxDigits {
+			return nil, fmt.Errorf("%w: a number of more than %d digits", ErrMemory, maxDigits)
+		}
 		v, n := m.make(Number), numberOf(string(x))
 		v.isInt, v.n, v.s = n.isInt, n.n, n.s
 		return v, nil

@@ -36,6 +36,10 @@ var (
 	ErrCancelled = errors.New("cancelled")
 	// ErrConflict: a rule had two values.
 	ErrConflict = errors.New("conflict")
+	// ErrAmbiguous: a number was looked up among the text keys of the base
+	// document, or a text among its indices, which OPA answers in two ways: let
+	// OPA evaluate this input.
+	ErrAmbiguous = errors.New("data is looked up by a key of another type")
 	// ErrUndefined: the entry point had no value.
 	ErrUndefined = errors.New("undefined")
 	// ErrBuiltin: a built-in function ended the evaluation.

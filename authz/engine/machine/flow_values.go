@@ -78,6 +78,11 @@ func (w *flow) dot(s *ir.DotStmt) {
 	case k != nil && source.value() != nil:
 		known.value = source.value().get(k)
 		known.fails = known.value == nil
+		if known.fails && ambiguous(source.value(), k) {
+			known = fact{} // for the evaluation to say
+			result = unknown
+			break
+		}
 		if known.value != nil {
 			result = constant(known.value)
 		}

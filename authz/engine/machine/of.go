@@ -94,15 +94,30 @@ func ofFloat(x float64) (*Value, error) {
 	return &Value{kind: Number, s: strconv.FormatFloat(x, 'g', -1, 64)}, nil
 }
 
-// maxNumber is how many characters a number may have, and its exponent's bound
-// follows from float64's range: OPA computes exactly, and 1e999999999 would
-// need all digits.
-const maxNumber = 4096
+// maxNumber is how many characters a number may have. Its exponent is bounded by
+// what float64 holds: OPA computes exactly, and would need all digits of
+// 1e999999999.
+const maxNumber = 1024
 
 func ofNumber(x json.Number) (*Value, error) {
-	if len(x) > maxNumber || !json.Valid([]byte(x)) {
-		return nil, fmt.Errorf("%.40q is not a JSON number of at most %d characters", string(x), maxNumber)
+	if _, err := x.Float64(); err != nil || len(x) > maxNumber || !json.Valid([]byte(x)) {
+		return nil, fmt.Errorf("%.40q is no JSON number of at most %d characters that float64 can hold", string(x), maxNumber)
 	}
 	n := numberOf(string(x))
 	return &n, nil
+}
+
+// rooted returns a copy of a shared value that says of itself that it is the
+// base document.
+func (v *Value) rooted() *Value {
+	if v.kind < Array {
+		return v
+	}
+	n := *v
+	n.base = true
+	n.elems = make([]*Value, len(v.elems))
+	for i, x := range v.elems {
+		n.elems[i] = x.rooted()
+	}
+	return &n
 }

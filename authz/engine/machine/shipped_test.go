@@ -60,6 +60,16 @@ func shipped(tb testing.TB, change func(data map[string]any)) pair {
 	return pair{p, stock}
 }
 
+// programPair compiles one module, whose rule p decides, for both.
+func programPair(tb testing.TB, module string) pair {
+	tb.Helper()
+	stock, err := rego.New(rego.Query("data.t.p"), rego.Module("t.rego", "package t\n"+module)).PrepareForEval(context.Background())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pair{program(tb, module, nil, Options{}), stock}
+}
+
 // agree fails unless both evaluators say the same of an input.
 func (p pair) agree(tb testing.TB, input any, now time.Time) (*Value, Horizon) {
 	tb.Helper()

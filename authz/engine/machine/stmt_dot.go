@@ -1,6 +1,10 @@
 package machine
 
-import "github.com/open-policy-agent/opa/v1/ir"
+import (
+	"strconv"
+
+	"github.com/open-policy-agent/opa/v1/ir"
+)
 
 // dot looks a key up. A known path of the input is a slot, a known place in the
 // data a constant; both only if the source has been set.
@@ -40,25 +44,50 @@ func (c *compiler) dot(s *ir.DotStmt) stmt {
 		if k.moving() {
 			f.observe(k)
 		}
-		if v = v.get(k); v == nil {
+		x := v.get(k)
+		if x == nil {
+			if v.base && ambiguous(v, k) {
+				f.fail(ErrAmbiguous)
+				return halted
+			}
 			return undef
 		}
-		l[to] = v
+		l[to] = x
 		return goOn
 	}
 }
 
+// ambiguous reports whether OPA finds key in v, of the base document, when it is
+// in a reference that begins with `data`, though not when v is in a variable:
+// there the keys of objects 2 and "2" are one, and so are indices 0 and "0". A
+// plan does not tell the two apart.
+func ambiguous(v, key *Value) bool {
+	switch {
+	case v.kind == Object && key.kind == Number:
+		return v.Field(string(key.number())) != nil
+	case v.kind == Array && key.kind == String:
+		i, err := strconv.Atoi(key.s)
+		return err == nil && i >= 0 && i < len(v.elems)
+	}
+	return false
+}
+
 // dotText looks up a fixed text.
 func dotText(from int, key *Value, to int) stmt {
-	return func(_ *Frame, l []*Value) code {
+	return func(f *Frame, l []*Value) code {
 		v := l[from]
 		if v == nil {
 			return undef
 		}
-		if v = v.get(key); v == nil {
+		x := v.get(key)
+		if x == nil {
+			if v.base && ambiguous(v, key) {
+				f.fail(ErrAmbiguous)
+				return halted
+			}
 			return undef
 		}
-		l[to] = v
+		l[to] = x
 		return goOn
 	}
 }

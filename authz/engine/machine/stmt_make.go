@@ -112,7 +112,7 @@ func objectMerge(s *ir.ObjectMergeStmt) stmt {
 	}
 }
 
-// merge puts what a has and b lacks under what b has, level by level.
+// merge adds to a, the base document's part, what rules give, b, level by level.
 func (f *Frame) merge(a, b *Value) *Value {
 	switch {
 	case a == nil:
@@ -120,7 +120,7 @@ func (f *Frame) merge(a, b *Value) *Value {
 	case b == nil || !f.spend(1+len(a.elems)):
 		return a
 	case a.kind != Object || b.kind != Object:
-		return b
+		return a
 	}
 	f.memory -= elementCost * (len(a.elems) + len(b.elems))
 	n := f.make(Object)

@@ -29,6 +29,7 @@ type Value struct {
 	frozen bool  // shared: never changed, sorted, indexed and free of the clock
 	moves  bool  // a composite that holds values that depend on the clock
 	shape  bool  // an Object of which only the presence is known (see paths.go)
+	base   bool  // of the base document: see Frame.ambiguous
 	sealed bool  // what a rule gave: others may hold it, so it is not changed any more
 
 	n     int64    // the integer
