@@ -82,6 +82,38 @@ func (e *edge) dialUpgrade(t *testing.T, host, protocol string) (status int, ech
 	return 101, echo
 }
 
+// socket is an open WebSocket to the echo.
+type socket struct {
+	conn net.Conn
+	br   *bufio.Reader
+}
+
+func (e *edge) openSocket(t *testing.T, host string) *socket {
+	t.Helper()
+	conn, err := net.Dial("tcp", e.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", host)
+	s := &socket{conn, bufio.NewReader(conn)}
+	res, err := http.ReadResponse(s.br, nil)
+	if err != nil || res.StatusCode != 101 {
+		t.Fatalf("no WebSocket: %v %v", res, err)
+	}
+	return s
+}
+
+func (s *socket) echo() error {
+	_ = s.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	buf := make([]byte, 4)
+	if _, err := io.WriteString(s.conn, "ping"); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(s.br, buf)
+	return err
+}
+
 func TestUpgradesOnlyWhereListed(t *testing.T) {
 	t.Parallel()
 	e := startEdge(t)

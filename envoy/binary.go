@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func executable(path string) bool {
 // validateTimeout is far above the 0.1 s that a validation takes.
 const validateTimeout = 30 * time.Second
 
-// Validate lets the Envoy at binary judge a bootstrap in YAML, without opening
+// Validate lets the Envoy at binary judge a bootstrap in YAML or JSON, without opening
 // a port. The error is one line with Envoy's own complaint.
 func Validate(ctx context.Context, binary string, bootstrap []byte) error {
 	dir, err := os.MkdirTemp("", "gate-validate-")
@@ -75,6 +76,9 @@ func Validate(ctx context.Context, binary string, bootstrap []byte) error {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "bootstrap.yaml")
+	if bytes.HasPrefix(bootstrap, []byte("{")) {
+		path = filepath.Join(dir, "bootstrap.json")
+	}
 	if err := os.WriteFile(path, bootstrap, 0o600); err != nil {
 		return fmt.Errorf("validating the bootstrap: %w", err)
 	}

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
 	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -52,6 +52,10 @@ type Options struct {
 	AccessLogPath string
 	// NodeID names this Envoy in its statistics; "" means "edge".
 	NodeID string
+	// Files is the folder of the watched files, by which routes and upstreams
+	// change while Envoy runs (see Files); "" puts everything into the bootstrap.
+	// It is an absolute path, as Envoy sees it.
+	Files string
 	// TLSCert and TLSKey are PEM files; both or neither.
 	TLSCert, TLSKey string
 }
@@ -78,6 +82,8 @@ func (o *Options) check() error {
 		return errors.New("envoy: the admin interface needs a Unix socket or a loopback address")
 	case o.AdminSocket == "" && !o.AdminListen.Addr().IsLoopback():
 		return fmt.Errorf("envoy: the admin interface at %s would be open to others; use a Unix socket or a loopback address", o.AdminListen)
+	case o.Files != "" && !filepath.IsAbs(o.Files):
+		return fmt.Errorf("envoy: the folder %q of the watched files must be an absolute path, as Envoy sees it", o.Files)
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return errors.New("envoy: a TLS certificate and its key go together; give both files or neither")
 	}
@@ -87,7 +93,8 @@ func (o *Options) check() error {
 	return nil
 }
 
-// Bootstrap gives the whole static configuration. Run Envoy on it as Args says.
+// Bootstrap gives the configuration that Envoy starts with: all of it, or what
+// leads to the rest. Run Envoy on it as Args says.
 func Bootstrap(o Options) (*bootstrapv3.Bootstrap, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -96,10 +103,6 @@ func Bootstrap(o Options) (*bootstrapv3.Bootstrap, error) {
 	out := &bootstrapv3.Bootstrap{
 		Node:  &corev3.Node{Id: o.NodeID, Cluster: "edge"},
 		Admin: &bootstrapv3.Admin{Address: b.adminAddress()},
-		StaticResources: &bootstrapv3.Bootstrap_StaticResources{
-			Listeners: []*listenerv3.Listener{b.listener()},
-			Clusters:  b.clusters(),
-		},
 		OverloadManager: &overloadv3.OverloadManager{ResourceMonitors: []*overloadv3.ResourceMonitor{{
 			Name: "envoy.resource_monitors.global_downstream_max_connections",
 			ConfigType: &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: b.any(&connectionsv3.DownstreamConnectionsConfig{
@@ -113,6 +116,7 @@ func Bootstrap(o Options) (*bootstrapv3.Bootstrap, error) {
 			}}},
 		}}},
 	}
+	b.deliver(out)
 	if b.err != nil {
 		return nil, fmt.Errorf("envoy: %w", b.err)
 	}
@@ -126,11 +130,19 @@ func (b *builder) adminAddress() *corev3.Address {
 	return tcp(b.AdminListen)
 }
 
-func (b *builder) clusters() []*clusterv3.Cluster {
+// ownClusters lead to the gate. They are in every bootstrap: no change of the
+// routes file touches them.
+func (b *builder) ownClusters() []*clusterv3.Cluster {
 	cs := []*clusterv3.Cluster{b.gateCluster(clusterAuthz, b.AuthzSocket), b.gateCluster(clusterGate, b.GateSocket)}
 	if b.LeashSocket != "" {
 		cs = append(cs, b.gateCluster(clusterLeash, b.LeashSocket))
 	}
+	return cs
+}
+
+// clusters lead to the upstreams.
+func (b *builder) clusters() []*clusterv3.Cluster {
+	var cs []*clusterv3.Cluster
 	for _, u := range b.Routes.Upstreams() {
 		cs = append(cs, b.cluster(u))
 	}

@@ -94,6 +94,27 @@ func startEdge(t *testing.T) *edge {
 
 func startEdgeWith(t *testing.T, routes string, sockets ...string) *edge {
 	t.Helper()
+	e, file := prepareEdge(t, routes, sockets...)
+	o := e.options(file)
+	b, err := envoy.Bootstrap(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	yaml, err := envoy.RenderYAML(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(e.dir, "envoy.yaml")
+	if err := os.WriteFile(config, yaml, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e.run(t, config, o.AdminSocket)
+	return e
+}
+
+// prepareEdge starts what is on both sides of Envoy.
+func prepareEdge(t *testing.T, routes string, sockets ...string) (*edge, *route.File) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "edge") // short: a socket's path has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
@@ -105,29 +126,18 @@ func startEdgeWith(t *testing.T, routes string, sockets ...string) *edge {
 	for _, s := range sockets {
 		e.upstream.listen(t, filepath.Join(dir, s))
 	}
-
 	file, err := route.Parse("test", inDir(routes, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin := filepath.Join(dir, "admin.sock")
-	b, err := envoy.Bootstrap(envoy.Options{
-		Routes: file, AuthzSocket: filepath.Join(dir, "authz.sock"), GateSocket: filepath.Join(dir, "gate.sock"),
-		AdminSocket: admin, AccessLogPath: e.log, Listen: netip.MustParseAddrPort("127.0.0.1:0"),
-	})
-	if err != nil {
-		t.Fatal(err)
+	return e, file
+}
+
+func (e *edge) options(f *route.File) envoy.Options {
+	return envoy.Options{
+		Routes: f, AuthzSocket: filepath.Join(e.dir, "authz.sock"), GateSocket: filepath.Join(e.dir, "gate.sock"),
+		AdminSocket: filepath.Join(e.dir, "admin.sock"), AccessLogPath: e.log, Listen: netip.MustParseAddrPort("127.0.0.1:0"),
 	}
-	yaml, err := envoy.RenderYAML(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(dir, "envoy.yaml")
-	if err := os.WriteFile(config, yaml, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	e.run(t, config, admin)
-	return e
 }
 
 // inDir puts the folder of the sockets in the place of %[1]s.

@@ -42,11 +42,10 @@ func (b *builder) tls() *corev3.TransportSocket {
 // connectionManager holds the trust boundary: what a client may say and in
 // which form it is looked at.
 func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
-	return &hcmv3.HttpConnectionManager{
+	m := &hcmv3.HttpConnectionManager{
 		StatPrefix: "edge", CodecType: hcmv3.HttpConnectionManager_AUTO,
-		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: b.routeConfiguration()},
-		HttpFilters:    b.filters(),
-		AccessLog:      b.accessLog(),
+		HttpFilters: b.filters(),
+		AccessLog:   b.accessLog(),
 
 		// The client's address is the peer's, or the one that the trusted
 		// proxies report; no private range is trusted to send x-envoy-*.
@@ -91,6 +90,8 @@ func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
 		ServerName:                   "neosc",
 		ServerHeaderTransformation:   hcmv3.HttpConnectionManager_OVERWRITE,
 	}
+	b.routesFrom(m)
+	return m
 }
 
 // nobodyInternal trusts no address. An empty list would mean the private

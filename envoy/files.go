@@ -1,0 +1,181 @@
+package envoy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/neosc/gate/authz/route"
+)
+
+// settle is how long Envoy's workers may go on with the routes before a change
+// after it was taken, and how long a change is given where nobody can be asked
+// whether it was.
+const settle = 250 * time.Millisecond
+
+// Files delivers routes and upstreams by files that Envoy watches. It writes
+// beside and renames, so that Envoy never reads half a file; a change is live in
+// some ms and cuts nothing. Safe for concurrent use; one process alone should
+// write to a folder.
+type Files struct {
+	mu  sync.Mutex
+	o   Options
+	ask *Admin
+}
+
+// NewFiles returns what writes into o.Files. With admin, changes are seen
+// through: without, Envoy is trusted to take them.
+func NewFiles(o Options, admin *Admin) (*Files, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.Files == "" {
+		return nil, errors.New("envoy: no folder for the watched files")
+	}
+	return &Files{o: o, ask: admin}, nil
+}
+
+// WriteAll writes every file anew, and the bootstrap that leads to them, and
+// returns its path. A change of the listener's file makes Envoy drain it, which
+// cuts streams: a gate at work calls Apply instead.
+func (f *Files) WriteAll() (bootstrap string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := &builder{Options: f.o}
+	if err := os.MkdirAll(f.o.Files, 0o750); err != nil {
+		return "", fmt.Errorf("watched files: %w", err)
+	}
+	out, err := Bootstrap(f.o)
+	if err != nil {
+		return "", err
+	}
+	text, err := RenderYAML(out)
+	if err != nil {
+		return "", err
+	}
+	err = errors.Join(
+		f.resources(fileClusters, f.o.Routes.Revision(), b, messages(b.clusters())...),
+		f.resources(fileRoutes, f.o.Routes.Revision(), b, b.routeConfiguration()),
+		f.resources(fileListeners, "1", b, b.listener()),
+		f.replace(fileBootstrap, text),
+	)
+	return filepath.Join(f.o.Files, fileBootstrap), err
+}
+
+// Apply delivers the routes and upstreams of next, which must need no restart
+// after what was delivered before (route.File.NeedsRestart): new upstreams first,
+// then the routes, then away with what is not used any more. On an error Envoy
+// goes on with what it had, and the files say that again. ctx bounds how long
+// Envoy is waited for.
+func (f *Files) Apply(ctx context.Context, next *route.File) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.o.Routes
+	if keys := before.NeedsRestart(next); len(keys) > 0 {
+		return fmt.Errorf("%v cannot change while Envoy runs", keys)
+	}
+	o := f.o
+	o.Routes = next
+	old, fresh := &builder{Options: f.o}, &builder{Options: o}
+	clusters := fresh.clusters()
+	both := slices.Clone(clusters)
+	for _, c := range old.clusters() {
+		if !slices.ContainsFunc(clusters, func(n *clusterv3.Cluster) bool { return n.Name == c.Name }) {
+			both = append(both, c)
+		}
+	}
+	if err := f.change(ctx, fileClusters, next.Revision()+"+", fresh, messages(both)...); err != nil {
+		return errors.Join(err, f.resources(fileClusters, before.Revision(), old, messages(old.clusters())...))
+	}
+	if err := f.change(ctx, fileRoutes, next.Revision(), fresh, fresh.routeConfiguration()); err != nil {
+		return errors.Join(err,
+			f.resources(fileRoutes, before.Revision(), old, old.routeConfiguration()),
+			f.resources(fileClusters, before.Revision(), old, messages(old.clusters())...))
+	}
+	f.o.Routes = next
+	if len(both) == len(clusters) {
+		return nil
+	}
+	pause(ctx, settle)
+	return f.resources(fileClusters, next.Revision(), fresh, messages(clusters)...)
+}
+
+// change writes a file and waits until Envoy has taken it.
+func (f *Files) change(ctx context.Context, name, version string, b *builder, list ...proto.Message) error {
+	var seen rejections
+	if f.ask != nil {
+		var err error
+		if seen, err = f.ask.rejections(ctx); err != nil {
+			return err
+		}
+	}
+	if err := f.resources(name, version, b, list...); err != nil {
+		return err
+	}
+	if f.ask == nil {
+		pause(ctx, settle)
+		return nil
+	}
+	return f.ask.await(ctx, name, version, seen)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func messages[M proto.Message](list []M) []proto.Message {
+	out := make([]proto.Message, 0, len(list))
+	for _, m := range list {
+		out = append(out, m)
+	}
+	return out
+}
+
+// resources writes a file in the form of xDS.
+func (f *Files) resources(name, version string, b *builder, list ...proto.Message) error {
+	r := &discoveryv3.DiscoveryResponse{VersionInfo: version}
+	for _, m := range list {
+		r.Resources = append(r.Resources, b.any(m))
+	}
+	if b.err != nil {
+		return b.err
+	}
+	text, err := renderJSON(r)
+	if err != nil {
+		return fmt.Errorf("rendering %s: %w", name, err)
+	}
+	return f.replace(name, text)
+}
+
+// replace puts a file in place as a whole. Envoy reads it as another user, of
+// the folder's group.
+func (f *Files) replace(name string, data []byte) error {
+	path := filepath.Join(f.o.Files, name)
+	tmp, err := os.CreateTemp(f.o.Files, "."+name+".*")
+	if err != nil {
+		return fmt.Errorf("watched files: %w", err)
+	}
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(0o640), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("watched files: %w", errors.Join(err, os.Remove(tmp.Name())))
+	}
+	return nil
+}

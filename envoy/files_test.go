@@ -1,0 +1,151 @@
+package envoy_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/envoy"
+)
+
+// startWatching runs an Envoy on watched files.
+func startWatching(t *testing.T, routes string) (*edge, *envoy.Files) {
+	t.Helper()
+	e, file := prepareEdge(t, routes, "other.sock")
+	o := e.options(file)
+	o.Files = filepath.Join(e.dir, "xds")
+	files, err := envoy.NewFiles(o, envoy.NewAdmin(o.AdminSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bootstrap, err := files.WriteAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.run(t, bootstrap, o.AdminSocket)
+	return e, files
+}
+
+// apply delivers other routes.
+func (e *edge) apply(t *testing.T, files *envoy.Files, routes string) error {
+	t.Helper()
+	f, err := route.Parse("test", inDir(routes, e.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	return files.Apply(ctx, f)
+}
+
+// Eight changes of routes and upstreams under load: no request fails, none goes
+// unchecked, an open WebSocket lives on, and what Envoy says it has is what it
+// does.
+func TestRoutesChangeWithoutALostRequest(t *testing.T) {
+	t.Parallel()
+	e, files := startWatching(t, testRoutes)
+	socket := e.openSocket(t, "portal.test")
+	stop := make(chan struct{})
+	var sent, failed atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Go(func() {
+			c := &caller{addr: e.addr}
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				id := fmt.Sprintf("load-%d-%d", i, n)
+				if status := c.ask(t, "portal.test", "/", id); status != 200 || e.asked(id) != "portal" {
+					failed.Add(1)
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	for i := range 8 {
+		upstream := []string{"other", "frontend"}[i%2]
+		more := strings.Replace(testRoutes, "upstreams:\n", "upstreams:\n  other: unix:%[1]s/other.sock\n  other"+fmt.Sprint(i)+": unix:%[1]s/other.sock\n", 1)
+		more = strings.Replace(more, "prefix: /, upstream: frontend, upgrades: [websocket], timeout: 300ms", "prefix: /, upstream: "+upstream+", upgrades: [websocket], timeout: 9s", 1)
+		more = strings.Replace(more, "  - {name: exact,", fmt.Sprintf("  - {name: fresh%d, prefix: /fresh%d, upstream: other%d}\n  - {name: exact,", i, i, i), 1)
+		if err := e.apply(t, files, more); err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprint("fresh", i)
+		if a := e.raw(t, request("GET", "portal.test", "/fresh"+fmt.Sprint(i), id)); a.status != 200 || e.asked(id) != id {
+			t.Errorf("change %d is not live: %d, asked as %q", i, a.status, e.asked(id))
+		}
+		for target := sent.Load() + 20; sent.Load() < target; {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if failed.Load() != 0 {
+		t.Errorf("%d of %d requests failed", failed.Load(), sent.Load())
+	}
+	if err := socket.echo(); err != nil {
+		t.Errorf("an open WebSocket was cut: %v", err)
+	}
+}
+
+// A change that Envoy refuses leaves everything as it was, in the files too, so
+// that an Envoy that starts now has the old as well.
+func TestRefusedChangeKeepsTheOld(t *testing.T) {
+	t.Parallel()
+	e, files := startWatching(t, testRoutes)
+	bad := strings.Replace(testRoutes, "upstreams:\n", "upstreams:\n  bad: {address: '127.0.0.1:1', tls: {ca: /no/such/ca.pem}}\n", 1)
+	bad = strings.Replace(bad, "  - {name: exact, path: /exact, upstream: frontend}", "  - {name: exact, path: /exact, upstream: bad}", 1)
+	if err := e.apply(t, files, bad); err == nil || !strings.Contains(err.Error(), "refuses") {
+		t.Fatalf("a change that names a CA that is not there gave %v", err)
+	}
+	if a := e.raw(t, request("GET", "portal.test", "/exact", "exact")); a.status != 200 || e.asked("exact") != "exact" {
+		t.Errorf("after a refused change the old route gave %d", a.status)
+	}
+	for _, name := range []string{"cds.json", "rds.json"} {
+		data, err := os.ReadFile(filepath.Join(e.dir, "xds", name))
+		if err != nil || strings.Contains(string(data), `"bad"`) {
+			t.Errorf("%s still has the refused change, or %v", name, err)
+		}
+	}
+	good := strings.Replace(testRoutes, "/exact", "/exactly", 1)
+	if err := e.apply(t, files, good); err != nil {
+		t.Fatalf("the next change gave %v", err)
+	}
+	if e.raw(t, request("GET", "portal.test", "/exactly", "exactly")); e.asked("exactly") != "exact" {
+		t.Error("the next change is not live")
+	}
+	if err := e.apply(t, files, testRoutes+"trusted_hops: 1\n"); err == nil || !strings.Contains(err.Error(), "trusted_hops") {
+		t.Errorf("a change of the listener gave %v", err)
+	}
+	left, err := filepath.Glob(filepath.Join(e.dir, "xds", ".*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestWatchedFilesNeedAnAbsoluteFolder(t *testing.T) {
+	t.Parallel()
+	f, err := route.Parse("test", inDir(testRoutes, "/tmp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(f)
+	o.Listen = netip.MustParseAddrPort("127.0.0.1:8080")
+	for dir, want := range map[string]string{"": "no folder", "xds": "absolute"} {
+		o.Files = dir
+		if _, err := envoy.NewFiles(o, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q gave %v", dir, err)
+		}
+	}
+}
