@@ -28,6 +28,7 @@ type Hub struct {
 	log    *slog.Logger
 	up     prometheus.Gauge
 	breaks prometheus.Counter
+	lag    prometheus.Histogram
 	fresh  atomic.Pointer[time.Time]
 
 	mu       sync.Mutex
@@ -42,11 +43,15 @@ func NewHub(log *slog.Logger, reg prometheus.Registerer, metricPrefix string) (*
 		log: log, watchers: make(map[int]func(Key)),
 		up:     prometheus.NewGauge(prometheus.GaugeOpts{Name: metricPrefix + "session_feed_up", Help: "1 while changes of sessions by other gates are heard, else 0."}),
 		breaks: prometheus.NewCounter(prometheus.CounterOpts{Name: metricPrefix + "session_feed_breaks_total", Help: "Times that hearing of changes of sessions broke off or could not begin."}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: metricPrefix + "session_feed_lag_seconds", Help: "How old changes of sessions may be that are only now known to have been heard: the most that a revocation by another gate takes.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .2, .3, .5, .75, 1},
+		}),
 	}
 	if reg == nil {
 		return h, nil
 	}
-	for _, c := range []prometheus.Collector{h.up, h.breaks} {
+	for _, c := range []prometheus.Collector{h.up, h.breaks, h.lag} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
@@ -99,6 +104,7 @@ func (h *Hub) Heard(at time.Time) {
 	until := at.Add(FeedPromise)
 	h.fresh.Store(&until)
 	h.up.Set(1)
+	h.lag.Observe(max(0, time.Since(at).Seconds()))
 }
 
 // Run calls listen, which connects, calls Begin and then Heard again and again

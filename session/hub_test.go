@@ -38,6 +38,9 @@ func TestHubTellsAndStandsStillWhileNothingIsHeard(t *testing.T) {
 			if until := h.FreshUntil(); !until.Equal(base.Add(time.Second)) {
 				t.Errorf("after a break fresh until %v, want it to stand still at %v", until, base.Add(time.Second))
 			}
+			if n := samples(t, reg, "pomerium_session_feed_lag_seconds"); n != 1 {
+				t.Errorf("%d lags observed, want 1", n)
+			}
 			if up := metric(t, reg, "pomerium_session_feed_up", ""); up != 0 {
 				t.Errorf("the feed is said to be up: %v", up)
 			}
@@ -58,4 +61,20 @@ func TestHubTellsAndStandsStillWhileNothingIsHeard(t *testing.T) {
 	if n := metric(t, reg, "pomerium_session_feed_breaks_total", ""); n != 2 {
 		t.Errorf("%v breaks, want 2", n)
 	}
+}
+
+// samples returns how many values a histogram has seen.
+func samples(t *testing.T, reg *prometheus.Registry, name string) uint64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
 }
