@@ -174,10 +174,14 @@ func (noop) Check(context.Context, *authv3.CheckRequest) (*authv3.CheckResponse,
 // one process: the difference between the two is what counts.
 func BenchmarkCheckOverGRPC(b *testing.B) {
 	s, requests := realServer(b, 1000)
-	stock := grpc.NewServer()
-	authv3.RegisterAuthorizationServer(stock, noop{})
-	for name, g := range map[string]*grpc.Server{"Noop": stock, "Gate": NewGRPCServer(s)} {
+	stock := func() *grpc.Server {
+		g := grpc.NewServer()
+		authv3.RegisterAuthorizationServer(g, noop{})
+		return g
+	}
+	for name, newServer := range map[string]func() *grpc.Server{"Noop": stock, "Gate": func() *grpc.Server { return NewGRPCServer(s) }} {
 		b.Run(name, func(b *testing.B) {
+			g := newServer()
 			l, err := net.Listen("unix", filepath.Join(b.TempDir(), "s"))
 			if err != nil {
 				b.Fatal(err)
