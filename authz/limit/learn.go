@@ -53,7 +53,8 @@ func (l *Local) TakeOver(now time.Time, charges []authz.Charge, replicas int) (a
 // remembered: all of them, unless the store has lost state or came back without
 // what was admitted in its place. What does not fit must not be admitted.
 //
-// When there is no room for the bucket the answer is not remembered.
+// When there is no room for the bucket the answer is not remembered. c's strings
+// are kept, not copied.
 func (l *Local) Learn(c *authz.Charge, taken int, debt, slack time.Duration, sent time.Time) (fits int) {
 	lim, err := Check(c)
 	if err != nil {
@@ -77,7 +78,7 @@ func (l *Local) Learn(c *authz.Charge, taken int, debt, slack time.Duration, sen
 		}
 	case tat > t.clock:
 		if ok, _ := t.room(1); ok {
-			slot = t.put(c.Name, c.Key, lim, tat)
+			slot = t.put(bucketID{c.Name, c.Key, lim}, tat)
 			t.slots[slot].slack = int64(slack)
 		}
 	}

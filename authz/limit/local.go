@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -140,7 +141,7 @@ func (l *Local) take(p *plan, clock int64, charges []authz.Charge) {
 			if present {
 				t.slots[st.slot].tat = next
 			} else {
-				t.put(charges[i].Name, charges[i].Key, st.limit, next)
+				t.put(bucketID{strings.Clone(charges[i].Name), strings.Clone(charges[i].Key), st.limit}, next)
 			}
 		}
 	}

@@ -1,9 +1,6 @@
 package limit
 
-import (
-	"strings"
-	"sync"
-)
+import "sync"
 
 // bucketID names a bucket.
 type bucketID struct {
@@ -20,7 +17,7 @@ type slot struct {
 }
 
 // table is one shard of the buckets. Buckets lie in slots, found through an
-// index: an update then touches no map key, so a table never keeps a caller's
+// index: an update then touches no map key, so updates never keep a caller's
 // string (assigning to a present map key would).
 type table struct {
 	mu sync.Mutex
@@ -76,15 +73,15 @@ func (t *table) room(n int) (ok, swept bool) {
 	return false, true
 }
 
-// put adds a bucket; room must have said that there is room.
-func (t *table) put(name, key string, l Limit, tat int64) int32 {
+// put adds a bucket and keeps its strings; room must have said that there is
+// room.
+func (t *table) put(id bucketID, tat int64) int32 {
 	for range min(sweepStep, len(t.slots)) {
 		t.hand = (t.hand + 1) % len(t.slots)
 		if s := &t.slots[t.hand]; s.used && s.tat <= t.clock {
 			t.drop(int32(t.hand))
 		}
 	}
-	id := bucketID{strings.Clone(name), strings.Clone(key), l}
 	var i int32
 	if n := len(t.free); n > 0 {
 		i, t.free = t.free[n-1], t.free[:n-1]
