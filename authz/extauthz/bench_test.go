@@ -136,7 +136,7 @@ func TestACheckAllocatesNextToNothing(t *testing.T) {
 		s.one(ctx, requests[i%len(requests)])
 		i++
 	})
-	if n > 2 { // pools lose what they hold at times
+	if n > 2 && !raced { // pools lose what they hold when memory is collected
 		t.Errorf("%v allocations", n)
 	}
 }
