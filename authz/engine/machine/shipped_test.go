@@ -330,3 +330,23 @@ func BenchmarkMachine(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkStock is what OPA's evaluator takes for the same inputs, which are in
+// its own representation already.
+func BenchmarkStock(b *testing.B) {
+	p := shipped(b, nil)
+	for name, input := range benchInputs() {
+		in, err := ast.InterfaceToValue(input)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.stock.Eval(context.Background(), rego.EvalParsedInput(in), rego.EvalTime(noon)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -63,7 +63,9 @@ func (c *compiler) block(b *ir.Block) ([]stmt, error) {
 	c.enterRule(b)
 	for i := 0; i < len(b.Stmts); i++ {
 		if s, n := c.fuse(b.Stmts[i:]); n > 0 {
-			out = append(out, s)
+			if s != nil {
+				out = append(out, s)
+			}
 			i += n - 1
 			continue
 		}
