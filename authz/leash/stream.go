@@ -41,6 +41,7 @@ type group struct {
 	// queued: it waits for a worker; heard is since when.
 	queued bool
 	heard  time.Time
+	asked  time.Time // when it was queued last
 	again  alarm
 }
 

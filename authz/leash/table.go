@@ -1,7 +1,6 @@
 package leash
 
 import (
-	"container/heap"
 	"sync"
 	"time"
 
@@ -96,7 +95,7 @@ func (t *table) ask(g *group, now time.Time) {
 	if g.queued || len(g.streams) == 0 {
 		return
 	}
-	g.queued, g.heard = true, now
+	g.queued, g.heard, g.asked = true, now, now
 	t.queue = append(t.queue, g)
 	t.ready.Signal()
 }
@@ -146,55 +145,39 @@ func (t *table) close() {
 	t.ready.Broadcast()
 }
 
-// alarm is an instant at which a stream ends, or a group is looked at again.
-type alarm struct {
-	at     int64 // unix ns
-	in     int   // its place in the heap, from 1; 0 when it is not in it
-	stream *stream
-	group  *group
+// of lists a group's streams.
+func (t *table) of(g *group) []*stream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]*stream(nil), g.streams...)
 }
 
-// set puts an alarm at an instant. The lock is held.
-func (t *table) set(a *alarm, at time.Time) {
-	a.at = at.UnixNano()
-	if a.in > 0 {
-		heap.Fix(&t.alarms, a.in-1)
-	} else {
-		heap.Push(&t.alarms, a)
+// all lists every stream.
+func (t *table) all() []*stream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([]*stream, 0, t.n)
+	for _, g := range t.groups {
+		list = append(list, g.streams...)
 	}
-	if t.alarms[0] == a {
-		t.poke()
+	return list
+}
+
+func (t *table) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.n
+}
+
+// vouched notes that a session was live, and when to look again.
+func (t *table) vouched(g *group, w word) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.since.After(g.verified) {
+		g.verified = w.since
 	}
-}
-
-// clear takes an alarm away. The lock is held.
-func (t *table) clear(a *alarm) {
-	if a.in > 0 {
-		heap.Remove(&t.alarms, a.in-1)
+	g.doubt = time.Time{}
+	if len(g.streams) > 0 {
+		t.set(&g.again, w.until)
 	}
-}
-
-type alarms []*alarm
-
-func (h alarms) Len() int           { return len(h) }
-func (h alarms) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h alarms) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].in, h[j].in = i+1, j+1
-}
-
-// Push and Pop are heap.Interface's.
-func (h *alarms) Push(x any) {
-	a := x.(*alarm)
-	a.in = len(*h) + 1
-	*h = append(*h, a)
-}
-
-func (h *alarms) Pop() any {
-	old := *h
-	a := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	a.in = 0
-	return a
 }

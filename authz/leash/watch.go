@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/session"
 )
 
@@ -123,7 +122,7 @@ func (s *Server) listen(now time.Time) {
 		switch {
 		case !now.Before(held.Add(s.o.Grace)):
 			lost = append(lost, g.streams...)
-		case now.Sub(g.verified) >= doubtful/2:
+		case now.Sub(g.verified) >= doubtful/2 && now.Sub(g.asked) >= askAgain:
 			t.ask(g, now)
 		}
 	}
@@ -221,130 +220,4 @@ func (s *Server) unsure(g *group, heard time.Time, err error) {
 	t.mu.Unlock()
 	n := s.cut(t.of(g), causeStore, heard)
 	s.o.Logger.Error("streams were cut: their session may have changed and the store does not answer", "session", g.key.Short(), "streams", n, "error", err)
-}
-
-// judgeAll judges the streams of a group again whose session, or policy,
-// changed since. who is nil for nobody and for sessions that no store has.
-func (s *Server) judgeAll(g *group, who *session.Session, heard time.Time) {
-	now := time.Now()
-	cut := map[string]int{}
-	for _, h := range s.table.of(g) {
-		if cause := s.refreshed(h, who, now); cause != "" {
-			cut[cause] += s.cut([]*stream{h}, cause, heard)
-		}
-	}
-	for cause, n := range cut {
-		s.o.Logger.Info("streams ended: they are not allowed any more", "session", g.key.Short(), "streams", n, "cause", cause)
-	}
-}
-
-// refreshed judges one stream again if there is something new to judge it by,
-// and returns why it must end, or "".
-func (s *Server) refreshed(h *stream, who *session.Session, now time.Time) string {
-	t := s.table
-	t.mu.Lock()
-	g, revision := h.group, s.o.Revision()
-	same := h.judged == revision && (who == nil || h.version == who.Version)
-	if same {
-		h.judged = revision // one string for all
-	}
-	denied := g.unstored && g.user == ""
-	t.mu.Unlock()
-	switch {
-	case denied:
-		return causeRevoked
-	case same || g.unstored:
-		// An access token's claims are not kept here, so policy cannot be asked
-		// again: it ends with its token.
-		return ""
-	}
-	k, err := decode(h.ticket, s.o.Routes)
-	if err != nil {
-		return causeError
-	}
-	r := &k.request
-	r.Time, r.Session = now, who
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	defer cancel()
-	o := s.o.Judge.Rejudge(ctx, r)
-	switch o.Verdict {
-	case authz.Allowed:
-	case authz.Failed:
-		s.o.Logger.Error("a stream cannot be judged again", "route", r.RouteName, "error", o.Err)
-		return causeError
-	default:
-		return causeDenied
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if h.at < 0 {
-		return ""
-	}
-	h.judged = revision
-	if who != nil {
-		h.version = who.Version
-	}
-	if o.StreamFor > 0 {
-		t.set(&h.end, now.Add(o.StreamFor))
-	} else {
-		t.clear(&h.end)
-	}
-	return ""
-}
-
-// cut lets go of streams and returns of how many.
-func (s *Server) cut(list []*stream, cause string, heard time.Time) int {
-	n := 0
-	for _, h := range list {
-		if s.table.remove(h) {
-			s.let(h, cause, heard)
-			n++
-		}
-	}
-	return n
-}
-
-// let tells Envoy to cut a stream that is out of the table. If the message does
-// not arrive, Envoy's side of the connection is gone, which cuts it as well.
-func (s *Server) let(h *stream, cause string, since time.Time) {
-	_ = h.send(refusal(statusOf(cause), cause), true)
-	s.metrics.cut.WithLabelValues(cause).Inc()
-	s.metrics.lag.Observe(max(0, time.Since(since).Seconds()))
-}
-
-// of lists a group's streams.
-func (t *table) of(g *group) []*stream {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return append([]*stream(nil), g.streams...)
-}
-
-// all lists every stream.
-func (t *table) all() []*stream {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	list := make([]*stream, 0, t.n)
-	for _, g := range t.groups {
-		list = append(list, g.streams...)
-	}
-	return list
-}
-
-func (t *table) size() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.n
-}
-
-// vouched notes that a session was live, and when to look again.
-func (t *table) vouched(g *group, w word) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w.since.After(g.verified) {
-		g.verified = w.since
-	}
-	g.doubt = time.Time{}
-	if len(g.streams) > 0 {
-		t.set(&g.again, w.until)
-	}
 }
