@@ -91,7 +91,7 @@ func drawDecision(t *rapid.T, text, settable *rapid.Generator[string]) (*authz.D
 		Status:  rapid.SampledFrom([]int{0, 0, 418, 401}).Draw(t, "status"), Explain: rapid.Bool().Draw(t, "explain"),
 	}
 	for _, h := range some("parameters", rapid.SampledFrom([]string{"tenant", "a", "a b"})) {
-		d.QuerySet = append(d.QuerySet, authz.QueryParameter{Name: h.Name, Value: h.Value})
+		d.QuerySet = append(d.QuerySet, authz.QueryParameter(h))
 	}
 	if rapid.Bool().Draw(t, "charged") {
 		d.Charges = []authz.Charge{{Name: "user", Key: "k", Rate: 1, Burst: 1, Cost: 1}}

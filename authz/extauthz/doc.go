@@ -4,6 +4,7 @@
 // understands, be it a person's browser (a page, a redirect to sign in) or a
 // program (a problem document, RFC 9457).
 //
-// request.go reads, server.go serves, allow.go and deny.go answer,
+// server.go serves and call.go takes one Check from its bytes to those of its
+// answer, both by package wire; request.go reads, allow.go and deny.go answer,
 // audience.go tells browsers from programs.
 package extauthz

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,11 +12,8 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/neosc/gate/authz"
-	"github.com/neosc/gate/authz/extauthz/wire"
 	"github.com/neosc/gate/session"
 )
 
@@ -366,34 +362,6 @@ func TestAnEmptyCheckIsDenied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := mustCheck(t, s, in).GetDeniedResponse().GetStatus().GetCode(); got != 403 {
 				t.Errorf("status %d, want 403", got)
-			}
-		})
-	}
-}
-
-func TestRecordedRequestsAreRead(t *testing.T) {
-	data, err := os.ReadFile("testdata/checkrequests.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var recorded map[string]json.RawMessage
-	if err := json.Unmarshal(data, &recorded); err != nil {
-		t.Fatal(err)
-	}
-	for name, raw := range recorded {
-		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
-			var a authv3.AttributeContext
-			if err := protojson.Unmarshal(raw, &a); err != nil {
-				t.Fatal(err)
-			}
-			b, err := proto.Marshal(&authv3.CheckRequest{Attributes: &a})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var r authz.Request
-			readRequest(string(b), &wire.Scanner{}, &r, newFixture(), noon)
-			if r.Unreadable != nil || r.Method == "" || r.Host == "" || !strings.HasPrefix(r.Path, "/") || !r.Source.Addr.IsValid() || r.ID == "" {
-				t.Errorf("read %+v", r)
 			}
 		})
 	}
