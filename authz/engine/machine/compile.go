@@ -61,6 +61,7 @@ type compiler struct {
 	strings []*Value
 	numbers map[int]*Value
 	facts   map[*ir.DotStmt]fact
+	fresh   map[*ir.AssignVarOnceStmt]bool // the target is unset before
 	input   *node
 	queue   []*fn
 	fn      *fn          // that is compiled
@@ -82,7 +83,7 @@ func Compile(pol *ir.Policy, data any, entrypoint string, o Options) (*Program, 
 	c := &compiler{
 		Program: &Program{byPath: map[string]*fn{}, limits: o, data: base},
 		pol:     pol, byName: map[string]*fn{}, numbers: map[int]*Value{},
-		facts: map[*ir.DotStmt]fact{}, input: &node{slot: -1}, library: newLibrary(),
+		facts: map[*ir.DotStmt]fact{}, fresh: map[*ir.AssignVarOnceStmt]bool{}, input: &node{slot: -1}, library: newLibrary(),
 	}
 	if err := normalise(pol); err != nil {
 		return nil, err

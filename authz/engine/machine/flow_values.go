@@ -55,6 +55,7 @@ func (w *flow) once(s *ir.AssignVarOnceStmt) {
 		markWhole(target)
 		markWhole(source)
 	}
+	w.c.fresh[s] = fresh
 	both, _ := join(target.set(), source)
 	w.assign(s.Target, both)
 }

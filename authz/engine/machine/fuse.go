@@ -18,11 +18,16 @@ type move struct {
 type moveKind uint8
 
 const (
-	moveSlot  moveKind = iota // the slot, if local from is set
-	moveConst                 // v, if local from is set
-	moveLocal                 // local from, set or not
-	movePut                   // v
-	moveReset                 // nothing
+	moveSlot      moveKind = iota // the slot, if local from is set
+	moveConst                     // v, if local from is set
+	moveLocal                     // local from, set or not
+	movePut                       // v
+	moveReset                     // nothing
+	moveDefined                   // go on if local from is set
+	moveUndefined                 // … if it is not
+	moveHolds                     // … if it is set and not false
+	moveReturn                    // return local from
+	moveHit                       // note that rule number to held
 )
 
 // move returns s as one, if it is small.
@@ -45,6 +50,23 @@ func (c *compiler) move(s ir.Stmt) (move, bool) {
 		return move{kind: moveLocal, from: source.local, to: int(s.Target)}, true
 	case *ir.ResetLocalStmt:
 		return move{kind: moveReset, to: int(s.Target)}, true
+	case *ir.AssignVarOnceStmt:
+		if source := c.operand(s.Source); c.fresh[s] {
+			if source.value != nil {
+				return move{kind: movePut, to: int(s.Target), v: source.value}, true
+			}
+			return move{kind: moveLocal, from: source.local, to: int(s.Target)}, true
+		}
+	case *ir.IsDefinedStmt:
+		return move{kind: moveDefined, from: int(s.Source)}, true
+	case *ir.IsUndefinedStmt:
+		return move{kind: moveUndefined, from: int(s.Source)}, true
+	case *ir.NotEqualStmt:
+		if a := c.operand(s.A); a.value == nil && c.operand(s.B).value == falseValue {
+			return move{kind: moveHolds, from: a.local}, true
+		}
+	case *ir.ReturnLocalStmt:
+		return move{kind: moveReturn, from: int(s.Source)}, true
 	case *ir.MakeNumberRefStmt:
 		return move{kind: movePut, to: int(s.Target), v: c.literal(s.Index)}, true
 	case *ir.AssignIntStmt:
@@ -68,10 +90,19 @@ func (c *compiler) fuse(ss []ir.Stmt) (s stmt, n int) {
 			break
 		}
 		moves = append(moves, m)
+		if rule := c.rule(s); rule >= 0 {
+			moves = append(moves, move{kind: moveHit, to: rule})
+		}
+		n++
 	}
 	if len(moves) < 2 {
 		return nil, 0
 	}
+	return moving(moves), n
+}
+
+// moving makes a statement of small ones.
+func moving(moves []move) stmt {
 	return func(f *Frame, l []*Value) code {
 		for i := range moves {
 			m := &moves[i]
@@ -91,12 +122,29 @@ func (c *compiler) fuse(ss []ir.Stmt) (s stmt, n int) {
 				l[m.to] = l[m.from]
 			case movePut:
 				l[m.to] = m.v
-			default:
+			case moveReset:
 				l[m.to] = nil
+			case moveDefined:
+				if l[m.from] == nil {
+					return undef
+				}
+			case moveUndefined:
+				if l[m.from] != nil {
+					return undef
+				}
+			case moveHolds:
+				if v := l[m.from]; v == nil || v.kind == Bool && !v.truth {
+					return undef
+				}
+			case moveReturn:
+				f.ret = l[m.from]
+				return returned
+			case moveHit:
+				f.hits[m.to/64] |= 1 << (m.to % 64)
 			}
 		}
 		return goOn
-	}, len(moves)
+	}
 }
 
 // nothing recognises what the planner makes where a look-up has no part in the

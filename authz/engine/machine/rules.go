@@ -6,9 +6,9 @@ import "github.com/open-policy-agent/opa/v1/ir"
 type Rule struct {
 	// Name is the rule's path, "data.neosc.authz.open".
 	Name string
-	// File and Row say where its head stands.
-	File string
-	Row  int
+	// File, Row and Col say where its head stands, from 1.
+	File     string
+	Row, Col int
 }
 
 // Rules returns the rules of the program; a Frame's hits are by their index.
@@ -46,31 +46,25 @@ func (c *compiler) enterRule(b *ir.Block) {
 	}
 }
 
-// hit returns what notes that a rule held, after the statement at its head that
-// takes its value.
-func (c *compiler) hit(s ir.Stmt) stmt {
+// rule returns the index of the rule whose value a statement at its head takes,
+// -1 if it is no such statement.
+func (c *compiler) rule(s ir.Stmt) int {
 	if c.head == nil || c.fn.path == "" {
-		return nil
+		return -1
 	}
 	at := s.GetLocation()
 	if at.File != c.head.File || at.Row != c.head.Row || at.Col != c.head.Col {
-		return nil
+		return -1
 	}
 	switch s.(type) {
 	case *ir.AssignVarOnceStmt, *ir.SetAddStmt, *ir.ObjectInsertStmt, *ir.ObjectInsertOnceStmt:
-	default:
-		return nil
+		return c.ruleAt(at)
 	}
-	i := c.ruleAt(at)
-	word, bit := i/64, uint64(1)<<(i%64)
-	return func(f *Frame, _ []*Value) code {
-		f.hits[word] |= bit
-		return goOn
-	}
+	return -1
 }
 
 func (c *compiler) ruleAt(at *ir.Location) int {
-	r := Rule{Name: c.ruleName(), Row: at.Row}
+	r := Rule{Name: c.ruleName(), Row: at.Row, Col: at.Col}
 	if c.pol.Static != nil && at.File >= 0 && at.File < len(c.pol.Static.Files) {
 		r.File = c.pol.Static.Files[at.File].Value
 	}

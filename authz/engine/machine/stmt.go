@@ -76,8 +76,8 @@ func (c *compiler) block(b *ir.Block) ([]stmt, error) {
 		if s != nil {
 			out = append(out, s)
 		}
-		if hit := c.hit(b.Stmts[i]); hit != nil {
-			out = append(out, hit)
+		if rule := c.rule(b.Stmts[i]); rule >= 0 {
+			out = append(out, moving([]move{{kind: moveHit, to: rule}}))
 		}
 	}
 	return out, nil
