@@ -41,11 +41,14 @@ type rejections map[string]int
 
 func (a *Admin) rejections(ctx context.Context) (rejections, error) {
 	s, err := a.state(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := rejections{}
 	for name, x := range s {
 		out[name] = x.rejected
 	}
-	return out, err
+	return out, nil
 }
 
 // subscription is how far Envoy got with one file.
@@ -62,7 +65,7 @@ func (a *Admin) state(ctx context.Context) (map[string]subscription, error) {
 	}
 	res, err := a.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking Envoy: %w", err)
+		return nil, fmt.Errorf("%w: %w", errAway, err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
@@ -88,6 +91,9 @@ func (a *Admin) state(ctx context.Context) (map[string]subscription, error) {
 	}
 	return out, lines.Err()
 }
+
+// errAway says that the admin socket does not answer.
+var errAway = errors.New("envoy does not answer")
 
 // errRefused says that Envoy did not take a change; its log says why.
 var errRefused = errors.New("envoy refuses the change; its log says why")

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -33,7 +34,8 @@ type Files struct {
 }
 
 // NewFiles returns what writes into o.Files. With admin, changes are seen
-// through: without, Envoy is trusted to take them.
+// through: without, Envoy is trusted to take them, as where the
+// socket does not answer.
 func NewFiles(o Options, admin *Admin) (*Files, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -65,7 +67,7 @@ func (f *Files) WriteAll() (bootstrap string, err error) {
 	err = errors.Join(
 		f.resources(fileClusters, f.o.Routes.Revision(), b, messages(b.clusters())...),
 		f.resources(fileRoutes, f.o.Routes.Revision(), b, b.routeConfiguration()),
-		f.resources(fileListeners, "1", b, b.listener()),
+		f.resources(fileListeners, f.o.Routes.ListenerRevision(), b, b.listener()),
 		f.replace(fileBootstrap, text),
 	)
 	return filepath.Join(f.o.Files, fileBootstrap), err
@@ -111,21 +113,21 @@ func (f *Files) Apply(ctx context.Context, next *route.File) error {
 
 // change writes a file and waits until Envoy has taken it.
 func (f *Files) change(ctx context.Context, name, version string, b *builder, list ...proto.Message) error {
-	var seen rejections
+	var seen rejections // nil when nobody answers
 	if f.ask != nil {
-		var err error
-		if seen, err = f.ask.rejections(ctx); err != nil {
-			return err
-		}
+		seen, _ = f.ask.rejections(ctx)
 	}
 	if err := f.resources(name, version, b, list...); err != nil {
 		return err
 	}
-	if f.ask == nil {
-		pause(ctx, settle)
-		return nil
+	if seen != nil {
+		if err := f.ask.await(ctx, name, version, seen); !errors.Is(err, errAway) {
+			return err
+		}
 	}
-	return f.ask.await(ctx, name, version, seen)
+	// Nobody to ask: Envoy is not there yet, or elsewhere.
+	pause(ctx, settle)
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -178,4 +180,28 @@ func (f *Files) replace(name string, data []byte) error {
 		return fmt.Errorf("watched files: %w", errors.Join(err, os.Remove(tmp.Name())))
 	}
 	return nil
+}
+
+// Resume brings the routes' and upstreams' files up to date, as at a start of
+// the gate. stale says why the listener's file, which it leaves alone, is not
+// that of the routes file; err that nobody prepared the folder, or that it
+// cannot be written.
+func (f *Files) Resume() (stale, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	data, err := os.ReadFile(filepath.Join(f.o.Files, fileListeners))
+	if err != nil {
+		return nil, fmt.Errorf("watched files: %w; prepare the folder with `gate envoy files`", err)
+	}
+	var listener struct {
+		Version string `json:"version_info"`
+	}
+	if err := json.Unmarshal(data, &listener); err != nil || listener.Version != f.o.Routes.ListenerRevision() {
+		stale = errors.New("the listener in Envoy's files was made from other settings of the routes file; run `gate envoy files`, which makes Envoy drain its streams")
+	}
+	b := &builder{Options: f.o}
+	return stale, errors.Join(
+		f.resources(fileClusters, f.o.Routes.Revision(), b, messages(b.clusters())...),
+		f.resources(fileRoutes, f.o.Routes.Revision(), b, b.routeConfiguration()),
+	)
 }

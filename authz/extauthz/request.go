@@ -20,6 +20,9 @@ const (
 // routeKey is the context extension in which the edge names the matched route.
 const routeKey = "route"
 
+// revisionKey is the one in which it names the routes file that it matched by.
+const revisionKey = "routes"
+
 var errTooLarge = errors.New("request is larger than the edge may forward")
 
 // readRequest reads a CheckRequest's bytes into r, fresh or reset, at instant
@@ -37,7 +40,11 @@ func readRequest(m string, scan *wire.Scanner, r *authz.Request, routes authz.Ro
 	r.Time = now
 	r.Host = strings.ToLower(r.Host)
 	if r.RouteName = r.Extensions[routeKey]; r.RouteName != "" {
-		r.Route = routes.Route(r.RouteName)
+		if at, ok := routes.(revisions); ok {
+			r.Route = at.RouteAt(r.RouteName, r.Extensions[revisionKey])
+		} else {
+			r.Route = routes.Route(r.RouteName)
+		}
 	}
 	r.ID, _ = r.Headers.Get("x-request-id")
 	if len(r.Path) > maxPathBytes {
@@ -47,6 +54,12 @@ func readRequest(m string, scan *wire.Scanner, r *authz.Request, routes authz.Ro
 	if len(r.Headers) > maxHeaders || mapped > maxHeaders || headerBytes(r.Headers) > maxHeaderBytes {
 		r.Headers, r.Unreadable = nil, errTooLarge
 	}
+}
+
+// revisions finds a route in the file by which the edge matched: while files
+// change, some requests were matched by the one before.
+type revisions interface {
+	RouteAt(name, revision string) *authz.Route
 }
 
 func headerBytes(hs authz.Headers) (n int) {

@@ -1,6 +1,9 @@
 package route
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -102,4 +105,12 @@ func (f *File) NeedsRestart(next *File) []string {
 	differs("response_headers", slices.Equal(f.response.patterns, next.response.patterns))
 	differs("strip_headers", slices.Equal(f.strip, next.strip))
 	return keys
+}
+
+// ListenerRevision names what NeedsRestart compares: files with the same one
+// can take each other's place while Envoy runs.
+func (f *File) ListenerRevision() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q", []any{f.gate, f.listen, f.trustedHops, f.forwarded, f.settable.patterns, f.response.patterns, f.strip})
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -41,7 +41,9 @@ type app struct {
 	health   *observe.Health
 	teardown *teardown.Stack
 
-	routes   *route.File
+	routes   *route.File // as read at the start
+	live     *route.Live // as they are now
+	reload   *routesReload
 	engine   *engine.Engine
 	policy   *bundles.Manager
 	limiter  authz.Limiter
@@ -86,7 +88,9 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io
 }
 
 func (a *app) openRoutes(context.Context, io.Writer) (err error) {
-	a.routes, err = loadRoutes(a.cfg)
+	if a.routes, err = loadRoutes(a.cfg); err == nil {
+		a.live = route.NewLive(a.routes)
+	}
 	return err
 }
 
@@ -179,7 +183,7 @@ func (a *app) checkServer() (*extauthz.Server, error) {
 		return nil, err
 	}
 	return extauthz.New(extauthz.Options{
-		Decider: a.decider, Routes: a.routes, CookieName: a.cfg.Cookie.Name,
+		Decider: a.decider, Routes: a.live, CookieName: a.cfg.Cookie.Name,
 		SignInURL: a.routes.GateOrigin() + "/oauth2/sign_in",
 		Assertion: a.signer.Assertion, AssertionHeader: a.cfg.Identity.AssertionHeader(),
 		Ticket:   tickets.Ticket,

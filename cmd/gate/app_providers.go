@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/oidclogin"
@@ -112,8 +113,10 @@ func (a *app) exchangeFor() *web.Exchange {
 
 // formTargets are the origins at which a form of the gate's pages may end:
 // those of the routes file, and of the providers, where a sign-out goes on.
-func (a *app) formTargets() []string {
-	out := slices.Clone(a.routes.Origins())
+func (a *app) formTargets() []string { return a.formTargetsOf(a.routes) }
+
+func (a *app) formTargetsOf(f *route.File) []string {
+	out := slices.Clone(f.Origins())
 	for _, p := range a.cfg.Providers {
 		if u, err := url.Parse(p.Issuer); err == nil && u.Host != "" {
 			if o := u.Scheme + "://" + u.Host; !slices.Contains(out, o) {

@@ -149,6 +149,7 @@ func (a *app) reloadOnHangup(ctx context.Context) {
 				a.reloadKeys()
 			}
 		case <-hup:
+			a.reload.reload(ctx)
 			_ = a.policy.Reload() // says itself what was refused
 			a.reloadKeys()
 		}
@@ -159,7 +160,7 @@ func (a *app) reloadOnHangup(ctx context.Context) {
 func (a *app) ownHandler() (http.Handler, error) {
 	o := web.Options{
 		Pages: a.pages, Accounts: a.accounts, Sessions: a.sessions,
-		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.routes.IsOrigin, Apps: a.apps,
+		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.live.IsOrigin, Apps: a.apps,
 		Cookie: session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
 		JWKS:   a.signer.JWKS, FormKeys: func() ([][]byte, error) { return a.ring.DeriveKeys("sign-in forms") }, Logger: a.log, Clock: time.Now,
 		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,

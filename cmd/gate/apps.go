@@ -16,7 +16,7 @@ import (
 func (a *app) apps(ctx context.Context, s *session.Session) []web.App {
 	now := time.Now()
 	var out []web.App
-	for _, h := range a.routes.Hosts() {
+	for _, h := range a.live.File().Hosts() {
 		r := frontPage(h)
 		if r == nil || r.Gate {
 			continue

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/envoy"
@@ -39,6 +41,7 @@ func runCheck(ctx context.Context, args []string, s streams) int {
 	}
 	fmt.Fprintf(s.out, "config    ok  %s\n", *file)
 	fmt.Fprintf(s.out, "routes    ok  %s: %d hosts, routes %s\n", cfg.Routes, len(f.Hosts()), strings.Join(f.RouteNames(), ", "))
+	sayPublic(s.out, f)
 	revision, perr := compilePolicy(cfg, edge(cfg, f))
 	if perr == nil {
 		fmt.Fprintf(s.out, "policies  ok  %s\n", revision)
@@ -48,6 +51,17 @@ func runCheck(ctx context.Context, args []string, s streams) int {
 		fmt.Fprintf(s.out, "envoy     ok  accepted by Envoy %s\n", envoy.Version)
 	}
 	return fail(s.err, "check", errors.Join(perr, eerr, checkProviders(ctx, cfg, f.GateOrigin(), *online, s.out)))
+}
+
+// sayPublic names every path that is open to everybody, unasked.
+func sayPublic(w io.Writer, f *route.File) {
+	for _, h := range f.Hosts() {
+		for _, e := range h.Entries {
+			if e.Public {
+				fmt.Fprintf(w, "public    !!  %s: %s %s, open to everybody: nobody is asked\n", e.Route.Name, h.Origin, e.Match)
+			}
+		}
+	}
 }
 
 // compilePolicy does what activation does, short of activating.

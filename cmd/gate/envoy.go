@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/cmd/gate/internal/config"
@@ -14,6 +13,8 @@ import (
 func envoyCommand() command {
 	c := verbs("envoy", "Render Envoy's configuration from the routes file, and judge configurations", []command{
 		{"bootstrap", "print the hardened static configuration for all routes", envoyBootstrap},
+		{"files", "write the files that Envoy watches, for changes without a restart", envoyFiles},
+		{"diff", "say what a change of the routes file does", envoyDiff},
 		{"lint", "list what in an Envoy configuration lets a spoof or a bypass through", envoyLint},
 	})
 	c.short = "render Envoy's configuration from the routes file, and judge others"
@@ -42,6 +43,7 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 			return err
 		}
 		o := envoyOptions(cfg, f)
+		o.Files = "" // everything in one file
 		if *adminSocket != "" {
 			o.AdminSocket = *adminSocket
 		}
@@ -62,7 +64,7 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 func envoyOptions(cfg *config.Config, f *route.File) envoy.Options {
 	return envoy.Options{
 		Routes: f, AuthzSocket: cfg.Listen.Authz, GateSocket: cfg.Listen.HTTP, LeashSocket: cfg.Listen.Leash,
-		AdminSocket: filepath.Join(filepath.Dir(cfg.Listen.Authz), "envoy-admin.sock"),
+		AdminSocket: cfg.Envoy.Admin, Files: cfg.Envoy.Files,
 	}
 }
 
@@ -76,6 +78,7 @@ func renderEnvoy(o envoy.Options) ([]byte, error) {
 
 // checkEnvoy lets the real Envoy judge the rendered configuration.
 func checkEnvoy(ctx context.Context, o envoy.Options) error {
+	o.Files = "" // Envoy would look for the files
 	b, err := renderEnvoy(o)
 	if err != nil {
 		return err

@@ -132,6 +132,9 @@ func (a *asked) place(q *question, routes *route.File) (*url.URL, *route.Host, *
 	if e == nil {
 		return nil, nil, nil, fmt.Errorf("no route of the host %q matches %s: Envoy answers 404 without asking", h.Name, p)
 	}
+	if e.Public {
+		return nil, nil, nil, fmt.Errorf("the route %q is public: Envoy lets everybody pass to %s without asking", e.Route.Name, p)
+	}
 	if o, err := url.Parse(h.Origin); err == nil {
 		if u.Scheme != "" && (u.Scheme != o.Scheme || u.Port() != o.Port()) {
 			q.note("the routes file serves this host at %s", h.Origin)

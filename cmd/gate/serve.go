@@ -106,6 +106,9 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 			}
 		}()
 	}
+	if err := a.watchRoutes(ctx); err != nil {
+		return nil, err
+	}
 	a.background(ctx)
 	if err := a.listenOps(run); err != nil {
 		return nil, err

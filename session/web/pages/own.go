@@ -33,7 +33,7 @@ func (r *Renderer) SignIn(v SignInView) Page {
 	v.Email, v.Target = shown(v.Email, 254), shown(v.Target, maxHostShown)
 	s := r.own
 	s.Title = "Sign in"
-	return r.render("signin", r.ownCSP, orStatus(v.Status), struct {
+	return r.render("signin", r.ownCSP(), orStatus(v.Status), struct {
 		shell
 		SignInView
 	}{s, v})
@@ -50,7 +50,7 @@ func (r *Renderer) SignOut(v SignOutView) Page {
 	v.Email = shown(v.Email, maxEmailShown)
 	s := r.own
 	s.Title = "Sign out"
-	return r.render("signout", r.ownCSP, orStatus(v.Status), struct {
+	return r.render("signout", r.ownCSP(), orStatus(v.Status), struct {
 		shell
 		SignOutView
 		Emblem, Tone string
@@ -61,7 +61,7 @@ func (r *Renderer) SignOut(v SignOutView) Page {
 func (r *Renderer) SignedOut(signInURL string) Page {
 	s := r.own
 	s.Title = "Signed out"
-	return r.render("signedout", r.ownCSP, 200, struct {
+	return r.render("signedout", r.ownCSP(), 200, struct {
 		shell
 		SignInURL, Emblem, Tone string
 	}{s, signInURL, "leave", "good"})
@@ -131,7 +131,7 @@ func (r *Renderer) Landing(v LandingView) Page {
 	default:
 		d.Summary = fmt.Sprintf("%d are open to you now.", len(d.Open))
 	}
-	return r.render("landing", r.ownCSP, 200, d)
+	return r.render("landing", r.ownCSP(), 200, d)
 }
 
 // badge says in a few words why an application is not open.

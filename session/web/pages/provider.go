@@ -43,7 +43,7 @@ func (r *Renderer) Chooser(v ChooserView) Page {
 	if v.Local {
 		d.LocalURL = SignInAt("local", v.ReturnTo)
 	}
-	return r.render("chooser", r.ownCSP, 200, d)
+	return r.render("chooser", r.ownCSP(), 200, d)
 }
 
 // SignInAt is the path of the sign-in page at one provider, "" for the choice,
@@ -123,7 +123,7 @@ func (r *Renderer) Trouble(v TroubleView) Page {
 		}
 		d.Acts = append(d.Acts, a)
 	}
-	return r.render("refusal", r.ownCSP, v.Status, d)
+	return r.render("refusal", r.ownCSP(), v.Status, d)
 }
 
 // SignedOutAt renders the page after a sign-out that a provider finishes:
@@ -131,7 +131,7 @@ func (r *Renderer) Trouble(v TroubleView) Page {
 func (r *Renderer) SignedOutAt(provider, continueURL string) Page {
 	s := r.own
 	s.Title = "Signed out"
-	return r.render("signedoutat", r.ownCSP, 200, struct {
+	return r.render("signedoutat", r.ownCSP(), 200, struct {
 		shell
 		Provider, URL, Emblem, Tone string
 	}{s, shown(provider, 60), continueURL, "leave", "good"})

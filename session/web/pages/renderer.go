@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,15 +36,22 @@ type Options struct {
 	Place    string
 }
 
-// Renderer renders pages. It is immutable and safe for concurrent use.
+// Renderer renders pages. It is safe for concurrent use; all but its form
+// targets is immutable.
 type Renderer struct {
 	product, of, gate string
 	location          *time.Location
 	place             string
 	templates         *template.Template
 	own, remote       shell
-	ownCSP, remoteCSP string
-	formTargets       map[string]bool
+	remoteCSP         string
+	targets           atomic.Pointer[targets]
+}
+
+// targets are where forms may lead, and the policy that says so to browsers.
+type targets struct {
+	csp     string
+	origins map[string]bool
 }
 
 // shell is what the frame of a page needs.
@@ -59,11 +67,6 @@ func New(o Options) (*Renderer, error) {
 	host, err := originHost(o.GateOrigin)
 	if err != nil {
 		return nil, fmt.Errorf("pages: gate origin: %w", err)
-	}
-	for _, t := range o.FormTargets {
-		if _, err := originHost(t); err != nil {
-			return nil, fmt.Errorf("pages: form target: %w", err)
-		}
 	}
 	r := &Renderer{product: or(o.Product, "NeoSC Gate"), of: or(o.Of, host), gate: o.GateOrigin, location: o.Location}
 	if r.location == nil {
@@ -85,11 +88,9 @@ func New(o Options) (*Renderer, error) {
 	r.remote = r.own
 	r.remote.Base, r.remote.Wide = o.GateOrigin, true
 	r.remote.Icon, r.remote.Stylesheet = o.GateOrigin+r.own.Icon, o.GateOrigin+r.own.Stylesheet
-	r.formTargets = map[string]bool{}
-	for _, t := range o.FormTargets {
-		r.formTargets[t] = true
+	if err := r.SetFormTargets(o.FormTargets); err != nil {
+		return nil, err
 	}
-	r.ownCSP = csp("'self'", append([]string{"'self'"}, o.FormTargets...))
 	// Refusals have links and no forms.
 	r.remoteCSP = csp(o.GateOrigin, []string{"'none'"})
 	return r, nil
@@ -99,8 +100,24 @@ func New(o Options) (*Renderer, error) {
 // way of a redirect, at an address.
 func (r *Renderer) FormsLeadTo(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && r.formTargets[u.Scheme+"://"+u.Host]
+	return err == nil && r.targets.Load().origins[u.Scheme+"://"+u.Host]
 }
+
+// SetFormTargets puts other origins in the place of Options.FormTargets, as
+// when the routes change.
+func (r *Renderer) SetFormTargets(origins []string) error {
+	t := &targets{origins: map[string]bool{}, csp: csp("'self'", append([]string{"'self'"}, origins...))}
+	for _, o := range origins {
+		if _, err := originHost(o); err != nil {
+			return fmt.Errorf("pages: form target: %w", err)
+		}
+		t.origins[o] = true
+	}
+	r.targets.Store(t)
+	return nil
+}
+
+func (r *Renderer) ownCSP() string { return r.targets.Load().csp }
 
 func csp(source string, formTargets []string) string {
 	return "default-src 'none'; style-src " + source + "; img-src " + source +

@@ -31,7 +31,9 @@ type Config struct {
 	Identity  Identity   `yaml:"identity"`
 	Metrics   Metrics    `yaml:"metrics"`
 	Log       Log        `yaml:"log"`
-	Audit     Audit      `yaml:"audit"`
+	// Envoy says how a running Envoy gets changes of the routes file.
+	Envoy Envoy `yaml:"envoy"`
+	Audit Audit `yaml:"audit"`
 
 	file string
 }
@@ -208,6 +210,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	if c.Listen.Leash == "" {
 		c.Listen.Leash = filepath.Join(filepath.Dir(c.Listen.Authz), "leash.sock")
 	}
+	c.Envoy.complete(dir, c.Listen.Authz)
 	c.Audit.complete(dir, c.Session.Path)
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)

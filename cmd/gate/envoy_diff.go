@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/envoy"
+)
+
+func envoyFiles(_ context.Context, args []string, s streams) int {
+	fs := flagSet("envoy files", "gate envoy files [-config gate.yaml] [-dir DIR]", "Writes the files that Envoy watches and the bootstrap that leads to them, whose path it\nprints. With envoy.files in gate.yaml a running gate keeps routes and upstreams in them\nup to date; only what concerns the listener needs this command again.", s)
+	file := fs.String("config", "gate.yaml", "configuration `file`")
+	dir := fs.String("dir", "", "`folder` to write to, an absolute path as Envoy sees it (default: envoy.files of gate.yaml)")
+	adminSocket := fs.String("admin", "", "Unix `socket` of Envoy's admin interface (default: envoy.admin of gate.yaml)")
+	accessLog := fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)")
+	tlsCert := fs.String("tls-cert", "", "PEM `file` of the certificate with which Envoy serves TLS")
+	tlsKey := fs.String("tls-key", "", "PEM `file` of its key")
+	if code, done := fs.parse(args, 0); done {
+		return code
+	}
+	return fail(s.err, "envoy files", func() error {
+		cfg, err := config.Load(*file, os.Environ())
+		if err != nil {
+			return err
+		}
+		f, err := loadRoutes(cfg)
+		if err != nil {
+			return err
+		}
+		o := envoyOptions(cfg, f)
+		if *dir != "" {
+			o.Files = *dir
+		}
+		if *adminSocket != "" {
+			o.AdminSocket = *adminSocket
+		}
+		if o.Files == "" {
+			return fmt.Errorf("nobody says where; give -dir, or envoy.files in %s", *file)
+		}
+		o.AccessLogPath, o.TLSCert, o.TLSKey = *accessLog, *tlsCert, *tlsKey
+		files, err := envoy.NewFiles(o, nil)
+		if err != nil {
+			return err
+		}
+		bootstrap, err := files.WriteAll()
+		if err == nil {
+			fmt.Fprintln(s.out, bootstrap)
+		}
+		return err
+	}())
+}
+
+func envoyDiff(_ context.Context, args []string, s streams) int {
+	fs := flagSet("envoy diff", "gate envoy diff [-json] OLD NEW", "Says what a change of the routes file does: OLD and NEW are routes files. What opens\npaths to everybody is marked with !!. Exit code 0: they mean the same; 1: they differ.", s)
+	asJSON := fs.Bool("json", false, "write a JSON list of changes")
+	if code, done := fs.parse(args, 2); done {
+		return code
+	}
+	if fs.NArg() != 2 {
+		fmt.Fprintln(s.err, "gate envoy diff: give two routes files, OLD and NEW; see gate envoy diff -h")
+		return exitUsage
+	}
+	var files [2]*route.File
+	for i := range files {
+		var err error
+		if files[i], err = route.Load(fs.Arg(i)); err != nil {
+			fmt.Fprintf(s.err, "gate envoy diff: %v\n", err)
+			return exitUsage
+		}
+	}
+	changes := files[0].Diff(files[1])
+	restart := files[0].NeedsRestart(files[1])
+	if *asJSON {
+		enc := json.NewEncoder(s.out)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(map[string]any{"changes": append([]route.Change{}, changes...), "needs_restart": append([]string{}, restart...)}); err != nil {
+			return fail(s.err, "envoy diff", err)
+		}
+	} else {
+		sayChanges(s.out, changes, restart)
+	}
+	if len(changes) > 0 {
+		return exitError
+	}
+	return exitOK
+}
+
+func sayChanges(w io.Writer, changes []route.Change, restart []string) {
+	opened := 0
+	for _, c := range changes {
+		mark := map[string]string{"added": "+", "removed": "-", "changed": "~"}[c.Kind]
+		if c.Opens {
+			mark = "!!"
+			opened++
+		}
+		switch {
+		case c.Kind == "changed" && c.Field == "":
+			fmt.Fprintf(w, "%-2s %s %s: %s → %s\n", mark, c.What, c.Name, saidOrNone(c.Old), saidOrNone(c.New))
+		case c.Kind == "changed":
+			fmt.Fprintf(w, "%-2s %s %s: %s: %s → %s\n", mark, c.What, c.Name, c.Field, saidOrNone(c.Old), saidOrNone(c.New))
+		default:
+			fmt.Fprintf(w, "%-2s %s %s %s: %s\n", mark, c.What, c.Name, c.Kind, c.Old+c.New)
+		}
+	}
+	if opened > 0 {
+		fmt.Fprintf(w, "!! %d of these open paths to everybody, unasked\n", opened)
+	}
+	for _, key := range restart {
+		fmt.Fprintf(w, "   %s takes a restart of gate and Envoy\n", key)
+	}
+	if len(changes) == 0 {
+		fmt.Fprintln(w, "no difference")
+	}
+}
+
+func saidOrNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return s
+}
