@@ -29,7 +29,7 @@ func operatorFlagSet(name, usage, purpose string, s streams) *operatorFlags {
 
 // operands reads flags wherever they stand and returns the other arguments, of
 // which there must be least to most.
-func (f *operatorFlags) operands(args []string, least, most int) (rest []string, code int, done bool) {
+func (f *flags) operands(args []string, least, most int) (rest []string, code int, done bool) {
 	for {
 		// -h anywhere, and everything that parse knows, up to the first operand.
 		if code, done := f.parse(args, len(args)); done {
