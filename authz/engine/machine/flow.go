@@ -31,6 +31,7 @@ type fact struct {
 	path  *node  // DotStmt: the target is the value at this path
 	value *Value // DotStmt: the target is this value
 	fails bool   // DotStmt: the constant lacks the key
+	sure  bool   // DotStmt: the source is set
 }
 
 func (w *flow) assign(to ir.Local, o origins) { w.cur[to] = o }

@@ -90,6 +90,7 @@ func (w *flow) dot(s *ir.DotStmt) {
 	default:
 		w.use(s.Source, s.Key)
 	}
+	known.sure = !source.unset
 	w.c.facts[s] = known
 	if known.fails {
 		w.cur = nil

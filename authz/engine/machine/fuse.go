@@ -19,6 +19,7 @@ type moveKind uint8
 
 const (
 	moveSlot      moveKind = iota // the slot, if local from is set
+	moveSure                      // the slot
 	moveConst                     // v, if local from is set
 	moveLocal                     // local from, set or not
 	movePut                       // v
@@ -37,8 +38,12 @@ func (c *compiler) move(s ir.Stmt) (move, bool) {
 		known, source := c.facts[s], c.operand(s.Source)
 		switch {
 		case known.fails:
+		case known.value != nil && known.sure:
+			return move{kind: movePut, to: int(s.Target), v: known.value}, true
 		case known.value != nil:
 			return move{kind: moveConst, from: source.local, to: int(s.Target), v: known.value}, true
+		case known.path != nil && !known.path.parent.within() && known.sure:
+			return move{kind: moveSure, to: int(s.Target), slot: known.path.slot}, true
 		case known.path != nil && !known.path.parent.within():
 			return move{kind: moveSlot, from: source.local, to: int(s.Target), slot: known.path.slot}, true
 		}
@@ -110,6 +115,12 @@ func moving(moves []move) stmt {
 			case moveSlot:
 				v := f.slots[m.slot]
 				if v == nil || l[m.from] == nil {
+					return undef
+				}
+				l[m.to] = v
+			case moveSure:
+				v := f.slots[m.slot]
+				if v == nil {
 					return undef
 				}
 				l[m.to] = v
