@@ -7,7 +7,6 @@ var (
 	nullValue   = &Value{kind: Null, frozen: true}
 	emptyText   = &Value{kind: String, frozen: true}
 	emptyArray  = &Value{kind: Array, frozen: true, sorted: true}
-	emptyObject = &Value{kind: Object, frozen: true, sorted: true}
 	smallInts   = makeSmallInts()
 
 	// present stands for an object of which nothing but its presence is read.
