@@ -33,6 +33,7 @@ func areas() []area {
 		{"check", checkArea},
 		{"limits", limitsArea},
 		{"sessions", sessionsArea},
+		{"edge", edgeArea},
 	}
 }
 

@@ -152,7 +152,7 @@ func (s *stream) ended(t *testing.T, what string) {
 	t.Helper()
 	select {
 	case <-s.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(90 * time.Second):
 		t.Fatalf("%s goes on", what)
 	}
 }

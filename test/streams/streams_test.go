@@ -106,14 +106,19 @@ func TestAThousandSocketsEndByOneRevoke(t *testing.T) {
 	}
 }
 
-// TestStreamsEndAtTheirInstant gives streams a second and a half, as policy
-// says. The bound of 20 ms is the bench's to hold; here the machine is busy.
-func TestStreamsEndAtTheirInstant(t *testing.T) {
+// TestSoakStreamsEndAtTheirInstant gives streams a second and a half, or in the
+// soak a minute, as policy says. The bound of 20 ms is the bench's to hold; here
+// the machine is busy.
+func TestSoakStreamsEndAtTheirInstant(t *testing.T) {
 	t.Parallel()
 	s := startStreams(t, "")
+	life := 1500 * time.Millisecond
+	if *long {
+		life = time.Minute
+	}
 	for name, open := range openers {
 		t.Run(name, func(t *testing.T) {
-			until := time.Now().Add(1500 * time.Millisecond)
+			until := time.Now().Add(life)
 			x, status := open(t, s, "workspace", fmt.Sprintf("?until=%d", until.UnixNano()), s.cookie)
 			if x == nil {
 				t.Fatalf("answered %d", status)
