@@ -62,3 +62,32 @@ func TestTenThousandRoutes(t *testing.T) {
 		}
 	}
 }
+
+// Whatever expression the file takes Envoy takes too: its programs stay within
+// the budget as RE2 counts it, which is not as Go does.
+func TestEveryExpressionThatIsTakenFitsEnvoy(t *testing.T) {
+	t.Parallel()
+	const head = "gate: http://gate.test:8080\nlisten: 127.0.0.1:8080\nupstreams: {}\nhosts:\n- origin: http://gate.test:8080\n  routes:\n  - {name: gate, prefix: /, upstream: gate}\n"
+	text, taken := head, 0
+	for i, unit := range []string{"a", "[a-z]", ".", "[^/]", `\w`, `\D`, `\S`, "[^a-c]", "(?i)k", "(ab|cd)", "(a.|[^b]c)?", "[[:^alpha:]]", "x*", "(?:.+/)?", `\pL`, "(?s).", "[k-s]"} {
+		best := ""
+		for n := 1; n <= 400; n += 1 + n/16 { // nearly as often as is taken
+			line := fmt.Sprintf("  - {name: r%d, regex: '/(%s){%d}', upstream: gate}\n", i, unit, n)
+			if _, err := route.Parse("x", []byte(head+line)); err != nil {
+				break
+			}
+			best = line
+		}
+		if best != "" {
+			taken++
+		}
+		text += best
+	}
+	f, err := route.Parse("expressions", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := envoy.Validate(t.Context(), envoyBinary(t), render(t, options(f))); err != nil || taken < 15 {
+		t.Errorf("of %d expressions: %v", taken, err)
+	}
+}
