@@ -80,6 +80,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.
 		log.Error("the gate whose place this one takes cannot be told; end it by hand", "error", err)
 	}
 	tellServing(log)
+	living, end := context.WithCancel(ctx)
+	defer end()
+	go watchdog(living, log, a.answers)
 	log.Info("serving", "authz", cfg.Listen.Authz, "http", cfg.Listen.HTTP, "ops", a.opsAddr, "policy_revision", a.policy.Status().Revision)
 	select {
 	case <-ctx.Done():
@@ -140,10 +143,9 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 // background starts what runs beside requests.
 func (a *app) background(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{}, 5)
+	done := make(chan struct{}, 4)
 	go func() { a.sessions.Run(ctx); done <- struct{}{} }()
 	go func() { succeedOnSignal(ctx, a.log); done <- struct{}{} }()
-	go func() { watchdog(ctx, a.log, a.answers); done <- struct{}{} }()
 	go func() { a.reloadOnHangup(ctx); done <- struct{}{} }()
 	go func() {
 		if err := a.policy.Run(ctx); err != nil && ctx.Err() == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -192,10 +193,16 @@ func (e *Edge) Serve(t testing.TB, args ...string) *Server {
 		}
 	}
 	s.cmd.Stderr = s.log
+	s.cmd.WaitDelay = time.Second // a successor of its own holds the same stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { s.err = s.cmd.Wait(); close(s.gone) }()
+	go func() {
+		if s.err = s.cmd.Wait(); errors.Is(s.err, exec.ErrWaitDelay) {
+			s.err = nil
+		}
+		close(s.gone)
+	}()
 	t.Cleanup(func() { _ = s.cmd.Process.Kill(); <-s.gone })
 	for end := time.Now().Add(30 * time.Second); s.Ops == ""; time.Sleep(5 * time.Millisecond) {
 		for line := range strings.Lines(s.log.String()) {
