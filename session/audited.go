@@ -76,16 +76,46 @@ func revocation(k Kind) Action {
 	return ActionTokenRevoked
 }
 
-// auditUserRevoked tells of the end of all that a user had.
-func (m *Manager) auditUserRevoked(ctx context.Context, userID string, keys []Key) {
+// auditWhose returns what is known of a user before all that they have ends, for
+// the events of that: the newest sessions, as many as a page holds. An error
+// holds nothing up; the events say less then.
+func (m *Manager) auditWhose(ctx context.Context, userID string) []*Session {
+	if m.o.Audit == nil {
+		return nil
+	}
+	known, err := m.o.Store.List(ctx, Query{UserID: userID, Limit: 1000})
+	if err != nil {
+		return nil
+	}
+	return known
+}
+
+// auditUserRevoked tells of the end of all that a user had: of each session,
+// and of access tokens if they were marked, of which nobody keeps a list.
+func (m *Manager) auditUserRevoked(ctx context.Context, userID string, known []*Session, keys []Key, marked bool) {
 	if m.o.Audit == nil {
 		return
 	}
-	events := make([]Event, 0, len(keys))
+	who := Identity{UserID: userID}
+	was := make(map[Key]*Session, len(known))
+	for _, s := range known {
+		was[s.Key] = s
+		if who.Email == "" {
+			who.Email, who.Organization = s.Identity.Email, s.Identity.Organization
+		}
+	}
+	events := make([]Event, 0, len(keys)+1)
 	for _, k := range keys {
-		s := &Session{Key: k}
-		s.Identity.UserID = userID
-		events = append(events, NewEvent(ctx, ActionSessionRevoked, s))
+		s := was[k]
+		if s == nil {
+			s = &Session{Key: k, Identity: who}
+		}
+		events = append(events, NewEvent(ctx, revocation(s.Kind), s))
+	}
+	if marked && m.o.Marks != nil {
+		e := NewEvent(ctx, ActionTokenRevoked, &Session{Identity: who})
+		e.Details = map[string]string{"tokens": "all"}
+		events = append(events, e)
 	}
 	m.auditEnd(ctx, events...)
 }

@@ -85,6 +85,43 @@ func TestWhatHappensToSessionsIsInTheTrail(t *testing.T) {
 	}
 }
 
+// TestTheEndOfAllThatAUserHasIsInTheTrail: of each session by its kind, and of
+// access tokens, with the email where a session told it.
+func TestTheEndOfAllThatAUserHasIsInTheTrail(t *testing.T) {
+	t.Parallel()
+	var marks *session.MarkCopies
+	kept := &trail{}
+	r := newRig(t, func(o *session.Options) { withMarks(t, &marks)(o); audited(kept)(o) })
+	ctx := session.WithOrigin(t.Context(), session.Origin{Actor: session.Operator()})
+	r.create(t)
+	if _, _, err := r.Create(ctx, ana(), session.Service, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"ana", "nobody"} {
+		if _, err := r.RevokeUser(ctx, user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := kept.say()[2:]
+	slices.Sort(got)
+	want := []string{"session_revoked ana by operator", "token_revoked ana by operator", "token_revoked ana by operator", "token_revoked nobody by operator"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the trail says %q, want %q", got, want)
+	}
+	all := 0
+	for _, e := range kept.events[2:] {
+		if wants := map[string]string{"ana": "ana@example.com"}[e.User.ID]; e.User.Email != wants {
+			t.Errorf("%s of %s is kept with the email %q, want %q", e.Action, e.User.ID, e.User.Email, wants)
+		}
+		if e.Details["tokens"] == "all" && e.Session == "" {
+			all++
+		}
+	}
+	if all != 2 {
+		t.Errorf("%d events tell of all access tokens, want 2", all)
+	}
+}
+
 func TestASessionThatCannotBeKeptInTheTrailDoesNotBegin(t *testing.T) {
 	t.Parallel()
 	kept := &trail{down: true}

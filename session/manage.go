@@ -11,6 +11,16 @@ import (
 // the session, and other processes none within their feed's promise.
 func (m *Manager) Revoke(ctx context.Context, k Key) error {
 	was := m.auditWho(ctx, k)
+	if err := m.end(ctx, k); err != nil {
+		return err
+	}
+	m.countSoon()
+	m.auditRevoked(ctx, was)
+	return nil
+}
+
+// end is Revoke that tells the trail nothing.
+func (m *Manager) end(ctx context.Context, k Key) error {
 	err := m.o.Store.Delete(ctx, k)
 	// Also after an error, which does not say that nothing was deleted.
 	m.forget(k)
@@ -18,8 +28,6 @@ func (m *Manager) Revoke(ctx context.Context, k Key) error {
 		return fmt.Errorf("revoke session %s: %w", k.Short(), err)
 	}
 	m.metrics.revoked.Inc()
-	m.countSoon()
-	m.auditRevoked(ctx, was)
 	return nil
 }
 
@@ -35,18 +43,19 @@ func (m *Manager) RevokeUser(ctx context.Context, userID string) (int, error) {
 		m.watchers.tell(Change{UserID: userID})
 	}
 	marked := m.setMark(ctx, UserMark(userID), m.o.Clock())
+	known := m.auditWhose(ctx, userID)
 	keys, err := m.o.Store.DeleteUser(ctx, userID)
+	for _, k := range keys {
+		m.forget(k)
+	}
+	m.auditUserRevoked(ctx, userID, known, keys, marked == nil)
 	if err = errors.Join(err, marked); err != nil {
 		// Which ones went is not known, so no copy may be served.
 		m.forgetAll()
 		return 0, fmt.Errorf("revoke sessions of a user: %w", err)
 	}
-	for _, k := range keys {
-		m.forget(k)
-	}
 	m.metrics.revoked.Add(float64(len(keys)))
 	m.countSoon()
-	m.auditUserRevoked(ctx, userID, keys)
 	return len(keys), nil
 }
 

@@ -11,7 +11,8 @@ import (
 
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/redisstore"
-	"github.com/neosc/gate/session/redisstore/redistest"
+	"github.com/neosc/gate/session/storetest"
+	"github.com/neosc/gate/test/redistest"
 )
 
 func sample(n int, user string, now time.Time) *session.Session {
@@ -49,7 +50,7 @@ func TestDeleteUserTakesManyAndASignInUnderWay(t *testing.T) {
 		t.Errorf("%d are left, error %v", left, err)
 	}
 	// Begun before the deletion, stored after it.
-	wantErr(t, st.Create(t.Context(), sample(n, "ana", now.Add(-time.Millisecond))), session.ErrConflict)
+	storetest.WantErr(t, st.Create(t.Context(), sample(n, "ana", now.Add(-time.Millisecond))), session.ErrConflict)
 	if err := st.Create(t.Context(), sample(n, "ana", now)); err != nil {
 		t.Errorf("a sign-in afterwards is refused: %v", err)
 	}
@@ -128,14 +129,14 @@ func TestRevocationWaitsForAReplica(t *testing.T) {
 	}
 	began := time.Now()
 	err = st.Delete(t.Context(), second.Key)
-	wantErr(t, err, session.ErrUnavailable)
+	storetest.WantErr(t, err, session.ErrUnavailable)
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("it took %v, want about %v", took, o.ReplicaWait)
 	}
 	// Said again, it is still not confirmed, though nothing is left to delete.
-	wantErr(t, st.Delete(t.Context(), second.Key), session.ErrUnavailable)
+	storetest.WantErr(t, st.Delete(t.Context(), second.Key), session.ErrUnavailable)
 	_, err = st.Get(t.Context(), second.Key)
-	wantErr(t, err, session.ErrNotFound)
+	storetest.WantErr(t, err, session.ErrNotFound)
 	if err := replica.Continue(); err != nil {
 		t.Fatal(err)
 	}
@@ -166,10 +167,10 @@ func TestPasswordIsUsedAndNotShown(t *testing.T) {
 	if err := st.Create(t.Context(), sample(1, "ana", time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the feed is up", func() bool { return !st.FreshUntil().IsZero() })
+	storetest.Eventually(t, "the feed is up", func() bool { return !st.FreshUntil().IsZero() })
 	for _, wrong := range []string{":wr0ng", "nobody:wr0ng"} {
 		_, err := open(t, with(wrong)).CountLive(t.Context(), base)
-		wantErr(t, err, session.ErrUnavailable)
+		storetest.WantErr(t, err, session.ErrUnavailable)
 		if err != nil && strings.Contains(err.Error(), "wr0ng") {
 			t.Errorf("the error shows the password: %v", err)
 		}
@@ -199,7 +200,7 @@ func TestCallsEndInTimeWhenTheServerHangs(t *testing.T) {
 		"ClockSkew":  func(c context.Context) error { _, err := st.ClockSkew(c); return err },
 	} {
 		began := time.Now()
-		wantErr(t, call(t.Context()), session.ErrUnavailable)
+		storetest.WantErr(t, call(t.Context()), session.ErrUnavailable)
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("%s took %v", name, took)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/redisstore"
+	"github.com/neosc/gate/session/storetest"
 )
 
 var _ session.Notes = (*redisstore.Store)(nil)
@@ -23,22 +24,22 @@ func TestNotesArePutOnceSwappedKnowinglyAndTakenOnce(t *testing.T) {
 	first, second := session.Note{Data: []byte("a\n\x00b"), Expires: end}, session.Note{Data: []byte("second"), Expires: end}
 
 	_, err := st.GetNote(c, k, base)
-	wantErr(t, err, session.ErrNotFound)
-	wantErr(t, st.SwapNote(c, k, nil, first, base), session.ErrNotFound)
+	storetest.WantErr(t, err, session.ErrNotFound)
+	storetest.WantErr(t, st.SwapNote(c, k, nil, first, base), session.ErrNotFound)
 	if err := st.PutNote(c, k, first, base); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, st.PutNote(c, k, second, base), session.ErrExists)
+	storetest.WantErr(t, st.PutNote(c, k, second, base), session.ErrExists)
 	got, err := st.GetNote(c, k, base)
 	if err != nil || !bytes.Equal(got.Data, first.Data) || !got.Expires.Equal(end) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	wantErr(t, st.SwapNote(c, k, []byte("other"), second, base), session.ErrConflict)
+	storetest.WantErr(t, st.SwapNote(c, k, []byte("other"), second, base), session.ErrConflict)
 	if err := st.SwapNote(c, k, first.Data, second, base); err != nil {
 		t.Error(err)
 	}
 	_, err = st.GetNote(c, k, end)
-	wantErr(t, err, session.ErrNotFound)
+	storetest.WantErr(t, err, session.ErrNotFound)
 	if err := st.PutNote(c, k, session.Note{Expires: end.Add(time.Minute)}, end); err != nil {
 		t.Errorf("one that is over is in the way: %v", err)
 	}
@@ -49,7 +50,7 @@ func TestNotesArePutOnceSwappedKnowinglyAndTakenOnce(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	_, err = st.TakeNote(c, k, base)
-	wantErr(t, err, session.ErrNotFound)
+	storetest.WantErr(t, err, session.ErrNotFound)
 	if err := st.SetNote(c, k, session.Note{Data: make([]byte, session.MaxNoteSize+1)}, base); err == nil {
 		t.Error("a note that is too big was taken")
 	}

@@ -17,7 +17,8 @@ import (
 	"time"
 
 	"github.com/neosc/gate/session"
-	"github.com/neosc/gate/session/redisstore/redistest"
+	"github.com/neosc/gate/session/storetest"
+	"github.com/neosc/gate/test/redistest"
 )
 
 func replicaOf(t testing.TB, master *redistest.Server) *redistest.Server {
@@ -28,7 +29,7 @@ func replicaOf(t testing.TB, master *redistest.Server) *redistest.Server {
 
 func inStep(t testing.TB, master *redistest.Server) {
 	t.Helper()
-	eventually(t, "the replica is in step", func() bool {
+	storetest.Eventually(t, "the replica is in step", func() bool {
 		n, err := master.Do(t.Context(), "WAIT", "1", "10")
 		return err == nil && n == ":1"
 	})
@@ -42,40 +43,40 @@ func TestFailoverKeepsSessionsAndRevocations(t *testing.T) {
 	inStep(t, master)
 	sentinel, err := redistest.Sentinel(master)
 	started(t, sentinel, err)
-	eventually(t, "the Sentinel knows the replica", func() bool {
+	storetest.Eventually(t, "the Sentinel knows the replica", func() bool {
 		n, err := sentinel.Do(t.Context(), "SENTINEL", "REPLICAS", "main")
 		return err == nil && n == "*1"
 	})
-	gs := gates(t, nil, sentinel.URL, sentinel.URL)
-	_, kept := begin(t, gs)
-	k, revoked := begin(t, gs)
+	gs := gates(t, sentinel.URL, sentinel.URL)
+	_, kept := storetest.Begin(t, gs)
+	k, revoked := storetest.Begin(t, gs)
 	// It waits for the replica, which may be slow when the machine is busy.
-	eventually(t, "the replica has the revocation", func() bool { return gs[0].Revoke(t.Context(), k) == nil })
+	storetest.Eventually(t, "the replica has the revocation", func() bool { return gs[0].Revoke(t.Context(), k) == nil })
 	if err := master.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the replica is master", func() bool {
+	storetest.Eventually(t, "the replica is master", func() bool {
 		n, err := replica.Do(t.Context(), "SET", "test", "1")
 		return err == nil && n == "+OK"
 	})
 	for _, g := range gs {
-		eventually(t, "the new master is asked", func() bool {
-			ok, err := g.admits(revoked)
+		storetest.Eventually(t, "the new master is asked", func() bool {
+			ok, err := g.Admits(revoked)
 			if ok {
 				t.Fatal("a revoked session came back")
 			}
 			return errors.Is(err, session.ErrInvalid)
 		})
-		eventually(t, "the feed is up again", g.fresh)
-		eventually(t, "the session is found again", func() bool { ok, _ := g.admits(kept); return ok })
+		storetest.Eventually(t, "the feed is up again", g.Fresh)
+		storetest.Eventually(t, "the session is found again", func() bool { ok, _ := g.Admits(kept); return ok })
 	}
 	// After many failed dials the client library makes the next one a second later.
-	eventually(t, "the new master takes writes", func() bool { return errors.Is(gs[0].store.Touch(t.Context(), k, base), session.ErrNotFound) })
-	k, v := begin(t, gs)
+	storetest.Eventually(t, "the new master takes writes", func() bool { return errors.Is(gs[0].Store.Touch(t.Context(), k, base), session.ErrNotFound) })
+	k, v := storetest.Begin(t, gs)
 	if err := gs[0].Revoke(t.Context(), k); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a revocation by one gate has reached the other", func() bool { ok, _ := gs[1].admits(v); return !ok })
+	storetest.Eventually(t, "a revocation by one gate has reached the other", func() bool { ok, _ := gs[1].Admits(v); return !ok })
 }
 
 // certificate writes a key and a certificate for 127.0.0.1 and returns their
@@ -121,11 +122,11 @@ func TestTLSIsSpokenAndChecked(t *testing.T) {
 	started(t, s, err)
 	o := options(s.URL)
 	_, err = open(t, o).CountLive(t.Context(), base)
-	wantErr(t, err, session.ErrUnavailable) // nobody vouches for the certificate
+	storetest.WantErr(t, err, session.ErrUnavailable) // nobody vouches for the certificate
 	o.TLS = &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12}
 	st := open(t, o)
 	if err := st.Create(t.Context(), sample(1, "ana", time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the feed is up", func() bool { return !st.FreshUntil().IsZero() })
+	storetest.Eventually(t, "the feed is up", func() bool { return !st.FreshUntil().IsZero() })
 }

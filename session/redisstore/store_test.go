@@ -15,8 +15,8 @@ import (
 
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/redisstore"
-	"github.com/neosc/gate/session/redisstore/redistest"
 	"github.com/neosc/gate/session/storetest"
+	"github.com/neosc/gate/test/redistest"
 )
 
 // common is a server that tests share which do it no harm; each has a prefix

@@ -6,15 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,10 +18,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/neosc/gate/session"
-	"github.com/neosc/gate/session/cookie"
 	"github.com/neosc/gate/session/sqlstore"
 	"github.com/neosc/gate/session/sqlstore/pgtest"
+	"github.com/neosc/gate/session/storetest"
 )
 
 // common is a server that tests share which do it no harm; each has a schema of
@@ -129,159 +124,12 @@ func openPostgres(t testing.TB, o sqlstore.PostgresOptions) *sqlstore.PostgresSt
 	return st
 }
 
-// gate is one process of several: a manager with a store of its own.
-type gate struct {
-	*session.Manager
-	store *sqlstore.PostgresStore
-}
-
-// gates returns one gate for each URL, all with one key ring. change may alter
-// the options of the managers.
-func gates(t testing.TB, change func(*session.Options), urls ...string) []*gate {
+// gates returns one gate for each URL.
+func gates(t testing.TB, urls ...string) []*storetest.Gate {
 	t.Helper()
-	ring, err := cookie.NewRing()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealer, err := cookie.New(ring, "_pomerium", "session")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []*gate
+	var stores []storetest.FeedStore
 	for _, u := range urls {
-		g := &gate{store: openPostgres(t, sqlstore.PostgresOptions{URL: u, Logger: quiet})}
-		o := session.Options{Store: g.store, Sealer: sealer, Logger: quiet}
-		if change != nil {
-			change(&o)
-		}
-		if g.Manager, err = session.NewManager(o); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(g.Close)
-		out = append(out, g)
-		eventually(t, "the feed is up", g.fresh)
+		stores = append(stores, openPostgres(t, sqlstore.PostgresOptions{URL: u, Logger: quiet}))
 	}
-	return out
-}
-
-func (g *gate) fresh() bool { return time.Now().Before(g.store.FreshUntil()) }
-
-func (g *gate) create(t testing.TB, user string) (session.Key, string) {
-	t.Helper()
-	id := session.Identity{Provider: "local", UserID: user, Email: user + "@example.com", Roles: []string{"user"}}
-	var (
-		s     *session.Session
-		value string
-		err   error
-	)
-	// On a busy machine half a second may pass, once.
-	for range 3 {
-		if s, value, err = g.Create(context.Background(), id, session.Browser, 0); err == nil {
-			return s.Key, value
-		}
-	}
-	t.Fatal(err)
-	return session.Key{}, ""
-}
-
-// admits reports whether the gate lets a cookie in now, and why not.
-func (g *gate) admits(value string) (bool, error) {
-	_, err := g.ByCookies(context.Background(), []string{value}, time.Now())
-	return err == nil, err
-}
-
-// warm gives every gate a copy.
-func warm(t testing.TB, gs []*gate, value string) {
-	t.Helper()
-	for _, g := range gs {
-		eventually(t, "a live session is let in", func() bool { ok, _ := g.admits(value); return ok && g.fresh() })
-	}
-}
-
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("15 seconds on it does not hold that %s", what)
-		}
-	}
-}
-
-func wantErr(t testing.TB, err, want error) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Errorf("error %v, want one that is %q", err, want)
-	}
-}
-
-// proxy is a way to a server that can stop forwarding without breaking a
-// connection, as a network does that drops packets.
-type proxy struct {
-	url  string
-	hole atomic.Bool
-	mu   sync.Mutex
-	open []net.Conn
-}
-
-func through(t testing.TB, s *pgtest.Server) *proxy {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "pgproxy") // short: a socket's path has 107 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("unix", filepath.Join(dir, filepath.Base(s.Socket)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{url: pgtest.URL(dir)}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			up, err := net.Dial("unix", s.Socket)
-			if err != nil {
-				_ = c.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.open = append(p.open, c, up)
-			p.mu.Unlock()
-			all.Go(func() { p.copy(up, c) })
-			all.Go(func() { p.copy(c, up) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.mu.Lock()
-		for _, c := range p.open {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
-		all.Wait()
-		_ = os.RemoveAll(dir)
-	})
-	return p
-}
-
-// copy swallows what comes while the hole is open: bytes are lost for good, so
-// such a connection never works again.
-func (p *proxy) copy(to, from net.Conn) {
-	defer func() { _, _ = to.Close(), from.Close() }()
-	buf := make([]byte, 32<<10)
-	lost := false
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if lost = lost || p.hole.Load(); lost {
-			continue
-		}
-		if _, err := to.Write(buf[:n]); err != nil && !errors.Is(err, io.EOF) {
-			return
-		}
-	}
+	return storetest.Gates(t, nil, stores...)
 }

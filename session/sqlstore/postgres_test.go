@@ -77,7 +77,7 @@ func TestSignInUnderWayDoesNotSurviveDeleteUser(t *testing.T) {
 		t.Fatalf("%d keys, error %v", len(keys), err)
 	}
 	late := sample(2) // begun before the deletion, stored after it
-	wantErr(t, st.Create(t.Context(), late), session.ErrConflict)
+	storetest.WantErr(t, st.Create(t.Context(), late), session.ErrConflict)
 	late.CreatedAt = now
 	if err := st.Create(t.Context(), late); err != nil {
 		t.Errorf("a sign-in afterwards is refused: %v", err)

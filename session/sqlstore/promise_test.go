@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/storetest"
 )
 
 // TestAnAnsweredPingProvesWhatWasCommittedBefore holds the feed to what
@@ -22,7 +23,7 @@ func TestAnAnsweredPingProvesWhatWasCommittedBefore(t *testing.T) {
 	told := make(map[session.Key]bool)
 	deleted := make(map[session.Key]time.Time) // when the writer was answered
 	defer hears.Watch(func(k session.Key) { mu.Lock(); told[k] = true; mu.Unlock() })()
-	eventually(t, "the feed is up", func() bool { return time.Now().Before(hears.FreshUntil()) })
+	storetest.Eventually(t, "the feed is up", func() bool { return time.Now().Before(hears.FreshUntil()) })
 	do(t, admin(t, url), `INSERT INTO sessions SELECT sha256(n::text::bytea), n::text, '', 0, 0, 0, 1, '' FROM generate_series(1, 30000) n`)
 	var wg sync.WaitGroup
 	end := time.Now().Add(2 * time.Second)

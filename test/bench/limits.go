@@ -4,7 +4,7 @@ import (
 	"context"
 	"runtime/debug"
 
-	"github.com/neosc/gate/authz/limit/redislimit/limitbench"
+	"github.com/neosc/gate/test/bench/limitbench"
 )
 
 // limitsArea measures the shared rate limiter against a plain script call a

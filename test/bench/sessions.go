@@ -15,9 +15,9 @@ import (
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/cookie"
 	"github.com/neosc/gate/session/redisstore"
-	"github.com/neosc/gate/session/redisstore/redistest"
 	"github.com/neosc/gate/session/sqlstore"
 	"github.com/neosc/gate/session/sqlstore/pgtest"
+	"github.com/neosc/gate/test/redistest"
 )
 
 const (

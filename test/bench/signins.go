@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/neosc/gate/session/redisstore/redistest"
 	"github.com/neosc/gate/test/idp/hostile"
+	"github.com/neosc/gate/test/redistest"
 )
 
 const (

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/neosc/gate/session/cookie"
-	"github.com/neosc/gate/session/redisstore/redistest"
 	"github.com/neosc/gate/test/idp/hostile"
 	"github.com/neosc/gate/test/kit"
+	"github.com/neosc/gate/test/redistest"
 )
 
 // pair is two gates, behind an Envoy each, over one Redis and one cookie key

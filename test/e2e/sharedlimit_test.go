@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/neosc/gate/session/redisstore/redistest"
 	"github.com/neosc/gate/test/kit"
+	"github.com/neosc/gate/test/redistest"
 )
 
 // The limit that the shipped policies set for a user.

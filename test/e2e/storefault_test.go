@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/neosc/gate/session/redisstore/redistest"
 	"github.com/neosc/gate/session/sqlstore/pgtest"
 	"github.com/neosc/gate/test/idp/hostile"
 	"github.com/neosc/gate/test/kit"
+	"github.com/neosc/gate/test/redistest"
 )
 
 // restarted is a store that ends at once and comes back with what it had

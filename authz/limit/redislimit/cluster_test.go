@@ -12,18 +12,18 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/limit/redislimit"
-	"github.com/neosc/gate/authz/limit/redislimit/internal/redisserver"
+	"github.com/neosc/gate/test/redistest"
 )
 
 // startCluster runs three masters that share the slots.
-func startCluster(t *testing.T) (nodes []*redisserver.Server, url string) {
+func startCluster(t *testing.T) (nodes []*redistest.Server, url string) {
 	t.Helper()
 	ctx := t.Context()
 	const slots = 16384
 	for i := range 3 {
-		s, err := redisserver.TCP("--cluster-enabled", "yes", "--cluster-port", "PORT+1", "--cluster-node-timeout", "2000")
+		s, err := redistest.TCP("--cluster-enabled", "yes", "--cluster-port", "PORT+1", "--cluster-node-timeout", "2000")
 		must(t, err)
-		t.Cleanup(s.Close)
+		t.Cleanup(func() { _ = s.Close() })
 		nodes = append(nodes, s)
 		c := client(t, s)
 		must(t, c.ClusterAddSlotsRange(ctx, i*slots/3, (i+1)*slots/3-1).Err())
@@ -67,7 +67,7 @@ func TestCluster(t *testing.T) {
 
 // severalTags: all or nothing holds across nodes, and what was taken first is
 // given back.
-func severalTags(t *testing.T, o redislimit.Options, nodes []*redisserver.Server) {
+func severalTags(t *testing.T, o redislimit.Options, nodes []*redistest.Server) {
 	l := newLimiter(t, o)
 	principal := authz.Charge{Name: "user", Key: "p", Rate: 0.01, Burst: 2, Cost: 1}
 	for i := range 40 { // addresses under many tags
@@ -124,9 +124,9 @@ func promisesForAll(t *testing.T, o redislimit.Options) {
 }
 
 // oneNodeGone: the other nodes' tags go on, its own are taken over.
-func oneNodeGone(t *testing.T, o redislimit.Options, gone *redisserver.Server) {
+func oneNodeGone(t *testing.T, o redislimit.Options, gone *redistest.Server) {
 	l := newLimiter(t, o)
-	gone.Kill()
+	must(t, gone.Stop())
 	longest, delays := time.Duration(0), startJitter()
 	for i := range 300 {
 		from := time.Now()
@@ -146,33 +146,33 @@ func oneNodeGone(t *testing.T, o redislimit.Options, gone *redisserver.Server) {
 // TestSentinelFailover: the master dies under load and its replica takes over.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
-	master, err := redisserver.TCP("--repl-diskless-sync-delay", "0")
+	master, err := redistest.TCP("--repl-diskless-sync-delay", "0")
 	must(t, err)
-	t.Cleanup(master.Close)
-	replica, err := redisserver.TCP("--replicaof", "127.0.0.1 "+strconv.Itoa(master.Port), "--repl-diskless-sync-delay", "0")
+	t.Cleanup(func() { _ = master.Close() })
+	replica, err := redistest.TCP("--replicaof", "127.0.0.1 "+strconv.Itoa(master.Port), "--repl-diskless-sync-delay", "0")
 	must(t, err)
-	t.Cleanup(replica.Close)
+	t.Cleanup(func() { _ = replica.Close() })
 	m, r := client(t, master), client(t, replica)
 	eventually(t, "the replica is in step", func() bool {
 		return strings.Contains(m.Info(t.Context(), "replication").Val(), "state=online")
 	})
-	sentinel, err := redisserver.Sentinel(master.Port)
+	sentinel, err := redistest.Sentinel(master)
 	must(t, err)
-	t.Cleanup(sentinel.Close)
+	t.Cleanup(func() { _ = sentinel.Close() })
 	watch := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
 	t.Cleanup(func() { _ = watch.Close() })
 	eventually(t, "Sentinel knows the replica", func() bool {
-		rs, err := watch.Replicas(t.Context(), "master").Result()
+		rs, err := watch.Replicas(t.Context(), "main").Result()
 		return err == nil && len(rs) == 1 && rs[0]["flags"] == "slave"
 	})
-	o := redislimit.Options{URL: "redis://" + sentinel.Addr + "?master_name=master", Mode: redislimit.Sentinel}
+	o := redislimit.Options{URL: "redis://" + sentinel.Addr + "?master_name=main", Mode: redislimit.Sentinel}
 	ls := []*redislimit.Limiter{newLimiter(t, o), newLimiter(t, o)}
 	c := authz.Charge{Name: "user", Key: "a", Rate: 20, Burst: 10, Cost: 1}
 	var a admissions
 	stop, delays := make(chan struct{}), startJitter()
 	wg := a.load(ls, c, 10*time.Millisecond, stop)
 	time.Sleep(200 * time.Millisecond) // load before the fault
-	master.Kill()
+	must(t, master.Stop())
 	eventually(t, "the replica is master", func() bool {
 		return strings.Contains(r.Info(context.Background(), "replication").Val(), "role:master")
 	})

@@ -15,32 +15,32 @@ import (
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/limit"
 	"github.com/neosc/gate/authz/limit/redislimit"
-	"github.com/neosc/gate/authz/limit/redislimit/internal/redisserver"
+	"github.com/neosc/gate/test/redistest"
 )
 
 // TestFaultsUnderLoad: whatever happens to Redis, no decision waits longer than
 // its budget, none is lost, and one replica admits no more than its bound.
 func TestFaultsUnderLoad(t *testing.T) {
 	t.Parallel()
-	faults := map[string]func(*testing.T, *redisserver.Server){
-		"Stopped": func(_ *testing.T, s *redisserver.Server) { s.Kill() },
-		"Paused": func(t *testing.T, s *redisserver.Server) {
+	faults := map[string]func(*testing.T, *redistest.Server){
+		"Stopped": func(t *testing.T, s *redistest.Server) { must(t, s.Stop()) },
+		"Paused": func(t *testing.T, s *redistest.Server) {
 			must(t, s.Pause())
 			time.Sleep(400 * time.Millisecond) // the length of the fault
-			must(t, s.Resume())
+			must(t, s.Continue())
 		},
-		"Restarted": func(t *testing.T, s *redisserver.Server) {
-			s.Kill()
+		"Restarted": func(t *testing.T, s *redistest.Server) {
+			must(t, s.Stop())
 			must(t, s.Start())
 		},
-		"ScriptsFlushed": func(t *testing.T, s *redisserver.Server) { must(t, client(t, s).ScriptFlush(t.Context()).Err()) },
-		"DataFlushed":    func(t *testing.T, s *redisserver.Server) { must(t, client(t, s).FlushAll(t.Context()).Err()) },
-		"ReadOnly": func(t *testing.T, s *redisserver.Server) {
+		"ScriptsFlushed": func(t *testing.T, s *redistest.Server) { must(t, client(t, s).ScriptFlush(t.Context()).Err()) },
+		"DataFlushed":    func(t *testing.T, s *redistest.Server) { must(t, client(t, s).FlushAll(t.Context()).Err()) },
+		"ReadOnly": func(t *testing.T, s *redistest.Server) {
 			must(t, client(t, s).ReplicaOf(t.Context(), "127.0.0.1", "1").Err())
 			time.Sleep(300 * time.Millisecond) // the length of the fault
 			must(t, client(t, s).ReplicaOf(t.Context(), "no", "one").Err())
 		},
-		"OutOfMemory": func(t *testing.T, s *redisserver.Server) {
+		"OutOfMemory": func(t *testing.T, s *redistest.Server) {
 			must(t, client(t, s).ConfigSet(t.Context(), "maxmemory", "1").Err())
 			time.Sleep(300 * time.Millisecond) // the length of the fault
 			must(t, client(t, s).ConfigSet(t.Context(), "maxmemory", "0").Err())
@@ -119,7 +119,7 @@ func TestBreakerOpensAndProbesItsWayBack(t *testing.T) {
 	if d := time.Since(from); d > 500*time.Millisecond {
 		t.Errorf("1000 decisions with the breaker open took %v", d)
 	}
-	must(t, srv.Resume())
+	must(t, srv.Continue())
 	eventually(t, "the breaker closes", func() bool { return l.Trouble() == nil })
 	before := calls(t, srv)
 	spend(t, l, user("back"))
@@ -163,7 +163,7 @@ func TestTakeOverIsWarm(t *testing.T) {
 	for range 3 {
 		spend(t, l, c)
 	}
-	srv.Kill()
+	must(t, srv.Stop())
 	for i := range 4 {
 		if s := spend(t, l, c); s.Allowed != (i < 2) {
 			t.Errorf("take-over, request %d: %+v", i, s)
@@ -198,7 +198,7 @@ func TestOnError(t *testing.T) {
 			o := on(srv)
 			o.OnError = choice
 			l := newLimiter(t, o)
-			srv.Kill()
+			must(t, srv.Stop())
 			for _, when := range []string{"failing", "open"} {
 				one := one
 				one.Key = when
@@ -233,7 +233,7 @@ func TestReplicasShareTheTakeOver(t *testing.T) {
 	for range 4 {
 		ls = append(ls, newLimiter(t, o))
 	}
-	srv.Kill()
+	must(t, srv.Stop())
 	c := authz.Charge{Name: "user", Key: "a", Rate: 0.01, Burst: 20, Cost: 1}
 	for _, l := range ls {
 		for range 20 {

@@ -12,20 +12,20 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/limit/redislimit"
-	"github.com/neosc/gate/authz/limit/redislimit/internal/redisserver"
+	"github.com/neosc/gate/test/redistest"
 )
 
-func startRedis(t testing.TB, args ...string) *redisserver.Server {
+func startRedis(t testing.TB, args ...string) *redistest.Server {
 	t.Helper()
-	s, err := redisserver.Socket(args...)
+	s, err := redistest.Socket(args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
-func client(t testing.TB, s *redisserver.Server) *redis.Client {
+func client(t testing.TB, s *redistest.Server) *redis.Client {
 	t.Helper()
 	network := "tcp"
 	if s.Port == 0 {
@@ -55,13 +55,13 @@ func newLimiter(t testing.TB, o redislimit.Options) *redislimit.Limiter {
 	return l
 }
 
-func on(s *redisserver.Server) redislimit.Options {
+func on(s *redistest.Server) redislimit.Options {
 	return redislimit.Options{URL: "unix://" + s.Addr}
 }
 
 // patient waits for Redis so long that a busy machine causes no take-over: for
 // tests of what holds while Redis answers.
-func patient(s *redisserver.Server) redislimit.Options {
+func patient(s *redistest.Server) redislimit.Options {
 	o := on(s)
 	o.Budget = time.Second
 	return o
@@ -224,7 +224,7 @@ func (a *admissions) checkExactly(t *testing.T, l *redislimit.Limiter, c authz.C
 }
 
 // calls is how many script calls the server has seen.
-func calls(t *testing.T, s *redisserver.Server) int {
+func calls(t *testing.T, s *redistest.Server) int {
 	t.Helper()
 	info, err := client(t, s).InfoMap(t.Context(), "commandstats").Result()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/limit"
-	"github.com/neosc/gate/authz/limit/redislimit/internal/redisserver"
+	"github.com/neosc/gate/test/redistest"
 )
 
 // rig is a real Redis to run the script on.
@@ -25,11 +25,11 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	srv, err := redisserver.Socket()
+	srv, err := redistest.Socket()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(srv.Close)
+	t.Cleanup(func() { _ = srv.Close() })
 	run, err := connect(Options{URL: "unix://" + srv.Addr, Budget: time.Second})
 	if err != nil {
 		t.Fatal(err)

@@ -124,7 +124,7 @@ func TestCallersMayGiveUp(t *testing.T) {
 	if _, err := l.Spend(ctx, time.Time{}, []authz.Charge{user("a")}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want context.Canceled", err)
 	}
-	must(t, srv.Resume())
+	must(t, srv.Continue())
 }
 
 // TestCloseLeavesNothing: goroutines and memory are flat after limiters that
@@ -151,7 +151,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		wg.Go(func() { _, _ = l.Spend(context.Background(), time.Time{}, []authz.Charge{user("late")}) })
 		must(t, l.Close())
 		wg.Wait()
-		must(t, srv.Resume())
+		must(t, srv.Continue())
 		if _, err := l.Spend(t.Context(), time.Time{}, []authz.Charge{user("a")}); !errors.Is(err, redislimit.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}

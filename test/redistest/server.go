@@ -27,6 +27,8 @@ type Server struct {
 	Network, Addr string
 	// URL is the same as redisstore.Options takes it.
 	URL string
+	// Port is 0 on a Unix socket.
+	Port int
 
 	dir  string
 	args []string
@@ -46,18 +48,27 @@ func Socket(args ...string) (*Server, error) {
 	return s, s.begin()
 }
 
-// TCP starts a server on a free port of 127.0.0.1 with further arguments.
+// TCP starts a server on a free port of 127.0.0.1 with further arguments, in
+// which "PORT+1" stands for the next port.
 func TCP(args ...string) (*Server, error) {
-	return onPort("redis", func(port string) []string { return append([]string{"--port", port}, args...) })
+	return onPort("redis", func(port int) []string {
+		out := []string{"--port", strconv.Itoa(port)}
+		for _, a := range args {
+			out = append(out, strings.ReplaceAll(a, "PORT+1", strconv.Itoa(port+1)))
+		}
+		return out
+	})
 }
 
 // TLS is TCP for a server that speaks TLS alone; the arguments name its
 // certificate.
 func TLS(args ...string) (*Server, error) {
-	return onPort("rediss", func(port string) []string { return append([]string{"--port", "0", "--tls-port", port}, args...) })
+	return onPort("rediss", func(port int) []string {
+		return append([]string{"--port", "0", "--tls-port", strconv.Itoa(port)}, args...)
+	})
 }
 
-func onPort(scheme string, args func(port string) []string) (*Server, error) {
+func onPort(scheme string, args func(port int) []string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "redis")
 	if err != nil {
 		return nil, err
@@ -68,8 +79,8 @@ func onPort(scheme string, args func(port string) []string) (*Server, error) {
 			break
 		}
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		s := &Server{Network: "tcp", Addr: addr, URL: scheme + "://" + addr, dir: dir}
-		s.args = append(args(strconv.Itoa(port)), "--bind", "127.0.0.1", "--dir", dir, "--save", "")
+		s := &Server{Network: "tcp", Addr: addr, URL: scheme + "://" + addr, Port: port, dir: dir}
+		s.args = append(args(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "")
 		if err = s.Start(); err == nil {
 			return s, nil
 		}
@@ -99,7 +110,7 @@ func Sentinel(watched *Server) (*Server, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(own))
-	s := &Server{Network: "tcp", Addr: addr, URL: "redis://" + addr + "/0?master_name=main", dir: dir, args: []string{file, "--sentinel"}}
+	s := &Server{Network: "tcp", Addr: addr, URL: "redis://" + addr + "/0?master_name=main", Port: own, dir: dir, args: []string{file, "--sentinel"}}
 	return s, s.begin()
 }
 
@@ -163,6 +174,9 @@ func (s *Server) Start() error {
 		return errors.Join(fmt.Errorf("redis-server was not ready within %v", readyWithin), s.Stop())
 	}
 }
+
+// PID is the process, while it runs.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
 
 // Stop kills the server and waits for its end. Start runs it again.
 func (s *Server) Stop() error {

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/neosc/gate/authz/limit/redislimit/limitbench"
+	"github.com/neosc/gate/test/bench/limitbench"
 )
 
 // TestRunMeasures keeps the measurement working; the bench command holds the

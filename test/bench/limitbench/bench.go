@@ -19,7 +19,7 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/limit/redislimit"
-	"github.com/neosc/gate/authz/limit/redislimit/internal/redisserver"
+	"github.com/neosc/gate/test/redistest"
 )
 
 // The bounds that the figures must keep at 64 callers.
@@ -112,11 +112,11 @@ type check func(ctx context.Context, user int) error
 // Run measures. Every check must be admitted: limits are charged, not reached.
 func Run(ctx context.Context, o Options) (Result, error) {
 	o = o.defaults()
-	srv, err := redisserver.Socket()
+	srv, err := redistest.Socket()
 	if err != nil {
 		return Result{}, err
 	}
-	defer srv.Close()
+	defer func() { _ = srv.Close() }()
 	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: srv.Addr, PoolSize: o.Callers + 1, Protocol: 2, MaxRetries: -1})
 	defer func() { _ = rdb.Close() }()
 	l, err := redislimit.New(redislimit.Options{URL: "unix://" + srv.Addr, Budget: time.Second})
