@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/engine/machine"
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
@@ -26,29 +27,50 @@ const (
 	maxRate            = 1e6
 )
 
-// parser reads one decision. The first thing wrong with it is the error; what
-// was read so far is thrown away.
+// parser reads one decision, whichever evaluator it came from. The first thing
+// wrong with it is the error; what was read so far is thrown away.
 type parser struct {
 	edge *Edge
 	d    *authz.Decision
+	room *room
 }
 
-// parseDecision reads what the entry point said: a boolean, or an object with
-// opa-envoy-plugin's fields and ours. Unknown fields are ignored, as there.
+// room holds a decision of the usual size in one piece.
+type room struct {
+	decision authz.Decision
+	reasons  [4]string
+	headers  [12]authz.Header
+	charges  [2]authz.Charge
+	removals [4]string
+}
+
+// parseDecision reads what OPA's evaluator said.
 func parseDecision(v ast.Value, edge *Edge) (*authz.Decision, error) {
-	p := parser{edge: edge, d: &authz.Decision{}}
-	switch v := v.(type) {
-	case ast.Boolean:
-		p.d.Allowed = bool(v)
-	case ast.Object:
+	x, err := machine.FromAST(v)
+	if err != nil {
+		return nil, failf(Malformed, "%w", err)
+	}
+	return readDecision(x, edge)
+}
+
+// readDecision reads what the entry point said: a boolean, or an object with
+// opa-envoy-plugin's fields and ours. Unknown fields are ignored, as there. The
+// decision keeps texts of v but no value.
+func readDecision(v *machine.Value, edge *Edge) (*authz.Decision, error) {
+	r := new(room)
+	p := parser{edge: edge, d: &r.decision, room: r}
+	switch v.Kind() {
+	case machine.Bool:
+		p.d.Allowed = v.Bool()
+	case machine.Object:
 		if err := p.object(v); err != nil {
 			return nil, failf(Malformed, "%w", err)
 		}
 	default:
-		return nil, failf(Malformed, "the decision is of type %s, want a boolean or an object with \"allowed\"", ast.ValueName(v))
+		return nil, failf(Malformed, "the decision is of type %s, want a boolean or an object with \"allowed\"", kindName(v))
 	}
 	if len(p.d.Reasons) == 0 {
-		p.d.Reasons = []string{authz.ReasonPolicyDenied}
+		p.d.Reasons = append(r.reasons[:0], authz.ReasonPolicyDenied)
 		if p.d.Allowed {
 			p.d.Reasons[0] = authz.ReasonMatchedPolicy
 		}
@@ -56,27 +78,25 @@ func parseDecision(v ast.Value, edge *Edge) (*authz.Decision, error) {
 	return p.d, nil
 }
 
-func (p *parser) object(o ast.Object) error {
-	allowed := o.Get(ast.InternedTerm("allowed"))
+func (p *parser) object(o *machine.Value) error {
+	allowed := o.Field("allowed")
 	if allowed == nil {
 		return fmt.Errorf("the decision has no \"allowed\": give it a default of false")
 	}
-	b, ok := allowed.Value.(ast.Boolean)
-	if !ok {
+	if allowed.Kind() != machine.Bool {
 		return wrongType("allowed", allowed, "a boolean")
 	}
-	p.d.Allowed = bool(b)
-	return o.Iter(func(k, v *ast.Term) error {
-		name, ok := k.Value.(ast.String)
-		if !ok {
+	p.d.Allowed = allowed.Bool()
+	return eachField(o, func(k, v *machine.Value) error {
+		if k.Kind() != machine.String {
 			return nil
 		}
-		return p.field(string(name), v)
+		return p.field(k.Text(), v)
 	})
 }
 
 // field reads one field; how the compound ones are read is in decision_fields.go.
-func (p *parser) field(name string, v *ast.Term) (err error) {
+func (p *parser) field(name string, v *machine.Value) (err error) {
 	switch name {
 	case "reasons":
 		p.d.Reasons, err = p.reasons(v)
@@ -97,7 +117,7 @@ func (p *parser) field(name string, v *ast.Term) (err error) {
 	case "query_parameters_to_set":
 		p.d.QuerySet, err = p.querySet(v)
 	case "query_parameters_to_remove":
-		p.d.QueryRemove, err = stringList(name, v, maxQueryParameters, maxQueryValue)
+		p.d.QueryRemove, err = stringList(name, v, nil, maxQueryParameters, maxQueryValue)
 	case "dynamic_metadata":
 		p.d.Metadata, err = p.metadata(v)
 	case "rate_limits":
@@ -105,17 +125,16 @@ func (p *parser) field(name string, v *ast.Term) (err error) {
 	case "stream_until":
 		p.d.StreamUntil, err = p.streamUntil(v)
 	case "explain":
-		b, ok := v.Value.(ast.Boolean)
-		if !ok {
+		if v.Kind() != machine.Bool {
 			return wrongType(name, v, "a boolean")
 		}
-		p.d.Explain = bool(b)
+		p.d.Explain = v.Bool()
 	}
 	return err
 }
 
-func (p *parser) reasons(v *ast.Term) ([]string, error) {
-	reasons, err := stringList("reasons", v, maxReasons, maxReason)
+func (p *parser) reasons(v *machine.Value) ([]string, error) {
+	reasons, err := stringList("reasons", v, p.room.reasons[:0], maxReasons, maxReason)
 	if err != nil {
 		return nil, err
 	}
@@ -130,28 +149,26 @@ func (p *parser) reasons(v *ast.Term) ([]string, error) {
 
 // status is read on an allow too, so that a bad one is found, but means
 // nothing there.
-func (p *parser) status(v *ast.Term) (int, error) {
-	n, ok := v.Value.(ast.Number)
-	if !ok {
+func (p *parser) status(v *machine.Value) (int, error) {
+	if v.Kind() != machine.Number {
 		return 0, wrongType("http_status", v, "a number")
 	}
-	status, ok := n.Int()
+	status, ok := v.Int()
 	if !ok || status < 100 || status > 599 {
 		return 0, fmt.Errorf("http_status is not a whole number from 100 to 599")
 	}
 	if p.d.Allowed {
 		return 0, nil
 	}
-	return status, nil
+	return int(status), nil
 }
 
-func (p *parser) metadata(v *ast.Term) (map[string]any, error) {
-	o, ok := v.Value.(ast.Object)
-	if !ok {
+func (p *parser) metadata(v *machine.Value) (map[string]any, error) {
+	if v.Kind() != machine.Object {
 		return nil, wrongType("dynamic_metadata", v, "an object")
 	}
 	c := converter{left: maxMetadataValues}
-	m, err := c.nativeObject(o, 0)
+	m, err := c.nativeObject(v, 0)
 	if err != nil {
 		return nil, fmt.Errorf("dynamic_metadata: %w", err)
 	}
@@ -163,16 +180,16 @@ func (p *parser) metadata(v *ast.Term) (map[string]any, error) {
 const maxMetadataValues = 1000
 
 // streamUntil reads an instant: RFC 3339 text or nanoseconds since 1970.
-func (p *parser) streamUntil(v *ast.Term) (time.Time, error) {
-	switch x := v.Value.(type) {
-	case ast.String:
-		t, err := time.Parse(time.RFC3339Nano, string(x))
+func (p *parser) streamUntil(v *machine.Value) (time.Time, error) {
+	switch v.Kind() {
+	case machine.String:
+		t, err := time.Parse(time.RFC3339Nano, v.Text())
 		if err != nil {
 			return time.Time{}, fmt.Errorf("stream_until is not RFC 3339, e.g. \"2026-03-05T20:00:00-06:00\"")
 		}
 		return t, nil
-	case ast.Number:
-		ns, ok := x.Int64()
+	case machine.Number:
+		ns, ok := v.Int()
 		// Seconds and milliseconds of any year after 1970 lie below 1e15; taken
 		// as nanoseconds they would end every stream at once.
 		if !ok || ns < 1e15 {
@@ -187,8 +204,8 @@ func (p *parser) streamUntil(v *ast.Term) (time.Time, error) {
 // removals may name what may be set, and credentials, and no more: Envoy's
 // mutation rules ignore the rest in silence, and the upstream would see what
 // policy took away.
-func (p *parser) removals(v *ast.Term) ([]string, error) {
-	names, err := stringList("request_headers_to_remove", v, maxHeaders, maxHeaderName)
+func (p *parser) removals(v *machine.Value) ([]string, error) {
+	names, err := stringList("request_headers_to_remove", v, p.room.removals[:0], maxHeaders, maxHeaderName)
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +220,6 @@ func (p *parser) removals(v *ast.Term) ([]string, error) {
 	return names, nil
 }
 
-func wrongType(name string, v *ast.Term, want string) error {
-	return fmt.Errorf("%s is of type %s, want %s", name, ast.ValueName(v.Value), want)
+func wrongType(name string, v *machine.Value, want string) error {
+	return fmt.Errorf("%s is of type %s, want %s", name, kindName(v), want)
 }

@@ -3,28 +3,32 @@ package engine
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/neosc/gate/authz"
-	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/neosc/gate/authz/engine/machine"
 )
 
 // headers reads an object from name to value or values, or an array of such
 // objects (which opa-envoy-plugin takes too).
-func (p *parser) headers(field, on string, v *ast.Term, allow func(string) bool) ([]authz.Header, error) {
-	var out []authz.Header
-	add := func(o ast.Object) error {
-		return o.Iter(func(k, v *ast.Term) error {
-			name, ok := k.Value.(ast.String)
-			if !ok || !validHeaderName(string(name)) {
+func (p *parser) headers(field, on string, v *machine.Value, allow func(string) bool) ([]authz.Header, error) {
+	out := p.room.headers[:0]
+	if len(p.d.Headers)+len(p.d.ResponseHeaders) > 0 {
+		out = nil
+	}
+	add := func(o *machine.Value) error {
+		return eachField(o, func(k, v *machine.Value) error {
+			name := k.Text()
+			if !validHeaderName(name) {
 				return fmt.Errorf("%s has a key that is no header name", field)
 			}
-			lower := strings.ToLower(string(name))
+			lower := strings.ToLower(name)
 			if !allow(lower) {
 				return fmt.Errorf("%s sets %s, which policy may not set on %s: name it in set_headers (towards upstreams) or response_headers (towards clients) of the routes file, or take it out", field, lower, on)
 			}
-			return eachString(field+"."+lower, v, func(value string) error {
+			return eachString(field, lower, v, func(value string) error {
 				if !validHeaderValue(value) {
 					return fmt.Errorf("%s.%s has a value with a control character, bad UTF-8 or more than %d bytes", field, lower, maxHeaderValue)
 				}
@@ -36,20 +40,20 @@ func (p *parser) headers(field, on string, v *ast.Term, allow func(string) bool)
 			})
 		})
 	}
-	switch x := v.Value.(type) {
-	case ast.Object:
-		return out, add(x)
-	case *ast.Array:
-		for i := range x.Len() {
-			o, ok := x.Elem(i).Value.(ast.Object)
-			if !ok {
-				return nil, wrongType(fmt.Sprintf("%s[%d]", field, i), x.Elem(i), "an object")
+	switch v.Kind() {
+	case machine.Object:
+		err := add(v)
+		return slices.Clip(orNil(out)), err
+	case machine.Array:
+		for i := range v.Len() {
+			if v.At(i).Kind() != machine.Object {
+				return nil, wrongType(fmt.Sprintf("%s[%d]", field, i), v.At(i), "an object")
 			}
-			if err := add(o); err != nil {
+			if err := add(v.At(i)); err != nil {
 				return nil, err
 			}
 		}
-		return out, nil
+		return slices.Clip(orNil(out)), nil
 	default:
 		return nil, wrongType(field, v, "an object of header names and values")
 	}
@@ -67,18 +71,17 @@ func validHeaderValue(s string) bool {
 	return len(s) <= maxHeaderValue && utf8.ValidString(s)
 }
 
-func (p *parser) querySet(v *ast.Term) ([]authz.QueryParameter, error) {
-	o, ok := v.Value.(ast.Object)
-	if !ok {
+func (p *parser) querySet(v *machine.Value) ([]authz.QueryParameter, error) {
+	if v.Kind() != machine.Object {
 		return nil, wrongType("query_parameters_to_set", v, "an object")
 	}
 	var out []authz.QueryParameter
-	err := o.Iter(func(k, v *ast.Term) error {
+	err := eachField(v, func(k, v *machine.Value) error {
 		name, err := boundedString("a name in query_parameters_to_set", k, maxQueryValue)
 		if err != nil {
 			return err
 		}
-		return eachString("query_parameters_to_set", v, func(value string) error {
+		return eachString("query_parameters_to_set", "", v, func(value string) error {
 			if len(out) == maxQueryParameters || len(value) > maxQueryValue || !utf8.ValidString(value) {
 				return fmt.Errorf("query_parameters_to_set has more than %d parameters, or a value with bad UTF-8 or more than %d bytes", maxQueryParameters, maxQueryValue)
 			}
@@ -92,24 +95,23 @@ func (p *parser) querySet(v *ast.Term) ([]authz.QueryParameter, error) {
 // charges reads rate_limits. Numbers must be in the ranges of authz.Charge: a
 // limiter that got an infinite rate or a cost above the burst would never
 // refuse, or always.
-func (p *parser) charges(v *ast.Term) ([]authz.Charge, error) {
-	var out []authz.Charge
-	err := eachTerm("rate_limits", v, maxCharges, func(i int, t *ast.Term) error {
-		o, ok := t.Value.(ast.Object)
-		if !ok {
+func (p *parser) charges(v *machine.Value) ([]authz.Charge, error) {
+	out := p.room.charges[:0]
+	err := eachElement("rate_limits", v, maxCharges, func(i int, t *machine.Value) error {
+		if t.Kind() != machine.Object {
 			return wrongType(fmt.Sprintf("rate_limits[%d]", i), t, "an object")
 		}
-		c, err := charge(o)
+		c, err := charge(t)
 		if err != nil {
 			return fmt.Errorf("rate_limits[%d].%w", i, err)
 		}
 		out = append(out, c)
 		return nil
 	})
-	return out, err
+	return orNil(out), err
 }
 
-func charge(o ast.Object) (c authz.Charge, err error) {
+func charge(o *machine.Value) (c authz.Charge, err error) {
 	if c.Name, err = bucketName("name", o); err != nil {
 		return c, err
 	}
@@ -126,14 +128,14 @@ func charge(o ast.Object) (c authz.Charge, err error) {
 		return c, err
 	}
 	c.Cost = 1
-	if o.Get(ast.InternedTerm("cost")) != nil {
+	if o.Field("cost") != nil {
 		c.Cost, err = whole("cost", o, 0, c.Burst)
 	}
 	return c, err
 }
 
-func bucketName(field string, o ast.Object) (string, error) {
-	t := o.Get(ast.InternedTerm(field))
+func bucketName(field string, o *machine.Value) (string, error) {
+	t := o.Field(field)
 	if t == nil {
 		return "", fmt.Errorf("%s is missing", field)
 	}
@@ -144,23 +146,22 @@ func bucketName(field string, o ast.Object) (string, error) {
 	return s, err
 }
 
-func number(field string, o ast.Object) (float64, error) {
-	t := o.Get(ast.InternedTerm(field))
+func number(field string, o *machine.Value) (float64, error) {
+	t := o.Field(field)
 	if t == nil {
 		return 0, fmt.Errorf("%s is missing", field)
 	}
-	n, ok := t.Value.(ast.Number)
-	if !ok {
+	if t.Kind() != machine.Number {
 		return 0, wrongType(field, t, "a number")
 	}
-	f, ok := n.Float64()
+	f, ok := float(t)
 	if !ok || math.IsInf(f, 0) || math.IsNaN(f) {
 		return 0, fmt.Errorf("%s is out of range", field)
 	}
 	return f, nil
 }
 
-func whole(field string, o ast.Object, from, to int) (int, error) {
+func whole(field string, o *machine.Value, from, to int) (int, error) {
 	f, err := number(field, o)
 	if err != nil {
 		return 0, err
@@ -171,64 +172,13 @@ func whole(field string, o ast.Object, from, to int) (int, error) {
 	return int(f), nil
 }
 
-func boundedString(field string, v *ast.Term, most int) (string, error) {
-	s, ok := v.Value.(ast.String)
-	if !ok {
+func boundedString(field string, v *machine.Value, most int) (string, error) {
+	if v.Kind() != machine.String {
 		return "", wrongType(field, v, "a string")
 	}
-	if len(s) > most || !utf8.ValidString(string(s)) {
+	s := v.Text()
+	if len(s) > most || !utf8.ValidString(s) {
 		return "", fmt.Errorf("%s has bad UTF-8 or more than %d bytes", field, most)
 	}
-	return string(s), nil
-}
-
-// stringList reads an array or set of strings.
-func stringList(field string, v *ast.Term, most, length int) ([]string, error) {
-	var out []string
-	err := eachTerm(field, v, most, func(i int, t *ast.Term) error {
-		s, err := boundedString(fmt.Sprintf("%s[%d]", field, i), t, length)
-		out = append(out, s)
-		return err
-	})
-	return out, err
-}
-
-// eachTerm calls f with each element of an array or set, sets in sorted order.
-func eachTerm(field string, v *ast.Term, most int, f func(int, *ast.Term) error) error {
-	var n int
-	var iter func(func(*ast.Term) error) error
-	switch x := v.Value.(type) {
-	case *ast.Array:
-		n, iter = x.Len(), x.Iter
-	case ast.Set:
-		n, iter = x.Len(), x.Iter
-	default:
-		return wrongType(field, v, "an array or a set")
-	}
-	if n > most {
-		return fmt.Errorf("%s has %d elements, at most %d are taken", field, n, most)
-	}
-	i := -1
-	return iter(func(t *ast.Term) error {
-		i++
-		return f(i, t)
-	})
-}
-
-// eachString calls f with a string, or with each string of an array.
-func eachString(field string, v *ast.Term, f func(string) error) error {
-	switch x := v.Value.(type) {
-	case ast.String:
-		return f(string(x))
-	case *ast.Array:
-		return x.Iter(func(t *ast.Term) error {
-			s, ok := t.Value.(ast.String)
-			if !ok {
-				return wrongType(field, t, "a string")
-			}
-			return f(string(s))
-		})
-	default:
-		return wrongType(field, v, "a string or an array of strings")
-	}
+	return s, nil
 }

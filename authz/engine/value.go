@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/neosc/gate/authz/engine/machine"
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
@@ -121,53 +122,47 @@ func ValidNumber(x json.Number) bool {
 
 // native converts a value of a decision to JSON values: sets become arrays,
 // numbers float64.
-func (c *converter) native(v ast.Value, depth int) (any, error) {
+func (c *converter) native(v *machine.Value, depth int) (any, error) {
 	if c.left--; c.left < 0 || depth > maxDepth {
 		return nil, errTooLarge
 	}
-	switch v := v.(type) {
-	case ast.Null:
-		return nil, nil
-	case ast.Boolean:
-		return bool(v), nil
-	case ast.String:
-		return string(v), nil
-	case ast.Number:
-		f, ok := v.Float64()
+	switch v.Kind() {
+	case machine.Bool:
+		return v.Bool(), nil
+	case machine.String:
+		return v.Text(), nil
+	case machine.Number:
+		f, ok := float(v)
 		if !ok || math.IsInf(f, 0) {
 			return nil, fmt.Errorf("a number is out of range")
 		}
 		return f, nil
-	case *ast.Array:
-		out := make([]any, 0, v.Len())
-		err := v.Iter(func(t *ast.Term) error { return c.appendNative(&out, t, depth) })
-		return out, err
-	case ast.Set:
-		out := make([]any, 0, v.Len())
-		err := v.Iter(func(t *ast.Term) error { return c.appendNative(&out, t, depth) })
-		return out, err
-	case ast.Object:
+	case machine.Array, machine.Set:
+		v.Sort()
+		out := make([]any, 0, min(v.Len(), c.left))
+		for i := range v.Len() {
+			x, err := c.native(v.At(i), depth+1)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, x)
+		}
+		return out, nil
+	case machine.Object:
 		return c.nativeObject(v, depth)
 	default:
-		return nil, fmt.Errorf("a value of type %s is not JSON", ast.ValueName(v))
+		return nil, nil
 	}
 }
 
-func (c *converter) appendNative(out *[]any, t *ast.Term, depth int) error {
-	x, err := c.native(t.Value, depth+1)
-	*out = append(*out, x)
-	return err
-}
-
-func (c *converter) nativeObject(o ast.Object, depth int) (map[string]any, error) {
-	out := make(map[string]any, o.Len())
-	err := o.Iter(func(k, t *ast.Term) error {
-		name, ok := k.Value.(ast.String)
-		if !ok {
-			return fmt.Errorf("a key of type %s is not JSON", ast.ValueName(k.Value))
+func (c *converter) nativeObject(o *machine.Value, depth int) (map[string]any, error) {
+	out := make(map[string]any, min(o.Len(), c.left))
+	err := eachField(o, func(k, v *machine.Value) error {
+		if k.Kind() != machine.String {
+			return fmt.Errorf("a key of type %s is not JSON", kindName(k))
 		}
-		x, err := c.native(t.Value, depth+1)
-		out[string(name)] = x
+		x, err := c.native(v, depth+1)
+		out[k.Text()] = x
 		return err
 	})
 	return out, err
