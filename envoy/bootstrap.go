@@ -41,6 +41,10 @@ type Options struct {
 	// LeashSocket is that of the gate's leash; "" holds no streams: they live
 	// until the time that the check gave them, whatever becomes of their session.
 	LeashSocket string
+	// Authz, Gate and Leash are the same over TCP, at one gate or several; GateTLS
+	// is who is who then, and is required.
+	Authz, Gate, Leash []route.Endpoint
+	GateTLS            *route.UpstreamTLS
 	// AdminSocket is Envoy's admin interface as a Unix socket (mode 0600), or
 	// AdminListen as a loopback address. One of them is required: whoever
 	// reaches the interface can stop Envoy and read its configuration.
@@ -58,6 +62,10 @@ type Options struct {
 	Files string
 	// TLSCert and TLSKey are PEM files; both or neither.
 	TLSCert, TLSKey string
+	// Secrets is a folder, as Envoy sees it, of files that name certificates (see
+	// WriteSecrets), which Envoy reads again when they change; Files if "". With
+	// neither certificates are read once.
+	Secrets string
 }
 
 func (o *Options) check() error {
@@ -76,8 +84,10 @@ func (o *Options) check() error {
 		}
 	}
 	switch {
-	case o.AuthzSocket == "" || o.GateSocket == "":
+	case o.AuthzSocket == "" && len(o.Authz) == 0 || o.GateSocket == "" && len(o.Gate) == 0:
 		return errors.New("envoy: the sockets of the gate's gRPC and HTTP are missing")
+	case len(o.Authz)+len(o.Gate)+len(o.Leash) > 0 && (o.GateTLS == nil || o.GateTLS.CA == "" || o.GateTLS.Cert == "" || o.GateTLS.Key == "" || len(o.GateTLS.SANs) == 0):
+		return errors.New("envoy: a gate over TCP needs certificates on both sides and its name: whoever answers in its place decides everything")
 	case o.AdminSocket == "" && !o.AdminListen.IsValid():
 		return errors.New("envoy: the admin interface needs a Unix socket or a loopback address")
 	case o.AdminSocket == "" && !o.AdminListen.Addr().IsLoopback():
@@ -86,6 +96,11 @@ func (o *Options) check() error {
 		return fmt.Errorf("envoy: the folder %q of the watched files must be an absolute path, as Envoy sees it", o.Files)
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return errors.New("envoy: a TLS certificate and its key go together; give both files or neither")
+	case o.Secrets != "" && !filepath.IsAbs(o.Secrets):
+		return fmt.Errorf("envoy: the folder %q of the files that name certificates must be an absolute path, as Envoy sees it", o.Secrets)
+	}
+	if o.Secrets == "" {
+		o.Secrets = o.Files
 	}
 	if o.NodeID == "" {
 		o.NodeID = "edge"
@@ -133,9 +148,9 @@ func (b *builder) adminAddress() *corev3.Address {
 // ownClusters lead to the gate. They are in every bootstrap: no change of the
 // routes file touches them.
 func (b *builder) ownClusters() []*clusterv3.Cluster {
-	cs := []*clusterv3.Cluster{b.gateCluster(clusterAuthz, b.AuthzSocket), b.gateCluster(clusterGate, b.GateSocket)}
-	if b.LeashSocket != "" {
-		cs = append(cs, b.gateCluster(clusterLeash, b.LeashSocket))
+	cs := []*clusterv3.Cluster{b.gateCluster(clusterAuthz, b.AuthzSocket, b.Authz...), b.gateCluster(clusterGate, b.GateSocket, b.Gate...)}
+	if b.leashed() {
+		cs = append(cs, b.gateCluster(clusterLeash, b.LeashSocket, b.Leash...))
 	}
 	return cs
 }

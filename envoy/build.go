@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -16,7 +17,8 @@ import (
 // so that the literals below stay readable.
 type builder struct {
 	Options
-	err error
+	secrets []*tlsv3.Secret // by files of their own, as far as they were met
+	err     error
 }
 
 func (b *builder) any(m proto.Message) *anypb.Any {

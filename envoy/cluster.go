@@ -2,13 +2,11 @@ package envoy
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	upstreamhttpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -23,8 +21,15 @@ const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOpti
 // the last request that it answers (GOAWAY), so that Envoy sends the others to
 // its successor; over HTTP/1.1 some requests meet a closing connection, and with
 // it 503.
-func (b *builder) gateCluster(name, socket string) *clusterv3.Cluster {
-	c := b.cluster(route.Upstream{Name: name, Endpoints: []route.Endpoint{{Socket: socket}}, HTTP2: true, ConnectTimeout: 250 * time.Millisecond})
+func (b *builder) gateCluster(name, socket string, addresses ...route.Endpoint) *clusterv3.Cluster {
+	u := route.Upstream{Name: name, Endpoints: addresses, HTTP2: true, ConnectTimeout: 250 * time.Millisecond}
+	if len(addresses) == 0 {
+		u.Endpoints = []route.Endpoint{{Socket: socket}}
+		return b.cluster(u)
+	}
+	u.ConnectTimeout = time.Second // with a handshake
+	c := b.cluster(u)
+	c.TransportSocket = b.gateTLS()
 	return c
 }
 
@@ -100,34 +105,4 @@ func healthCheck(u route.Upstream) *corev3.HealthCheck {
 		NoTrafficInterval: dur(h.Interval),
 		HealthChecker:     &corev3.HealthCheck_HttpHealthCheck_{HttpHealthCheck: check},
 	}
-}
-
-// upstreamTLS pins whom the upstream must be: a CA vouches for many.
-func (b *builder) upstreamTLS(u route.Upstream) *corev3.TransportSocket {
-	file := func(path string) *corev3.DataSource {
-		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
-	}
-	check := &tlsv3.CertificateValidationContext{TrustedCa: file(u.TLS.CA)}
-	for _, s := range u.TLS.SANs {
-		kind := tlsv3.SubjectAltNameMatcher_DNS
-		if _, err := netip.ParseAddr(s); err == nil {
-			kind = tlsv3.SubjectAltNameMatcher_IP_ADDRESS
-		} else if strings.Contains(s, "://") {
-			kind = tlsv3.SubjectAltNameMatcher_URI
-		}
-		check.MatchTypedSubjectAltNames = append(check.MatchTypedSubjectAltNames, &tlsv3.SubjectAltNameMatcher{SanType: kind, Matcher: exactly(s)})
-	}
-	common := &tlsv3.CommonTlsContext{
-		TlsParams:             &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2},
-		ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: check},
-	}
-	if u.HTTP2 {
-		common.AlpnProtocols = []string{"h2"}
-	}
-	if u.TLS.Cert != "" {
-		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: file(u.TLS.Cert), PrivateKey: file(u.TLS.Key)}}
-	}
-	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{
-		TypedConfig: b.any(&tlsv3.UpstreamTlsContext{CommonTlsContext: common, Sni: u.TLS.ServerName}),
-	}}
 }

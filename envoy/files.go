@@ -56,6 +56,9 @@ func (f *Files) WriteAll() (bootstrap string, err error) {
 	if err := os.MkdirAll(f.o.Files, 0o750); err != nil {
 		return "", fmt.Errorf("watched files: %w", err)
 	}
+	if err := WriteSecrets(f.o); err != nil {
+		return "", err
+	}
 	out, err := Bootstrap(f.o)
 	if err != nil {
 		return "", err
@@ -155,6 +158,9 @@ func (f *Files) resources(name, version string, b *builder, list ...proto.Messag
 	}
 	if b.err != nil {
 		return b.err
+	}
+	if err := b.writeSecrets(); err != nil { // which the list leads to
+		return err
 	}
 	text, err := renderJSON(r)
 	if err != nil {

@@ -37,7 +37,7 @@ func (b *builder) filters() []*hcmv3.HttpFilter {
 		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: b.any(config)}}
 	}
 	fs := []*hcmv3.HttpFilter{filter(filterCORS, &corsv3.Cors{}), filter(filterExtAuthz, b.extAuthz())}
-	if b.LeashSocket != "" {
+	if b.leashed() {
 		fs = append(fs, b.leash())
 	}
 	// x-envoy-* is between Envoy and the gate, no upstream's business.

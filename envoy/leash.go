@@ -25,6 +25,9 @@ const (
 // allows will be held, so that it says whose it is in its metadata.
 const contextLeash = "leash"
 
+// leashed says whether there is a leash to hold streams.
+func (b *builder) leashed() bool { return b.LeashSocket != "" || len(b.Leash) > 0 }
+
 // leash is the filter that holds streams: after the check, whose metadata it
 // passes on (which no client reaches), and off but on routes that turn it on.
 // Its gRPC stream stays open, without a word, for as long as the client's; if
@@ -61,7 +64,7 @@ func (b *builder) leash() *hcmv3.HttpFilter {
 func (b *builder) routesOf(e route.Entry) []*routev3.Route {
 	r := b.route(e)
 	switch {
-	case b.LeashSocket == "" || e.Public || e.Upstream == "" && e.Weighted == nil || e.Upstream == route.GateUpstream:
+	case !b.leashed() || e.Public || e.Upstream == "" && e.Weighted == nil || e.Upstream == route.GateUpstream:
 		return []*routev3.Route{r}
 	case e.Timeout == 0:
 		b.hold(r, e)

@@ -60,6 +60,7 @@ type app struct {
 	opsAddr  string
 	freeOps  func(context.Context) error // closes the ops port for a successor
 	taken    chan struct{}               // closed once a successor serves
+	inside   *inside                     // a way to the check server that is always there
 	pages    *pages.Renderer
 	access   *observe.Log
 	metrics  *observe.Metrics

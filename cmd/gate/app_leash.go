@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/neosc/gate/authz/leash"
 )
 
@@ -19,7 +21,7 @@ func (a *app) tickets() (*leash.Tickets, error) {
 
 // listenLeash holds live streams. It stops after the checks, which may still
 // open streams, and before all that it watches over them with.
-func (a *app) listenLeash(run func(string, func() error)) error {
+func (a *app) listenLeash(ctx context.Context, run func(string, func() error), sockets *sockets) error {
 	tickets, err := a.tickets()
 	if err != nil {
 		return err
@@ -32,14 +34,14 @@ func (a *app) listenLeash(run func(string, func() error)) error {
 	if err != nil {
 		return err
 	}
-	l, err := listenUnix(a.cfg.Listen.Leash, 0o660)
+	l, err := sockets.open(ctx, a.cfg.Listen.Leash, 0o660)
 	if err != nil {
 		s.Close()
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	watching, cancel := context.WithCancel(context.Background())
 	watched := make(chan struct{})
-	go func() { s.Run(ctx); close(watched) }()
+	go func() { s.Run(watching); close(watched) }()
 	a.teardown.Add("leash", time.Second, func(limit context.Context) error {
 		s.Close()
 		cancel()
@@ -50,7 +52,7 @@ func (a *app) listenLeash(run func(string, func() error)) error {
 			return limit.Err()
 		}
 	})
-	g := leash.NewGRPCServer(s)
+	g := leash.NewGRPCServer(s, grpc.ConnectionTimeout(handshakeTime))
 	a.teardown.Add("live streams", drainTime, func(limit context.Context) error { return s.Stop(limit, g, leashLinger) })
 	run("leash", func() error { return g.Serve(l) })
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -46,11 +47,33 @@ func runCheck(ctx context.Context, args []string, s streams) int {
 	if perr == nil {
 		fmt.Fprintf(s.out, "policies  ok  %s\n", revision)
 	}
-	eerr := checkEnvoy(ctx, envoyOptions(cfg, f))
-	if eerr == nil {
-		fmt.Fprintf(s.out, "envoy     ok  accepted by Envoy %s\n", envoy.Version)
+	return fail(s.err, "check", errors.Join(perr, checkEdge(ctx, cfg, f, s.out), checkListenTLS(cfg, s.out), checkProviders(ctx, cfg, f.GateOrigin(), *online, s.out)))
+}
+
+// checkEdge has Envoy judge what is rendered for it. A gate that only others'
+// Envoys ask over the network has none of its own.
+func checkEdge(ctx context.Context, cfg *config.Config, f *route.File, w io.Writer) error {
+	if _, tcp := config.TCP(cfg.Listen.Authz); tcp && cfg.Envoy.TLS == (config.EnvoyTLS{}) {
+		fmt.Fprintln(w, "envoy     --  not rendered: envoy.tls is empty, so that only others' Envoys ask this gate")
+		return nil
 	}
-	return fail(s.err, "check", errors.Join(perr, eerr, checkProviders(ctx, cfg, f.GateOrigin(), *online, s.out)))
+	o, err := envoyOptions(cfg, f)
+	if err == nil {
+		err = checkEnvoy(ctx, o)
+	}
+	if err == nil {
+		fmt.Fprintf(w, "envoy     ok  accepted by Envoy %s\n", envoy.Version)
+	}
+	return err
+}
+
+// checkListenTLS reads the certificates of the TCP listeners.
+func checkListenTLS(cfg *config.Config, w io.Writer) error {
+	conf, err := listenTLS(cfg, slog.New(slog.DiscardHandler))
+	if err == nil && conf != nil {
+		fmt.Fprintf(w, "tls       ok  %s; open to %s\n", cfg.Listen.TLS.Cert, strings.Join(cfg.Listen.TLS.ClientNames(), ", "))
+	}
+	return err
 }
 
 // sayPublic names every path that is open to everybody, unasked.

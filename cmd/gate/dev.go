@@ -152,7 +152,7 @@ func (d *demo) startGate(ctx context.Context, s streams) error {
 	if err := dev.Seed(ctx, demoUsers{d.app.accounts}, devDomain, s.out); err != nil {
 		return err
 	}
-	d.failed, err = d.app.listen(ctx)
+	d.failed, err = d.app.listen(ctx, false)
 	return err
 }
 
@@ -200,7 +200,10 @@ func (d *demo) startEnvoy(ctx context.Context, binary string) error {
 	if err != nil {
 		return err
 	}
-	o := envoyOptions(d.app.cfg, d.app.routes)
+	o, err := envoyOptions(d.app.cfg, d.app.routes)
+	if err != nil {
+		return err
+	}
 	o.AdminSocket, o.AccessLogPath = adminSocket, filepath.Join(d.o.state, "edge.log")
 	bootstrap, err := renderEnvoy(o)
 	if err != nil {

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/cmd/gate/internal/config"
@@ -30,6 +32,7 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 	accessLog := fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)")
 	tlsCert := fs.String("tls-cert", "", "PEM `file` of the certificate with which Envoy serves TLS (default: plain HTTP, for TLS that ends in front of Envoy)")
 	tlsKey := fs.String("tls-key", "", "PEM `file` of its key")
+	secrets := fs.String("secrets", "", "absolute `folder` of files, written too, by which Envoy reads certificates again when they\nchange (default: they are read once)")
 	if code, done := fs.parse(args, 0); done {
 		return code
 	}
@@ -42,13 +45,19 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 		if err != nil {
 			return err
 		}
-		o := envoyOptions(cfg, f)
-		o.Files = "" // everything in one file
+		o, err := envoyOptions(cfg, f)
+		if err != nil {
+			return err
+		}
+		o.Secrets, o.Files = *secrets, "" // everything in one file
 		if *adminSocket != "" {
 			o.AdminSocket = *adminSocket
 		}
 		o.AccessLogPath, o.TLSCert, o.TLSKey = *accessLog, *tlsCert, *tlsKey
 		b, err := renderEnvoy(o)
+		if err == nil {
+			err = envoy.WriteSecrets(o)
+		}
 		if err != nil {
 			return err
 		}
@@ -61,11 +70,33 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 }
 
 // envoyOptions are what config and routes say of Envoy.
-func envoyOptions(cfg *config.Config, f *route.File) envoy.Options {
-	return envoy.Options{
-		Routes: f, AuthzSocket: cfg.Listen.Authz, GateSocket: cfg.Listen.HTTP, LeashSocket: cfg.Listen.Leash,
-		AdminSocket: cfg.Envoy.Admin, Files: cfg.Envoy.Files,
+func envoyOptions(cfg *config.Config, f *route.File) (envoy.Options, error) {
+	o := envoy.Options{Routes: f, AdminSocket: cfg.Envoy.Admin, Files: cfg.Envoy.Files}
+	reach, err := cfg.Reach()
+	if err != nil {
+		return o, err
 	}
+	o.AuthzSocket, o.GateSocket, o.LeashSocket = reach.Authz.Socket, reach.HTTP.Socket, reach.Leash.Socket
+	for _, x := range []struct {
+		from []string
+		to   *[]route.Endpoint
+	}{{reach.Authz.Addresses, &o.Authz}, {reach.HTTP.Addresses, &o.Gate}, {reach.Leash.Addresses, &o.Leash}} {
+		for _, address := range x.from {
+			host, port, err := net.SplitHostPort(address)
+			if err != nil {
+				return o, err
+			}
+			n, err := strconv.ParseUint(port, 10, 16)
+			if err != nil {
+				return o, err
+			}
+			*x.to = append(*x.to, route.Endpoint{Host: host, Port: uint16(n)})
+		}
+	}
+	if t := &cfg.Envoy.TLS; reach.Networked() {
+		o.GateTLS = &route.UpstreamTLS{CA: t.CA, Cert: t.Cert, Key: t.Key, SANs: t.Names()}
+	}
+	return o, nil
 }
 
 func renderEnvoy(o envoy.Options) ([]byte, error) {
@@ -78,7 +109,7 @@ func renderEnvoy(o envoy.Options) ([]byte, error) {
 
 // checkEnvoy lets the real Envoy judge the rendered configuration.
 func checkEnvoy(ctx context.Context, o envoy.Options) error {
-	o.Files = "" // Envoy would look for the files
+	o.Files, o.Secrets = "", "" // Envoy would look for the files
 	b, err := renderEnvoy(o)
 	if err != nil {
 		return err

@@ -32,7 +32,10 @@ func envoyFiles(_ context.Context, args []string, s streams) int {
 		if err != nil {
 			return err
 		}
-		o := envoyOptions(cfg, f)
+		o, err := envoyOptions(cfg, f)
+		if err != nil {
+			return err
+		}
 		if *dir != "" {
 			o.Files = *dir
 		}

@@ -61,8 +61,10 @@ func (a *app) openReload() error {
 	if a.cfg.Envoy.Files == "" {
 		return nil
 	}
-	o := envoyOptions(a.cfg, a.routes)
-	var err error
+	o, err := envoyOptions(a.cfg, a.routes)
+	if err != nil {
+		return err
+	}
 	if r.files, err = envoy.NewFiles(o, envoy.NewAdmin(a.cfg.Envoy.Admin)); err != nil {
 		return err
 	}

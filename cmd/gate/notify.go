@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -109,10 +110,11 @@ func startSuccessor(log *slog.Logger) error {
 	return nil
 }
 
-// answers asks this gate's own check socket, by gRPC's health protocol, whether
+// answers asks this gate's own check server, by gRPC's health protocol, whether
 // it answers.
 func (a *app) answers(ctx context.Context) error {
-	c, err := grpc.NewClient("unix:"+a.cfg.Listen.Authz, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	c, err := grpc.NewClient("passthrough:inside", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return a.inside.dial(ctx) }))
 	if err != nil {
 		return err
 	}

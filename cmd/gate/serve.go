@@ -72,7 +72,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.
 		return err
 	}
 	defer before.Close()
-	failed, err := a.listen(ctx)
+	failed, err := a.listen(ctx, before != nil)
 	if err != nil {
 		return err
 	}
@@ -100,8 +100,13 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.
 // listen opens every socket and serves on it. The returned channel gets the
 // error of a server that ended by itself. Order of teardown is the reverse of
 // the order here: checks drain first, while everything they need still stands.
-func (a *app) listen(ctx context.Context) (<-chan error, error) {
-	failed := make(chan error, 4)
+// replaces says that it takes the place of a gate that still listens.
+func (a *app) listen(ctx context.Context, replaces bool) (<-chan error, error) {
+	sockets, err := newSockets(a, replaces)
+	if err != nil {
+		return nil, err
+	}
+	failed := make(chan error, 5)
 	run := func(name string, f func() error) {
 		go func() {
 			if err := f(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
@@ -112,6 +117,7 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 	if err := a.watchRoutes(ctx); err != nil {
 		return nil, err
 	}
+	a.inside = newInside()
 	a.background(ctx)
 	if err := a.listenOps(run); err != nil {
 		return nil, err
@@ -120,9 +126,11 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.listenHTTP(run, "admin", a.cfg.Listen.Admin, 0o600, web.Server(admin, a.log)); err != nil {
+	l, err := listenUnix(a.cfg.Listen.Admin, 0o600)
+	if err != nil {
 		return nil, err
 	}
+	a.serveHTTP(run, "admin", l, web.Server(admin, a.log))
 	own, err := a.ownHandler()
 	if err != nil {
 		return nil, err
@@ -130,14 +138,17 @@ func (a *app) listen(ctx context.Context) (<-chan error, error) {
 	srv := web.Server(own, a.log)
 	srv.Protocols = new(http.Protocols)
 	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetHTTP2(true)
 	srv.Protocols.SetUnencryptedHTTP2(true) // what Envoy speaks: a restart loses no request
-	if err := a.listenHTTP(run, "http", a.cfg.Listen.HTTP, 0o660, srv); err != nil {
+	pages, err := sockets.open(ctx, a.cfg.Listen.HTTP, 0o660)
+	if err != nil {
 		return nil, err
 	}
-	if err := a.listenLeash(run); err != nil {
+	a.serveHTTP(run, "http", pages, srv)
+	if err := a.listenLeash(ctx, run, sockets); err != nil {
 		return nil, err
 	}
-	return failed, a.listenAuthz(run)
+	return failed, a.listenAuthz(ctx, run, sockets)
 }
 
 // background starts what runs beside requests.
@@ -184,26 +195,21 @@ func (a *app) listenOps(run func(string, func() error)) error {
 	return nil
 }
 
-func (a *app) listenHTTP(run func(string, func() error), name, path string, mode os.FileMode, srv *http.Server) error {
-	l, err := listenUnix(path, mode)
-	if err != nil {
-		return err
-	}
+func (a *app) serveHTTP(run func(string, func() error), name string, l net.Listener, srv *http.Server) {
 	a.teardown.Add(name+" server", drainTime, srv.Shutdown)
 	run(name+" server", func() error { return srv.Serve(l) })
-	return nil
 }
 
-func (a *app) listenAuthz(run func(string, func() error)) error {
+func (a *app) listenAuthz(ctx context.Context, run func(string, func() error), sockets *sockets) error {
 	s, err := a.checkServer()
 	if err != nil {
 		return err
 	}
-	l, err := listenUnix(a.cfg.Listen.Authz, 0o660)
+	l, err := sockets.open(ctx, a.cfg.Listen.Authz, 0o660)
 	if err != nil {
 		return err
 	}
-	g := extauthz.NewGRPCServer(s)
+	g := extauthz.NewGRPCServer(s, sockets.grpcOptions()...)
 	healthpb.RegisterHealthServer(g, health.NewServer()) // gRPC probes, and the watchdog
 	a.teardown.Add("check server", drainTime, func(limit context.Context) error {
 		stopped := make(chan struct{})
@@ -217,5 +223,6 @@ func (a *app) listenAuthz(run func(string, func() error)) error {
 		}
 	})
 	run("check server", func() error { return g.Serve(l) })
+	run("check server", func() error { return g.Serve(a.inside) })
 	return nil
 }

@@ -38,7 +38,8 @@ type Config struct {
 	file string
 }
 
-// Listen names the sockets. Each path is at most 107 bytes (sun_path).
+// Listen names the sockets. Each path is at most 107 bytes (sun_path). Authz,
+// Leash and HTTP may be tcp://ADDRESS:PORT instead, which needs TLS.
 type Listen struct {
 	// Authz is the Unix socket on which Envoy asks, mode 0660.
 	Authz string `yaml:"authz"`
@@ -46,7 +47,8 @@ type Listen struct {
 	// empty means leash.sock beside authz.
 	Leash string `yaml:"leash"`
 	// HTTP is the Unix socket of the gate's own pages, mode 0660.
-	HTTP string `yaml:"http"`
+	HTTP string    `yaml:"http"`
+	TLS  ListenTLS `yaml:"tls"`
 	// Admin is the Unix socket of the commands, mode 0600.
 	Admin string `yaml:"admin"`
 	// Ops is host:port of /healthz, /readyz and /metrics (pprof on loopback only).
@@ -202,15 +204,13 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	for _, p := range []*string{&c.Routes, &c.Listen.Authz, &c.Listen.Leash, &c.Listen.HTTP, &c.Listen.Admin, &c.Cookie.Keys, &c.Identity.Keys, &c.Session.Path, &c.Policy.Path} {
+	for _, p := range []*string{&c.Routes, &c.Cookie.Keys, &c.Identity.Keys, &c.Session.Path, &c.Policy.Path} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
-	if c.Listen.Leash == "" {
-		c.Listen.Leash = filepath.Join(filepath.Dir(c.Listen.Authz), "leash.sock")
-	}
-	c.Envoy.complete(dir, c.Listen.Authz)
+	c.Listen.complete(dir)
+	c.Envoy.complete(dir, &c.Listen)
 	c.Audit.complete(dir, c.Session.Path)
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)
@@ -223,7 +223,7 @@ const maxSocketPath = 107
 
 func (c *Config) checkSockets() error {
 	for _, s := range []struct{ key, path string }{{"listen.authz", c.Listen.Authz}, {"listen.leash", c.Listen.Leash}, {"listen.http", c.Listen.HTTP}, {"listen.admin", c.Listen.Admin}} {
-		if len(s.path) > maxSocketPath {
+		if _, tcp := TCP(s.path); !tcp && len(s.path) > maxSocketPath {
 			return c.errf(s.key, "is a path of %d bytes (%s); Unix sockets take at most %d: choose a shorter folder, e.g. /run/neosc-gate", len(s.path), s.path, maxSocketPath)
 		}
 	}
@@ -279,7 +279,7 @@ func (c *Config) check() error {
 			return c.errf(r.key, "%s", r.mend)
 		}
 	}
-	return errors.Join(c.checkRedis(), c.checkPostgres())
+	return errors.Join(c.checkListen(), c.checkRedis(), c.checkPostgres())
 }
 
 func cookieName(s string) bool {

@@ -1,0 +1,52 @@
+package kit
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// EdgeOptions are an Edge of a test's own.
+type EdgeOptions struct {
+	// Routes is the routes file; %[1]d is the edge's port and %[2]s the upstream's
+	// address.
+	Routes string
+	// Upstream answers for it.
+	Upstream http.Handler
+	// GateYAML is the whole gate.yaml.
+	GateYAML string
+	// Bootstrap are further flags of gate envoy bootstrap.
+	Bootstrap []string
+}
+
+// StartEdgeOf starts upstream and Envoy by the options, and no gate yet.
+func StartEdgeOf(t testing.TB, o EdgeOptions) *Edge {
+	t.Helper()
+	bin, err := Gate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "edge") // a socket's path has at most 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	up := httptest.NewServer(o.Upstream)
+	t.Cleanup(up.Close)
+	e := &Edge{Dir: dir, Port: FreePort(t), Bin: bin}
+	e.write(t, "routes.yaml", fmt.Sprintf(o.Routes, e.Port, strings.TrimPrefix(up.URL, "http://")))
+	e.write(t, "gate.yaml", o.GateYAML)
+	args := append([]string{"envoy", "bootstrap", "-config", e.file("gate.yaml"), "-access-log", e.file("edge.log"), "-o", e.file("envoy.yaml"), "-secrets", e.file("secrets")}, o.Bootstrap...)
+	if out, err := exec.CommandContext(t.Context(), bin, args...).CombinedOutput(); err != nil {
+		t.Fatalf("gate envoy bootstrap: %v\n%s", err, out)
+	}
+	e.runEnvoy(t)
+	return e
+}
+
+// EdgeRoutes is the routes file of StartEdge, for EdgeOptions.
+func EdgeRoutes() string { return edgeRoutes }
