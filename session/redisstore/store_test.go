@@ -24,6 +24,7 @@ import (
 var common *redistest.Server
 
 func TestMain(m *testing.M) {
+	storetest.Overlap()
 	redis.SetLogger(silence{})
 	var err error
 	if common, err = redistest.Socket(); err != nil {

@@ -4,12 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,11 +25,7 @@ import (
 var common *pgtest.Server
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	// Most of what is tested here is waiting.
-	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		_ = flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0))))
-	}
+	storetest.Overlap()
 	var err error
 	if common, err = pgtest.New("fsync=off"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

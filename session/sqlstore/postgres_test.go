@@ -3,7 +3,6 @@ package sqlstore_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -246,29 +245,6 @@ func TestOpeningSaysWhyItDidNot(t *testing.T) {
 	}
 }
 
-func BenchmarkPostgresGet(b *testing.B) {
-	st := openPostgres(b, patient(schema(b)))
-	if err := st.Create(b.Context(), sample(1)); err != nil {
-		b.Fatal(err)
-	}
-	k := sample(1).Key
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := st.Get(b.Context(), k); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkPostgresGet(b *testing.B) { benchmarkGet(b, openPostgres(b, patient(schema(b)))) }
 
-func BenchmarkPostgresCreate(b *testing.B) {
-	st := openPostgres(b, patient(schema(b)))
-	n := 0
-	for b.Loop() {
-		n++
-		s := sample(n)
-		s.Identity.UserID = fmt.Sprint(n)
-		if err := st.Create(b.Context(), s); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func BenchmarkPostgresCreate(b *testing.B) { benchmarkCreate(b, openPostgres(b, patient(schema(b)))) }

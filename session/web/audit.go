@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/neosc/gate/session"
@@ -41,14 +43,50 @@ func (h *Handler) auditSignIn(ctx context.Context, s *session.Session) error {
 	return errors.Join(err, h.o.Sessions.Revoke(ctx, s.Key))
 }
 
+// maxRefused is how many refused sign-ins a gate keeps in a minute. Anybody can
+// have them, from many addresses and without an account, and an entry is never
+// taken out again: at a kilobyte each this is some 900 MB a day.
+const maxRefused = 600
+
+// refusals counts the refused sign-ins of a minute.
+type refusals struct {
+	mu         sync.Mutex
+	minute     int64
+	kept, over int
+}
+
+// take reports whether one more is to be kept, and how many were not since the
+// last one that was.
+func (c *refusals) take(now time.Time) (ok bool, lost int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := now.Unix() / 60; m != c.minute {
+		c.minute, c.kept = m, 0
+	}
+	if c.kept >= maxRefused {
+		c.over++
+		return false, 0
+	}
+	c.kept++
+	lost, c.over = c.over, 0
+	return true, lost
+}
+
 // auditRefused keeps a sign-in that was refused. Who it was is not known: what
 // was typed as an email may be a password in the wrong field.
 func (h *Handler) auditRefused(ctx context.Context, a session.Action, provider, reason string) {
-	if reason == string(outcomeGuesses) || reason == string(outcomeBusy) {
-		return // nothing was looked at, and anybody could fill the disk with them
+	if h.o.Audit == nil || reason == string(outcomeGuesses) || reason == string(outcomeBusy) {
+		return // of these nothing was looked at
+	}
+	ok, lost := h.refused.take(h.o.Clock())
+	if !ok {
+		return // it is in the log and the metrics
 	}
 	e := session.NewEvent(ctx, a, nil)
 	e.Outcome, e.Details = session.OutcomeDenied, map[string]string{"provider": provider, "reason": reason}
+	if lost > 0 {
+		e.Details["not_kept_before"] = strconv.Itoa(lost)
+	}
 	h.auditEnd(ctx, e)
 }
 

@@ -102,6 +102,30 @@ func TestASignOutThatCannotBeKeptEndsTheSessionAllTheSame(t *testing.T) {
 	}
 }
 
+// TestRefusedSignInsCannotFillTheTrail: so many a minute are kept, and the first
+// one of the next minute says how many were not.
+func TestRefusedSignInsCannotFillTheTrail(t *testing.T) {
+	t.Parallel()
+	kept, now := &trail{}, noon
+	h := newHouse(t, audited(kept), func(o *Options) { o.Clock = func() time.Time { return now } }).h
+	refuse := func(n int) {
+		for range n {
+			h.auditRefused(t.Context(), session.ActionSSOLogin, "idp", "denied")
+		}
+	}
+	refuse(maxRefused + 7)
+	if n := len(kept.events); n != maxRefused {
+		t.Errorf("%d entries in a minute, want %d", n, maxRefused)
+	}
+	now = now.Add(time.Minute)
+	refuse(2)
+	for i, want := range []string{"7", ""} {
+		if got := kept.events[maxRefused+i].Details["not_kept_before"]; got != want {
+			t.Errorf("entry %d of the next minute says %q were not kept, want %q", i+1, got, want)
+		}
+	}
+}
+
 // tokens knows one token of an administrator.
 type tokens struct{}
 

@@ -67,6 +67,7 @@ type Handler struct {
 	csrf    csrf
 	assets  map[string]pages.Asset
 	metrics metrics
+	refused refusals
 	mux     *http.ServeMux
 }
 
