@@ -193,7 +193,7 @@ func (s *siege) troubled(t *testing.T, what, target string, cookies []string, ho
 			if a.header.Get("Location") != "" {
 				t.Errorf("%s: sent to %s", what, a.header.Get("Location"))
 			}
-			if took := time.Since(start); took > 4*time.Second {
+			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("%s took %v", what, took)
 			}
 		}

@@ -158,7 +158,7 @@ func removedClaim(t *testing.T, s *siege) {
 	if got := admin(); got != http.StatusOK {
 		t.Fatalf("an admin got %d", got)
 	}
-	s.world.Issuer("short").Behave(hostile.Behaviour{AccessSeconds: 31, Claims: func(c map[string]any) { c["roles"] = []string{"neosc"} }})
+	s.world.Issuer("short").Behave(hostile.Behaviour{AccessSeconds: 3600, Claims: func(c map[string]any) { c["roles"] = []string{"neosc"} }})
 	within(t, 50*time.Second, "the role is gone", func() bool { time.Sleep(50 * time.Millisecond); return admin() == http.StatusForbidden })
 	s.both(t, s.asks("admin.portal", "_pomerium="+s.early), func(proto string, a answer) {
 		s.refused(t, proto+" what only an admin may", a, http.StatusForbidden)
