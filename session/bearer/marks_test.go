@@ -87,6 +87,24 @@ func TestMarksOfOtherGatesEndTokens(t *testing.T) {
 	}
 }
 
+// TestAProviderWhoseClockIsAheadSavesNoToken: what was here before the mark was
+// issued before it, whatever it says.
+func TestAProviderWhoseClockIsAheadSavesNoToken(t *testing.T) {
+	r, h := marked(t, 0)
+	ahead := map[string]any{"iat": base.Add(20 * time.Second).Unix(), "nbf": base.Unix()}
+	token := r.token(t, ahead)
+	r.accept(t, token)
+	r.clock.Advance(500 * time.Millisecond)
+	key := session.EveryoneMark()
+	if err := h.SetMark(t.Context(), key, r.clock.Now(), base.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	h.tell(key)
+	r.refuse(t, token, "denied")
+	ahead["jti"] = "t2"
+	r.accept(t, r.token(t, ahead)) // it came after the mark
+}
+
 func TestAMarkOutlivesTheGate(t *testing.T) {
 	r, h := marked(t, 0)
 	if err := h.SetMark(t.Context(), session.UserMark(claims.UserID(r.idp.URL, "7")), base, base.Add(time.Hour)); err != nil {
