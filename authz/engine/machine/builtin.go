@@ -28,9 +28,9 @@ func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	args, to := make([]operand, len(s.Args)), int(s.Result)
-	for i, a := range s.Args {
-		args[i] = c.operand(a)
+	args, to := make([]operand, len(s.Args)), c.register(s.Result)
+	for i := range s.Args {
+		args[i] = c.operand(&s.Args[i])
 	}
 	n, tracks := c.native(s.Func, args)
 	if n == nil || len(args) > maxOperands {
@@ -39,7 +39,7 @@ func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
 	return func(f *Frame, l []*Value) code {
 		a := &f.operands
 		for i := range args {
-			v := args[i].get(l)
+			v := args[i].get(f, l)
 			if v == nil {
 				return undef
 			}
@@ -67,7 +67,7 @@ func generic(call *opaCall, args []operand, to int) stmt {
 	return func(f *Frame, l []*Value) code {
 		vs := make([]*Value, len(args))
 		for i := range args {
-			if vs[i] = args[i].get(l); vs[i] == nil {
+			if vs[i] = args[i].get(f, l); vs[i] == nil {
 				return undef
 			}
 		}

@@ -39,19 +39,22 @@ type Program struct {
 
 // fn is a function of the plan: a rule, or several of one name.
 type fn struct {
-	id      int
-	name    string
-	path    string
-	blocks  []*ir.Block
-	params  []ir.Local
-	ret     ir.Local
-	locals  int
-	plain   bool // without arguments but input and data: remembers its value
-	in      []origins
-	out     origins
-	callers map[*fn]bool
-	reached bool
-	code    [][]stmt
+	id        int
+	name      string
+	path      string
+	blocks    []*ir.Block
+	params    []ir.Local
+	ret       ir.Local
+	locals    int
+	plain     bool // without arguments but input and data: remembers its value
+	in        []origins
+	out       origins
+	callers   map[*fn]bool
+	reached   bool
+	replaced  bool // its input is set otherwise than by with
+	registers map[ir.Local]int
+	args      []argument // those that it looks at
+	code      [][]stmt
 }
 
 type compiler struct {
@@ -62,6 +65,14 @@ type compiler struct {
 	numbers map[int]*Value
 	facts   map[*ir.DotStmt]fact
 	fresh   map[*ir.AssignVarOnceStmt]bool // the target is unset before
+	final   map[*ir.AssignVarOnceStmt]bool // the function has its value: see early.go
+	held    map[any]origins                // what a *ir.Operand or *ir.Local holds
+	uses    map[any]use
+	passed  map[*ir.DotStmt]bool      // the path is known to be there
+	void    map[ir.Stmt]bool          // undefined whenever it is reached
+	dead    map[ir.Stmt]bool          // nobody looks at the target
+	last    map[*ir.NotEqualStmt]bool // nobody else looks at its operand
+	turns   map[*ir.ScanStmt]turns
 	input   *node
 	queue   []*fn
 	fn      *fn          // that is compiled
@@ -83,7 +94,9 @@ func Compile(pol *ir.Policy, data any, entrypoint string, o Options) (*Program, 
 	c := &compiler{
 		Program: &Program{byPath: map[string]*fn{}, limits: o, data: base},
 		pol:     pol, byName: map[string]*fn{}, numbers: map[int]*Value{},
-		facts: map[*ir.DotStmt]fact{}, fresh: map[*ir.AssignVarOnceStmt]bool{}, input: &node{slot: -1}, library: newLibrary(),
+		facts: map[*ir.DotStmt]fact{}, fresh: map[*ir.AssignVarOnceStmt]bool{}, final: map[*ir.AssignVarOnceStmt]bool{},
+		held: map[any]origins{}, uses: map[any]use{}, passed: map[*ir.DotStmt]bool{}, void: map[ir.Stmt]bool{},
+		dead: map[ir.Stmt]bool{}, last: map[*ir.NotEqualStmt]bool{}, turns: map[*ir.ScanStmt]turns{}, input: &node{slot: -1}, library: newLibrary(),
 	}
 	if err := normalise(pol); err != nil {
 		return nil, err
@@ -114,6 +127,7 @@ func (c *compiler) declare(entrypoint string) error {
 			g := c.add(f.Name, f.Blocks, f.Params, f.Return)
 			g.path = strings.Join(f.Path, "\x00")
 			c.byName[f.Name] = g
+			c.early(g)
 			if f.Path != nil {
 				c.byPath[g.path] = g
 			}
@@ -143,7 +157,7 @@ func (c *compiler) add(name string, blocks []*ir.Block, params []ir.Local, ret i
 		eachLocal(b, func(l ir.Local) { highest = max(highest, l) })
 	}
 	f.locals = int(highest) + 1
-	c.widest = max(c.widest, f.locals)
+	f.replaced = replaces(blocks)
 	c.funcs = append(c.funcs, f)
 	return f
 }
@@ -243,23 +257,41 @@ func (c *compiler) number(n *node) {
 	}
 }
 
+// prepare finds out what of f need not be done.
+func (c *compiler) prepare(f *fn) {
+	for _, b := range f.blocks {
+		(&resolver{c, map[ir.Local]ir.Local{}, map[*node]bool{}}).block(b)
+	}
+	c.liveness(f)
+}
+
 // emit compiles the functions that are reached.
 func (c *compiler) emit() error {
 	for _, f := range c.funcs {
 		if !f.reached {
 			continue
 		}
-		c.fn, c.head = f, nil
+		c.prepare(f)
+		c.fn, c.head, f.registers = f, nil, map[ir.Local]int{}
 		for _, b := range f.blocks {
 			code, err := c.block(b)
 			if err != nil {
 				return err
 			}
-			f.code = append(f.code, code)
+			if len(code) > 0 {
+				f.code = append(f.code, code)
+			}
 		}
+		for i, p := range f.params {
+			if r, ok := f.registers[p]; ok {
+				f.args = append(f.args, argument{i, r})
+			}
+		}
+		f.locals = len(f.registers)
+		c.widest = max(c.widest, f.locals)
 	}
 	for _, f := range c.funcs { // only the code is needed from now on
-		f.blocks, f.in, f.callers, f.out = nil, nil, nil, origins{}
+		f.blocks, f.in, f.callers, f.registers, f.out = nil, nil, nil, nil, origins{}
 	}
 	return nil
 }

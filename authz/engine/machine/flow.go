@@ -120,6 +120,9 @@ func (w *flow) of(o ir.Operand) origins {
 	return constant(w.c.constant(o))
 }
 
+// saw notes what a use of a local may find there.
+func (w *flow) saw(key any, o origins) { w.c.held[key], _ = join(w.c.held[key], o) }
+
 // use notes that operands are used as values.
 func (w *flow) use(os ...ir.Operand) {
 	for _, o := range os {
@@ -141,6 +144,7 @@ func markWhole(o origins) {
 func (w *flow) make(to ir.Local) { w.assign(to, unknown) }
 
 func (w *flow) stmt(s ir.Stmt) {
+	reads(s, func(o *ir.Operand) { w.saw(o, w.of(*o)) }, func(l *ir.Local) { w.saw(l, w.cur[*l]) })
 	switch s := s.(type) {
 	case *ir.BlockStmt:
 		w.blocks(s.Blocks)
@@ -202,6 +206,7 @@ func (w *flow) tests(s ir.Stmt) {
 		w.fails()
 		o := w.cur[s.Source].set()
 		w.cur[s.Source] = o
+		w.c.void[s] = o.empty()
 		if o.empty() {
 			w.cur = nil
 		}

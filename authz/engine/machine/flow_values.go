@@ -56,6 +56,11 @@ func (w *flow) once(s *ir.AssignVarOnceStmt) {
 		markWhole(source)
 	}
 	w.c.fresh[s] = fresh
+	if w.c.final[s] {
+		w.c.returns(w.fn, source.set())
+		w.cur = nil
+		return
+	}
 	both, _ := join(target.set(), source)
 	w.assign(s.Target, both)
 }
@@ -90,7 +95,8 @@ func (w *flow) dot(s *ir.DotStmt) {
 	default:
 		w.use(s.Source, s.Key)
 	}
-	known.sure = !source.unset
+	// Where there is no input, there is nothing in its slots either.
+	known.sure = !source.unset || source.path() == w.c.input && s.Source.Value == ir.Input && !w.fn.replaced
 	w.c.facts[s] = known
 	if known.fails {
 		w.cur = nil

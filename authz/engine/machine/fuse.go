@@ -13,97 +13,149 @@ type move struct {
 	slot int
 	to   int
 	v    *Value
+	path *node
 }
 
 type moveKind uint8
 
 const (
-	moveSlot      moveKind = iota // the slot, if local from is set
-	moveSure                      // the slot
-	moveConst                     // v, if local from is set
-	moveLocal                     // local from, set or not
-	movePut                       // v
-	moveReset                     // nothing
-	moveDefined                   // go on if local from is set
-	moveUndefined                 // … if it is not
-	moveHolds                     // … if it is set and not false
-	moveReturn                    // return local from
-	moveHit                       // note that rule number to held
+	moveSlot        moveKind = iota // the slot, if local from is set
+	moveSure                        // the slot
+	moveTest                        // go on if the slot is filled
+	moveLoad                        // the slot, filled or not
+	moveConst                       // v, if local from is set
+	moveLocal                       // local from, set or not
+	movePut                         // v
+	moveReset                       // nothing
+	moveDefined                     // go on if local from is set
+	moveUndefined                   // … if it is not
+	moveHolds                       // … if it is set and not false
+	moveSlotHolds                   // … if the slot is filled with something that is not false
+	moveReturn                      // return local from
+	moveReturnSlot                  // … the slot
+	moveReturnConst                 // … v
+	moveHit                         // note that rule number to held
 )
 
 // move returns s as one, if it is small.
 func (c *compiler) move(s ir.Stmt) (move, bool) {
 	switch s := s.(type) {
 	case *ir.DotStmt:
-		known, source := c.facts[s], c.operand(s.Source)
-		switch {
-		case known.fails:
-		case known.value != nil && known.sure:
-			return move{kind: movePut, to: int(s.Target), v: known.value}, true
-		case known.value != nil:
-			return move{kind: moveConst, from: source.local, to: int(s.Target), v: known.value}, true
-		case known.path != nil && !known.path.parent.within() && known.sure:
-			return move{kind: moveSure, to: int(s.Target), slot: known.path.slot}, true
-		case known.path != nil && !known.path.parent.within():
-			return move{kind: moveSlot, from: source.local, to: int(s.Target), slot: known.path.slot}, true
-		}
+		return c.dotMove(s)
 	case *ir.AssignVarStmt:
-		source := c.operand(s.Source)
-		if source.value != nil {
-			return move{kind: movePut, to: int(s.Target), v: source.value}, true
-		}
-		return move{kind: moveLocal, from: source.local, to: int(s.Target)}, true
+		return c.copy(&s.Source, c.register(s.Target)), true
 	case *ir.ResetLocalStmt:
-		return move{kind: moveReset, to: int(s.Target)}, true
+		return move{kind: moveReset, to: c.register(s.Target)}, true
 	case *ir.AssignVarOnceStmt:
-		if source := c.operand(s.Source); c.fresh[s] {
-			if source.value != nil {
-				return move{kind: movePut, to: int(s.Target), v: source.value}, true
-			}
-			return move{kind: moveLocal, from: source.local, to: int(s.Target)}, true
+		switch {
+		case c.final[s]:
+			m := c.copy(&s.Source, 0)
+			m.kind = map[moveKind]moveKind{movePut: moveReturnConst, moveLoad: moveReturnSlot, moveLocal: moveReturn}[m.kind]
+			return m, true
+		case c.fresh[s]:
+			return c.copy(&s.Source, c.register(s.Target)), true
 		}
 	case *ir.IsDefinedStmt:
-		return move{kind: moveDefined, from: int(s.Source)}, true
+		return c.test(&s.Source, moveDefined)
 	case *ir.IsUndefinedStmt:
-		return move{kind: moveUndefined, from: int(s.Source)}, true
+		return c.test(&s.Source, moveUndefined)
 	case *ir.NotEqualStmt:
-		if a := c.operand(s.A); a.value == nil && c.operand(s.B).value == falseValue {
-			return move{kind: moveHolds, from: a.local}, true
+		if a, b := c.operand(&s.A), c.operand(&s.B); b.value == falseValue {
+			switch a.place {
+			case inLocal:
+				return move{kind: moveHolds, from: a.at}, true
+			case inSlot:
+				return move{kind: moveSlotHolds, slot: a.at}, true
+			}
 		}
 	case *ir.ReturnLocalStmt:
-		return move{kind: moveReturn, from: int(s.Source)}, true
+		return c.test(&s.Source, moveReturn)
 	case *ir.MakeNumberRefStmt:
-		return move{kind: movePut, to: int(s.Target), v: c.literal(s.Index)}, true
+		return move{kind: movePut, to: c.register(s.Target), v: c.literal(s.Index)}, true
 	case *ir.AssignIntStmt:
-		return move{kind: movePut, to: int(s.Target), v: intConstant(s.Value)}, true
+		return move{kind: movePut, to: c.register(s.Target), v: intConstant(s.Value)}, true
 	case *ir.MakeNumberIntStmt:
-		return move{kind: movePut, to: int(s.Target), v: intConstant(s.Value)}, true
+		return move{kind: movePut, to: c.register(s.Target), v: intConstant(s.Value)}, true
 	}
 	return move{}, false
+}
+
+// dotMove: a known path of the input is a slot, a known place in the data a
+// constant; both only if the source has been set.
+func (c *compiler) dotMove(s *ir.DotStmt) (move, bool) {
+	known := c.facts[s]
+	slot := known.path != nil && !known.path.parent.within()
+	switch {
+	case known.fails || known.value == nil && !slot:
+		return move{}, false
+	case known.value != nil && known.sure:
+		return move{kind: movePut, to: c.targetOf(s), v: known.value}, true
+	case slot && known.sure && c.dead[s]:
+		return move{kind: moveTest, slot: known.path.slot, path: known.path}, true
+	case slot && known.sure:
+		return move{kind: moveSure, to: c.targetOf(s), slot: known.path.slot}, true
+	}
+	source := c.operand(&s.Source)
+	if source.place != inLocal {
+		return move{}, false
+	}
+	if known.value != nil {
+		return move{kind: moveConst, from: source.at, to: c.targetOf(s), v: known.value}, true
+	}
+	return move{kind: moveSlot, from: source.at, to: c.targetOf(s), slot: known.path.slot}, true
+}
+
+func (c *compiler) copy(source *ir.Operand, to int) move {
+	o := c.operand(source)
+	switch o.place {
+	case isConstant:
+		return move{kind: movePut, to: to, v: o.value}
+	case inSlot:
+		return move{kind: moveLoad, to: to, slot: o.at}
+	}
+	return move{kind: moveLocal, from: o.at, to: to}
+}
+
+func (c *compiler) test(l *ir.Local, k moveKind) (move, bool) {
+	o := c.source(l)
+	return move{kind: k, from: o.at}, o.place == inLocal
 }
 
 // fuse compiles the first n statements as one where that is faster, n being 0
 // where it is not. A nil statement is one that does nothing.
 func (c *compiler) fuse(ss []ir.Stmt) (s stmt, n int) {
-	if nothing(ss[0]) {
-		return nil, 1
-	}
 	var moves []move
 	for _, s := range ss {
 		m, ok := c.move(s)
 		if !ok {
 			break
 		}
-		moves = append(moves, m)
+		if m.kind == moveTest {
+			moves = withoutParents(moves, m.path)
+		}
 		if rule := c.rule(s); rule >= 0 {
 			moves = append(moves, move{kind: moveHit, to: rule})
 		}
+		moves = append(moves, m)
 		n++
 	}
-	if len(moves) < 2 {
+	if n < 1 {
 		return nil, 0
 	}
 	return moving(moves), n
+}
+
+// withoutParents drops tests for paths that lead to the next: what is there, has
+// them above it.
+func withoutParents(moves []move, next *node) []move {
+	for len(moves) > 0 {
+		last := moves[len(moves)-1]
+		if last.kind != moveTest || !last.path.above(next) {
+			break
+		}
+		moves = moves[:len(moves)-1]
+	}
+	return moves
 }
 
 // moving makes a statement of small ones.
@@ -124,6 +176,12 @@ func moving(moves []move) stmt {
 					return undef
 				}
 				l[m.to] = v
+			case moveTest:
+				if f.slots[m.slot] == nil {
+					return undef
+				}
+			case moveLoad:
+				l[m.to] = f.slots[m.slot]
 			case moveConst:
 				if l[m.from] == nil {
 					return undef
@@ -147,6 +205,16 @@ func moving(moves []move) stmt {
 				if v := l[m.from]; v == nil || v.kind == Bool && !v.truth {
 					return undef
 				}
+			case moveSlotHolds:
+				if v := f.slots[m.slot]; v == nil || v.kind == Bool && !v.truth {
+					return undef
+				}
+			case moveReturnSlot:
+				f.ret = f.slots[m.slot]
+				return returned
+			case moveReturnConst:
+				f.ret = m.v
+				return returned
 			case moveReturn:
 				f.ret = l[m.from]
 				return returned

@@ -25,6 +25,16 @@ func (n *node) kid(key string) *node {
 	return k
 }
 
+// above reports whether n leads to k.
+func (n *node) above(k *node) bool {
+	for ; k != nil; k = k.parent {
+		if k == n {
+			return true
+		}
+	}
+	return false
+}
+
 // within reports whether n is used as a value or part of one that is: then it
 // is looked up in that value and has no slot of its own.
 func (n *node) within() bool {

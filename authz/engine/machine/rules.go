@@ -16,7 +16,8 @@ type Rule struct {
 func (p *Program) Rules() []Rule { return p.rules }
 
 // Held reports whether the i-th rule of Program.Rules held, for any values, in
-// the last evaluation.
+// the last evaluation. A rule that was not asked, since another one of its name
+// had given the same constant (early.go), did not.
 func (f *Frame) Held(i int) bool { return f.hits[i/64]&(1<<(i%64)) != 0 }
 
 // Hits returns what Held says as bits, 64 rules a word; it is overwritten by the

@@ -32,7 +32,7 @@ func (p *Program) run(ctx context.Context, f *Frame, now time.Time) error {
 		return fmt.Errorf("%w: %w", ErrCancelled, ctx.Err())
 	}
 	l := f.enter(p.entry.locals)
-	l[0], l[1] = f.slots[0], p.data
+	p.entry.pass(l, f.slots[0], p.data)
 	f.function(p.entry, l)
 	if f.opa.stop != nil {
 		f.opa.stop()

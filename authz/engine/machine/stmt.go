@@ -38,45 +38,34 @@ func leave(r code) code {
 	return r - 1
 }
 
-// operand is a constant or a local.
-type operand struct {
-	value *Value
-	local int
-}
-
-func (o operand) get(l []*Value) *Value {
-	if o.value != nil {
-		return o.value
-	}
-	return l[o.local]
-}
-
-func (c *compiler) operand(o ir.Operand) operand {
-	if l, ok := o.Value.(ir.Local); ok {
-		return operand{local: int(l)}
-	}
-	return operand{value: c.constant(o)}
-}
-
 func (c *compiler) block(b *ir.Block) ([]stmt, error) {
-	out := make([]stmt, 0, len(b.Stmts))
 	c.enterRule(b)
-	for i := 0; i < len(b.Stmts); i++ {
-		if s, n := c.fuse(b.Stmts[i:]); n > 0 {
+	ss := make([]ir.Stmt, 0, len(b.Stmts))
+	for _, s := range b.Stmts {
+		if !c.idle(s) && !nothing(s) {
+			ss = append(ss, s)
+		}
+	}
+	out := make([]stmt, 0, len(ss))
+	for i := 0; i < len(ss); i++ {
+		if c.void[ss[i]] {
+			return append(out, func(*Frame, []*Value) code { return undef }), nil
+		}
+		if s, n := c.fuse(ss[i:]); n > 0 {
 			if s != nil {
 				out = append(out, s)
 			}
 			i += n - 1
 			continue
 		}
-		s, err := c.stmt(b.Stmts[i])
+		s, err := c.stmt(ss[i])
 		if err != nil {
 			return nil, err
 		}
 		if s != nil {
 			out = append(out, s)
 		}
-		if rule := c.rule(b.Stmts[i]); rule >= 0 {
+		if rule := c.rule(ss[i]); rule >= 0 {
 			out = append(out, moving([]move{{kind: moveHit, to: rule}}))
 		}
 	}
@@ -113,9 +102,9 @@ func (c *compiler) stmt(s ir.Stmt) (stmt, error) {
 	case *ir.CallDynamicStmt:
 		return c.callDynamic(s), nil
 	case *ir.ReturnLocalStmt:
-		return returnStmt(s), nil
+		return c.returnStmt(s), nil
 	case *ir.ResultSetAddStmt:
-		return resultStmt(s), nil
+		return c.resultStmt(s), nil
 	case *ir.DotStmt:
 		return c.dot(s), nil
 	case *ir.LenStmt:
@@ -125,15 +114,15 @@ func (c *compiler) stmt(s ir.Stmt) (stmt, error) {
 	case *ir.NotEqualStmt:
 		return c.notEqual(s), nil
 	case *ir.IsArrayStmt:
-		return c.isKind(s.Source, Array), nil
+		return c.isKind(&s.Source, Array), nil
 	case *ir.IsObjectStmt:
-		return c.isKind(s.Source, Object), nil
+		return c.isKind(&s.Source, Object), nil
 	case *ir.IsSetStmt:
-		return c.isKind(s.Source, Set), nil
+		return c.isKind(&s.Source, Set), nil
 	case *ir.IsDefinedStmt:
-		return isDefined(int(s.Source)), nil
+		return isDefined(c.source(&s.Source)), nil
 	case *ir.IsUndefinedStmt:
-		return isUndefined(int(s.Source)), nil
+		return isUndefined(c.source(&s.Source)), nil
 	}
 	return c.making(s)
 }
@@ -146,21 +135,21 @@ func (c *compiler) making(s ir.Stmt) (stmt, error) {
 	case *ir.AssignVarOnceStmt:
 		return c.assignOnce(s), nil
 	case *ir.ResetLocalStmt:
-		return reset(int(s.Target)), nil
+		return reset(c.register(s.Target)), nil
 	case *ir.AssignIntStmt:
-		return put(int(s.Target), intConstant(s.Value)), nil
+		return put(c.register(s.Target), intConstant(s.Value)), nil
 	case *ir.MakeNumberIntStmt:
-		return put(int(s.Target), intConstant(s.Value)), nil
+		return put(c.register(s.Target), intConstant(s.Value)), nil
 	case *ir.MakeNumberRefStmt:
-		return put(int(s.Target), c.literal(s.Index)), nil
+		return put(c.register(s.Target), c.literal(s.Index)), nil
 	case *ir.MakeNullStmt:
-		return put(int(s.Target), nullValue), nil
+		return put(c.register(s.Target), nullValue), nil
 	case *ir.MakeArrayStmt:
-		return makeStmt(int(s.Target), Array), nil
+		return makeStmt(c.register(s.Target), Array), nil
 	case *ir.MakeObjectStmt:
-		return makeStmt(int(s.Target), Object), nil
+		return makeStmt(c.register(s.Target), Object), nil
 	case *ir.MakeSetStmt:
-		return makeStmt(int(s.Target), Set), nil
+		return makeStmt(c.register(s.Target), Set), nil
 	case *ir.ArrayAppendStmt:
 		return c.arrayAppend(s), nil
 	case *ir.SetAddStmt:
@@ -170,7 +159,7 @@ func (c *compiler) making(s ir.Stmt) (stmt, error) {
 	case *ir.ObjectInsertOnceStmt:
 		return c.objectInsertOnce(s), nil
 	case *ir.ObjectMergeStmt:
-		return objectMerge(s), nil
+		return c.objectMerge(s), nil
 	}
 	return nil, c.unsupported("statement %T", s)
 }

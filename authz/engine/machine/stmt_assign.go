@@ -26,23 +26,19 @@ func reset(to int) stmt {
 }
 
 func (c *compiler) assign(s *ir.AssignVarStmt) stmt {
-	source, to := c.operand(s.Source), int(s.Target)
-	if source.value != nil {
-		return put(to, source.value)
-	}
-	from := source.local
-	return func(_ *Frame, l []*Value) code {
-		l[to] = l[from]
+	source, to := c.operand(&s.Source), c.register(s.Target)
+	return func(f *Frame, l []*Value) code {
+		l[to] = source.get(f, l)
 		return goOn
 	}
 }
 
 // assignOnce ends the evaluation if the target holds something else already.
 func (c *compiler) assignOnce(s *ir.AssignVarOnceStmt) stmt {
-	source, to := c.operand(s.Source), int(s.Target)
+	source, to := c.operand(&s.Source), c.register(s.Target)
 	conflict := c.conflict()
 	return func(f *Frame, l []*Value) code {
-		v := source.get(l)
+		v := source.get(f, l)
 		if l[to] == nil {
 			l[to] = v
 			return goOn

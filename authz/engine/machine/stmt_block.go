@@ -43,18 +43,18 @@ func (c *compiler) notStmt(s *ir.NotStmt) (stmt, error) {
 	}, nil
 }
 
-func returnStmt(s *ir.ReturnLocalStmt) stmt {
-	from := int(s.Source)
+func (c *compiler) returnStmt(s *ir.ReturnLocalStmt) stmt {
+	from := c.source(&s.Source)
 	return func(f *Frame, l []*Value) code {
-		f.ret = l[from]
+		f.ret = from.get(f, l)
 		return returned
 	}
 }
 
-func resultStmt(s *ir.ResultSetAddStmt) stmt {
-	from := int(s.Value)
+func (c *compiler) resultStmt(s *ir.ResultSetAddStmt) stmt {
+	from := c.source(&s.Value)
 	return func(f *Frame, l []*Value) code {
-		f.results = append(f.results, l[from])
+		f.results = append(f.results, from.get(f, l))
 		return goOn
 	}
 }

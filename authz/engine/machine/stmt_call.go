@@ -14,16 +14,16 @@ func (c *compiler) call(s *ir.CallStmt) (stmt, error) {
 	if len(s.Args) != len(g.params) {
 		return nil, c.unsupported("a call of %s with %d arguments", s.Func, len(s.Args))
 	}
-	args, to := make([]operand, len(s.Args)), int(s.Result)
-	for i, a := range s.Args {
-		args[i] = c.operand(a)
+	args, to := make([]operand, len(s.Args)), c.register(s.Result)
+	for i := range s.Args {
+		args[i] = c.operand(&s.Args[i])
 	}
 	if g.plain {
 		input, data := args[0], args[1]
 		return func(f *Frame, l []*Value) code {
 			m := &f.memos[g.id]
 			if !m.done {
-				v, ok := f.rule(g, input.get(l), data.get(l))
+				v, ok := f.rule(g, input.get(f, l), data.get(f, l))
 				if !ok {
 					return halted
 				}
@@ -42,8 +42,8 @@ func (c *compiler) call(s *ir.CallStmt) (stmt, error) {
 		}
 		stack, top := f.stack, f.top
 		inner := f.enter(g.locals)
-		for i, a := range args {
-			inner[g.params[i]] = a.get(l)
+		for _, a := range g.args {
+			inner[a.at] = args[a.arg].get(f, l)
 		}
 		v := f.function(g, inner)
 		f.stack, f.top = stack, top
@@ -66,10 +66,24 @@ func (f *Frame) rule(g *fn, input, data *Value) (*Value, bool) {
 	}
 	stack, top := f.stack, f.top
 	l := f.enter(g.locals)
-	l[g.params[0]], l[g.params[1]] = input, data
+	g.pass(l, input, data)
 	v := f.function(g, l)
 	f.stack, f.top = stack, top
 	return v, f.err == nil
+}
+
+// argument says where a function keeps one of its arguments.
+type argument struct{ arg, at int }
+
+// pass gives a function without arguments input and data, if it looks at them.
+func (g *fn) pass(l []*Value, input, data *Value) {
+	for _, a := range g.args {
+		if a.arg == 0 {
+			l[a.at] = input
+		} else {
+			l[a.at] = data
+		}
+	}
 }
 
 // function runs the blocks of g and returns its value, nil if it has none.
@@ -92,18 +106,18 @@ func (f *Frame) function(g *fn, l []*Value) *Value {
 // callDynamic calls the function whose path the operands spell; there may be
 // none.
 func (c *compiler) callDynamic(s *ir.CallDynamicStmt) stmt {
-	path, args := make([]operand, len(s.Path)), make([]int, len(s.Args))
-	for i, o := range s.Path {
-		path[i] = c.operand(o)
+	path, args := make([]operand, len(s.Path)), make([]operand, len(s.Args))
+	for i := range s.Path {
+		path[i] = c.operand(&s.Path[i])
 	}
-	for i, a := range s.Args {
-		args[i] = int(a)
+	for i := range s.Args {
+		args[i] = c.source(&s.Args[i])
 	}
-	to := int(s.Result)
+	to := c.register(s.Result)
 	return func(f *Frame, l []*Value) code {
 		var name strings.Builder
 		for i, o := range path {
-			v := o.get(l)
+			v := o.get(f, l)
 			if v == nil || v.kind != String {
 				return undef
 			}
@@ -117,7 +131,7 @@ func (c *compiler) callDynamic(s *ir.CallDynamicStmt) stmt {
 		if g == nil || !g.plain || len(args) != 2 {
 			return undef
 		}
-		v, ok := f.dynamic(g, l[args[0]], l[args[1]])
+		v, ok := f.dynamic(g, args[0].get(f, l), args[1].get(f, l))
 		switch {
 		case !ok:
 			return halted

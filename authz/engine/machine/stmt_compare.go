@@ -3,9 +3,9 @@ package machine
 import "github.com/open-policy-agent/opa/v1/ir"
 
 func (c *compiler) equal(s *ir.EqualStmt) stmt {
-	a, b := c.operand(s.A), c.operand(s.B)
+	a, b := c.operand(&s.A), c.operand(&s.B)
 	return func(f *Frame, l []*Value) code {
-		x, y := a.get(l), b.get(l)
+		x, y := a.get(f, l), b.get(f, l)
 		if x == nil || y == nil || !f.same(x, y) || !f.touch(x) {
 			return f.orHalted(undef)
 		}
@@ -14,18 +14,17 @@ func (c *compiler) equal(s *ir.EqualStmt) stmt {
 }
 
 func (c *compiler) notEqual(s *ir.NotEqualStmt) stmt {
-	a, b := c.operand(s.A), c.operand(s.B)
-	if b.value == falseValue && a.value == nil { // an expression that must not be false
-		from := a.local
-		return func(_ *Frame, l []*Value) code {
-			if x := l[from]; x == nil || x.kind == Bool && !x.truth {
+	a, b := c.operand(&s.A), c.operand(&s.B)
+	if b.value == falseValue { // an expression that must not be false
+		return func(f *Frame, l []*Value) code {
+			if x := a.get(f, l); x == nil || x.kind == Bool && !x.truth {
 				return undef
 			}
 			return goOn
 		}
 	}
 	return func(f *Frame, l []*Value) code {
-		x, y := a.get(l), b.get(l)
+		x, y := a.get(f, l), b.get(f, l)
 		if x == nil || y == nil || f.same(x, y) {
 			return undef
 		}
@@ -48,28 +47,28 @@ func (f *Frame) orHalted(r code) code {
 	return r
 }
 
-func (c *compiler) isKind(o ir.Operand, k Kind) stmt {
+func (c *compiler) isKind(o *ir.Operand, k Kind) stmt {
 	source := c.operand(o)
-	return func(_ *Frame, l []*Value) code {
-		if v := source.get(l); v == nil || v.kind != k {
+	return func(f *Frame, l []*Value) code {
+		if v := source.get(f, l); v == nil || v.kind != k {
 			return undef
 		}
 		return goOn
 	}
 }
 
-func isDefined(from int) stmt {
-	return func(_ *Frame, l []*Value) code {
-		if l[from] == nil {
+func isDefined(from operand) stmt {
+	return func(f *Frame, l []*Value) code {
+		if from.get(f, l) == nil {
 			return undef
 		}
 		return goOn
 	}
 }
 
-func isUndefined(from int) stmt {
-	return func(_ *Frame, l []*Value) code {
-		if l[from] != nil {
+func isUndefined(from operand) stmt {
+	return func(f *Frame, l []*Value) code {
+		if from.get(f, l) != nil {
 			return undef
 		}
 		return goOn

@@ -6,38 +6,21 @@ import (
 	"github.com/open-policy-agent/opa/v1/ir"
 )
 
-// dot looks a key up. A known path of the input is a slot, a known place in the
-// data a constant; both only if the source has been set.
+// dot looks a key up.
 func (c *compiler) dot(s *ir.DotStmt) stmt {
-	known, to := c.facts[s], int(s.Target)
-	source, key := c.operand(s.Source), c.operand(s.Key)
-	switch {
-	case known.fails:
+	if m, ok := c.dotMove(s); ok {
+		return moving([]move{m})
+	}
+	if c.facts[s].fails {
 		return func(*Frame, []*Value) code { return undef }
-	case known.value != nil:
-		v, from := known.value, source.local
-		return func(_ *Frame, l []*Value) code {
-			if l[from] == nil {
-				return undef
-			}
-			l[to] = v
-			return goOn
-		}
-	case known.path != nil && !known.path.parent.within():
-		slot, from := known.path.slot, source.local
-		return func(f *Frame, l []*Value) code {
-			v := f.slots[slot]
-			if v == nil || l[from] == nil {
-				return undef
-			}
-			l[to] = v
-			return goOn
-		}
-	case key.value != nil && key.value.kind == String && source.value == nil:
-		return dotText(source.local, key.value, to)
+	}
+	to := c.targetOf(s)
+	source, key := c.operand(&s.Source), c.operand(&s.Key)
+	if key.place == isConstant && key.value.kind == String && source.place == inLocal {
+		return dotText(source.at, key.value, to)
 	}
 	return func(f *Frame, l []*Value) code {
-		v, k := source.get(l), key.get(l)
+		v, k := source.get(f, l), key.get(f, l)
 		if v == nil || k == nil {
 			return undef
 		}
@@ -94,9 +77,9 @@ func dotText(from int, key *Value, to int) stmt {
 
 // len counts elements, of a text its bytes.
 func (c *compiler) len(s *ir.LenStmt) stmt {
-	source, to := c.operand(s.Source), int(s.Target)
+	source, to := c.operand(&s.Source), c.register(s.Target)
 	return func(f *Frame, l []*Value) code {
-		v := source.get(l)
+		v := source.get(f, l)
 		if v == nil {
 			return undef
 		}
@@ -107,4 +90,13 @@ func (c *compiler) len(s *ir.LenStmt) stmt {
 		l[to] = f.integer(int64(n))
 		return goOn
 	}
+}
+
+// targetOf returns the register of a target: one that nobody reads, if nobody
+// looks at the value.
+func (c *compiler) targetOf(s ir.Stmt) int {
+	if c.dead[s] {
+		return c.register(noLocal)
+	}
+	return c.register(assigned(s))
 }

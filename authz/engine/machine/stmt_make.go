@@ -27,9 +27,9 @@ func (f *Frame) own(v *Value) *Value {
 }
 
 func (c *compiler) arrayAppend(s *ir.ArrayAppendStmt) stmt {
-	to, source := int(s.Array), c.operand(s.Value)
+	to, source := c.register(s.Array), c.operand(&s.Value)
 	return func(f *Frame, l []*Value) code {
-		v := source.get(l)
+		v := source.get(f, l)
 		if v == nil || l[to] == nil {
 			return undef
 		}
@@ -42,9 +42,9 @@ func (c *compiler) arrayAppend(s *ir.ArrayAppendStmt) stmt {
 }
 
 func (c *compiler) setAdd(s *ir.SetAddStmt) stmt {
-	to, source := int(s.Set), c.operand(s.Value)
+	to, source := c.register(s.Set), c.operand(&s.Value)
 	return func(f *Frame, l []*Value) code {
-		v := source.get(l)
+		v := source.get(f, l)
 		if v == nil || l[to] == nil {
 			return undef
 		}
@@ -60,9 +60,9 @@ func (c *compiler) setAdd(s *ir.SetAddStmt) stmt {
 }
 
 func (c *compiler) objectInsert(s *ir.ObjectInsertStmt) stmt {
-	to, key, value := int(s.Object), c.operand(s.Key), c.operand(s.Value)
+	to, key, value := c.register(s.Object), c.operand(&s.Key), c.operand(&s.Value)
 	return func(f *Frame, l []*Value) code {
-		k, v := key.get(l), value.get(l)
+		k, v := key.get(f, l), value.get(f, l)
 		if k == nil || v == nil || l[to] == nil {
 			return undef
 		}
@@ -79,10 +79,10 @@ func (c *compiler) objectInsert(s *ir.ObjectInsertStmt) stmt {
 
 // objectInsertOnce ends the evaluation if the key has another value already.
 func (c *compiler) objectInsertOnce(s *ir.ObjectInsertOnceStmt) stmt {
-	to, key, value := int(s.Object), c.operand(s.Key), c.operand(s.Value)
+	to, key, value := c.register(s.Object), c.operand(&s.Key), c.operand(&s.Value)
 	conflict := fmt.Errorf("%w: object keys must be unique, in %s", ErrConflict, c.ruleName())
 	return func(f *Frame, l []*Value) code {
-		k, v := key.get(l), value.get(l)
+		k, v := key.get(f, l), value.get(f, l)
 		if k == nil || v == nil || l[to] == nil {
 			return undef
 		}
@@ -104,10 +104,10 @@ func (c *compiler) objectInsertOnce(s *ir.ObjectInsertOnceStmt) stmt {
 	}
 }
 
-func objectMerge(s *ir.ObjectMergeStmt) stmt {
-	a, b, to := int(s.A), int(s.B), int(s.Target)
+func (c *compiler) objectMerge(s *ir.ObjectMergeStmt) stmt {
+	a, b, to := c.source(&s.A), c.source(&s.B), c.register(s.Target)
 	return func(f *Frame, l []*Value) code {
-		l[to] = f.merge(l[a], l[b])
+		l[to] = f.merge(a.get(f, l), b.get(f, l))
 		return f.orHalted(goOn)
 	}
 }

@@ -10,9 +10,16 @@ func (c *compiler) scan(s *ir.ScanStmt) (stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, key, value := int(s.Source), int(s.Key), int(s.Value)
+	source, key, value := c.source(&s.Source), -1, -1
+	turn := c.turns[s]
+	if turn.key {
+		key = c.register(s.Key)
+	}
+	if turn.value {
+		value = c.register(s.Value)
+	}
 	return func(f *Frame, l []*Value) code {
-		v := l[source]
+		v := source.get(f, l)
 		if v == nil {
 			return undef
 		}
@@ -25,19 +32,27 @@ func (c *compiler) scan(s *ir.ScanStmt) (stmt, error) {
 				return halted
 			}
 			x := v.elems[i]
-			switch v.kind {
-			case Array:
-				l[key] = f.integer(int64(i))
-			case Object:
-				l[key] = v.keys[i]
-			default:
-				l[key] = x
+			if key >= 0 {
+				l[key] = f.key(v, i)
 			}
-			l[value] = x
+			if value >= 0 {
+				l[value] = x
+			}
 			if r := run(body, f, l); r > undef {
 				return leave(r)
 			}
 		}
 		return goOn
 	}, nil
+}
+
+// key is that of the i-th element.
+func (f *Frame) key(v *Value, i int) *Value {
+	switch v.kind {
+	case Array:
+		return f.integer(int64(i))
+	case Object:
+		return v.keys[i]
+	}
+	return v.elems[i]
 }

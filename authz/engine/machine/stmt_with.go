@@ -11,7 +11,7 @@ func (c *compiler) with(s *ir.WithStmt) (stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	local, value := int(s.Local), c.operand(s.Value)
+	local, value := c.register(s.Local), c.operand(&s.Value)
 	path := make([]*Value, len(s.Path))
 	for i, at := range s.Path {
 		path[i] = c.strings[at]
@@ -21,7 +21,7 @@ func (c *compiler) with(s *ir.WithStmt) (stmt, error) {
 			return halted
 		}
 		before, memos := l[local], f.memos
-		l[local] = f.upsert(before, path, value.get(l))
+		l[local] = f.upsert(before, path, value.get(f, l))
 		f.memos = f.otherMemos()
 		r := run(body, f, l)
 		f.spare = append(f.spare, f.memos)
