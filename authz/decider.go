@@ -28,7 +28,8 @@ type Options struct {
 // Decider takes a Request from the question "who is it" to the answer: session,
 // policy, limits, in this order, each failing closed. Safe for concurrent use.
 type Decider struct {
-	opt Options
+	opt          Options
+	certificates certificates
 }
 
 // NewDecider returns a Decider, or an error that names the missing part.
@@ -85,7 +86,7 @@ func (d *Decider) admit(ctx context.Context, r *Request, o *Outcome) bool {
 	if r.Route == nil {
 		return o.refuse(Denied, 403, ReasonUnknownRoute)
 	}
-	if !wellFormed(r, o) {
+	if !wellFormed(r, o) || !d.certificate(r, o) {
 		return false
 	}
 	byCookie, ok := d.authenticate(ctx, r, o)

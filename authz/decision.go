@@ -59,6 +59,9 @@ const (
 	ReasonStoreUnavailable = "session_store_unavailable"
 	ReasonLimitUnavailable = "limits_unavailable"
 	ReasonInternalError    = "internal_error"
+
+	ReasonCertificateExpired  = "client_certificate_expired"
+	ReasonCertificateRequired = "client_certificate_required"
 )
 
 // Engine evaluates the active policy.

@@ -42,6 +42,12 @@ type Request struct {
 	Unreadable error
 	// Session is who asks; nil when nobody is signed in. The Decider sets it.
 	Session *session.Session
+	// SNI is the host that the connection was opened to, in lower case; "" without
+	// TLS, or where the edge does not tell.
+	SNI string
+	// Certificate is the client's, if it counts for this request; nil for none.
+	// The Decider sets it.
+	Certificate *Certificate
 
 	// cookies is the Decider's room for values of the session cookie, which
 	// would leave the stack on their way to Sessions.
@@ -68,6 +74,9 @@ type Peer struct {
 	Addr netip.AddrPort
 	// Principal is the identity of a verified client certificate, or "".
 	Principal string
+	// Certificate is the client certificate as Envoy sends it, percent-encoded
+	// PEM; "" without one, or where the edge does not tell.
+	Certificate string
 }
 
 // SplitPath returns the path without its query, and the query without "?".
@@ -137,6 +146,8 @@ type Route struct {
 	PassIdentityHeaders bool
 	// PassAuthorization leaves Authorization in the request to the upstream.
 	PassAuthorization bool
+	// ClientCertificate says what client certificates are to the route's host.
+	ClientCertificate CertificateUse
 	// Gate marks the gate's own routes: cookie and Authorization pass.
 	Gate bool
 }

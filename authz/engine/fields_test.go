@@ -20,6 +20,7 @@ func TestEveryFieldReachesPolicy(t *testing.T) {
 		"input.version", "input.parsed_path", "input.parsed_path[1]", "input.parsed_query", "input.parsed_query.x", "input.route",
 		"input.session", "input.session.claims.exp", "input.attributes.contextExtensions", "input.attributes.contextExtensions.route",
 		"input.attributes.source", "input.attributes.source.address.socketAddress.portValue", "input.attributes.destination",
+		"input.attributes.source.certificate", "input.attributes.source.certificate.uri_names[0]", "input.attributes.source.certificate.not_after",
 		"input.attributes.request.time", "input.attributes.request.http.id", "input.attributes.request.http.method",
 		"input.attributes.request.http.headers.accept", "input.attributes.request.http.headers.cookie",
 		"input.attributes.request.http.path", "input.attributes.request.http.host", "input.attributes.request.http.scheme",

@@ -128,8 +128,8 @@ func (b *builder) attributes(r *authz.Request) (*ast.Term, error) {
 		extensions = ast.ObjectTerm(items...)
 	}
 	return ast.ObjectTerm(
-		item{keySource, peerTerm(r.Source)},
-		item{keyDestination, peerTerm(r.Destination)},
+		item{keySource, peerTerm(r.Source, r.Certificate)},
+		item{keyDestination, peerTerm(r.Destination, nil)},
 		item{keyRequest, ast.ObjectTerm(
 			item{keyTime, timeTerm(r.Time)},
 			item{keyHTTP, ast.ObjectTerm(
@@ -146,8 +146,8 @@ func (b *builder) attributes(r *authz.Request) (*ast.Term, error) {
 	), nil
 }
 
-func peerTerm(p authz.Peer) *ast.Term {
-	var items [2]item
+func peerTerm(p authz.Peer, c *authz.Certificate) *ast.Term {
+	var items [3]item
 	n := 0
 	if p.Addr.IsValid() {
 		items[n] = item{keyAddress, ast.ObjectTerm(item{keySocketAddress, ast.ObjectTerm(
@@ -160,7 +160,24 @@ func peerTerm(p authz.Peer) *ast.Term {
 		items[n] = item{keyPrincipal, ast.StringTerm(p.Principal)}
 		n++
 	}
+	if c != nil {
+		items[n] = item{keyCertificate, certificateTerm(c)}
+		n++
+	}
 	return ast.ObjectTerm(items[:n]...)
+}
+
+func certificateTerm(c *authz.Certificate) *ast.Term {
+	return ast.ObjectTerm(
+		item{keySubject, ast.StringTerm(c.Subject)},
+		item{keyIssuer, ast.StringTerm(c.Issuer)},
+		item{keyDNSNames, stringsTerm(c.DNSNames)},
+		item{keyURINames, stringsTerm(c.URINames)},
+		item{keyFingerprint, ast.StringTerm(c.Fingerprint)},
+		item{keySerial, ast.StringTerm(c.Serial)},
+		item{keyNotBefore, timeTerm(c.NotBefore)},
+		item{keyNotAfter, timeTerm(c.NotAfter)},
+	)
 }
 
 // headers joins repeated fields (RFC 9110, 5.3; cookies RFC 9113, 8.2.3) and

@@ -67,6 +67,9 @@ func fullRequest() *authz.Request {
 			{Name: "cookie", Value: "a=1; _pomerium=secret;b=2"}, {Name: "cookie", Value: "_pomerium=other"},
 			{Name: "cookie", Value: "c=3; _pomerium_x=4"},
 		},
+		Certificate: &authz.Certificate{
+			Subject: "CN=a", Issuer: "CN=ca", DNSNames: []string{"a.edge.svc"}, URINames: []string{"spiffe://a"}, Fingerprint: "f0", Serial: "0a", NotBefore: at.Add(-time.Hour), NotAfter: at.Add(time.Hour),
+		},
 		Route:       &authz.Route{Name: "portal", PassIdentityHeaders: true, Policy: map[string]any{"business_hours": true, "n": 1.5}},
 		Extensions:  map[string]string{"route": "portal"},
 		Source:      authz.Peer{Addr: netip.MustParseAddrPort("203.0.113.9:4711"), Principal: "spiffe://a"},

@@ -50,6 +50,30 @@ type Peer struct {
 	Address *Address `json:"address,omitempty"`
 	// The identity of a verified client certificate; absent without one.
 	Principal string `json:"principal,omitempty"`
+	// A client certificate that the host's authorities vouch for and that is
+	// valid at this instant; absent without one, and on hosts that ask for none.
+	Certificate *Certificate `json:"certificate,omitempty"`
+}
+
+// Certificate is a client certificate.
+type Certificate struct {
+	// Distinguished name of whom it is for (RFC 2253). Nobody is known by it:
+	// compare the names below.
+	Subject string `json:"subject"`
+	// Distinguished name of who issued it (RFC 2253).
+	Issuer string `json:"issuer"`
+	// Its DNS names.
+	DNSNames []string `json:"dns_names"`
+	// Its URIs, such as SPIFFE ids.
+	URINames []string `json:"uri_names"`
+	// SHA-256 of the certificate, 64 hex digits.
+	Fingerprint string `json:"fingerprint_sha256"`
+	// Serial number in hex.
+	Serial string `json:"serial"`
+	// When it begins to be valid, RFC 3339 in UTC.
+	NotBefore string `json:"not_before"`
+	// When it ends, RFC 3339 in UTC.
+	NotAfter string `json:"not_after"`
 }
 
 // Address is an address as Envoy writes it.

@@ -38,7 +38,7 @@ func readRequest(m string, scan *wire.Scanner, r *authz.Request, routes authz.Ro
 		return
 	}
 	r.Time = now
-	r.Host = strings.ToLower(r.Host)
+	r.Host, r.SNI = strings.ToLower(r.Host), strings.ToLower(r.SNI)
 	if r.RouteName = r.Extensions[routeKey]; r.RouteName != "" {
 		if at, ok := routes.(revisions); ok {
 			r.Route = at.RouteAt(r.RouteName, r.Extensions[revisionKey])

@@ -37,8 +37,12 @@ func (a *app) openLimits(ctx context.Context, _ io.Writer) error {
 func (a *app) openRedisLimits(ctx context.Context) error {
 	c := a.cfg.Limits
 	redislimit.RouteClientLog(a.log)
+	conf, err := redisTLS("limits", c.RedisTLS, a.log)
+	if err != nil {
+		return err
+	}
 	l, err := redislimit.New(redislimit.Options{
-		URL: c.Redis, Mode: redislimit.Mode(c.Mode), Budget: c.Budget, OnError: redislimit.OnError(c.OnError), Replicas: c.Replicas,
+		URL: c.Redis, TLS: conf, Mode: redislimit.Mode(c.Mode), Budget: c.Budget, OnError: redislimit.OnError(c.OnError), Replicas: c.Replicas,
 		MaxKeys: c.MaxKeys, Log: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {

@@ -97,8 +97,12 @@ func (a *app) openStore(ctx context.Context) (*sql.DB, account.Dialect, error) {
 
 func (a *app) openRedis() error {
 	redislimit.RouteClientLog(a.log)
+	conf, err := redisTLS("session", a.cfg.Session.RedisTLS, a.log)
+	if err != nil {
+		return err
+	}
 	st, err := redisstore.Open(redisstore.Options{
-		URL: a.cfg.Session.Redis, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+		URL: a.cfg.Session.Redis, TLS: conf, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {
 		return fmt.Errorf("session.redis (or REDIS_URL): %w", err)

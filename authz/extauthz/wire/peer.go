@@ -15,6 +15,7 @@ type peer struct {
 	address   string
 	port      uint32
 	principal string
+	cert      string
 }
 
 // Arms of Address.address.
@@ -39,7 +40,10 @@ func (p *peer) read(m string) bool {
 			ok = utf8.ValidString(value)
 		case 3<<3 | bytesType: // labels
 			_, _, ok = mapEntry(value)
-		case 2<<3 | bytesType, 5<<3 | bytesType: // service, certificate
+		case 5<<3 | bytesType:
+			p.cert = value
+			ok = utf8.ValidString(value)
+		case 2<<3 | bytesType: // service
 			ok = utf8.ValidString(value)
 		}
 		if !ok {
@@ -111,7 +115,7 @@ func (p *peer) readSocket(m string) bool {
 // domain is the peer as decisions see it; an address that is no IP (a pipe)
 // stays invalid.
 func (p *peer) domain() authz.Peer {
-	out := authz.Peer{Principal: p.principal}
+	out := authz.Peer{Principal: p.principal, Certificate: p.cert}
 	if p.arm != armSocket {
 		return out
 	}

@@ -27,6 +27,7 @@ func reference(b []byte) (r *authz.Request, mapped int, err error) {
 		Method: h.GetMethod(), Scheme: h.GetScheme(), Host: h.GetHost(), Path: h.GetPath(), Protocol: h.GetProtocol(),
 		Headers: referenceHeaders(h), Extensions: a.GetContextExtensions(),
 		Source: referencePeer(a.GetSource()), Destination: referencePeer(a.GetDestination()),
+		SNI: a.GetTlsSession().GetSni(),
 	}, len(h.GetHeaders()), nil
 }
 
@@ -49,7 +50,7 @@ func referenceHeaders(h *authv3.AttributeContext_HttpRequest) (out authz.Headers
 }
 
 func referencePeer(p *authv3.AttributeContext_Peer) authz.Peer {
-	out := authz.Peer{Principal: p.GetPrincipal()}
+	out := authz.Peer{Principal: p.GetPrincipal(), Certificate: p.GetCertificate()}
 	if sa, ok := p.GetAddress().GetAddress().(*corev3.Address_SocketAddress); ok {
 		if ip, err := netip.ParseAddr(sa.SocketAddress.GetAddress()); err == nil {
 			out.Addr = netip.AddrPortFrom(ip.Unmap(), uint16(sa.SocketAddress.GetPortValue()))
@@ -79,7 +80,7 @@ func (s *subject) differs(b []byte) (taken bool, err error) {
 	switch {
 	case mapped != wantMapped:
 		return true, fmt.Errorf("%d fields in the map, want %d", mapped, wantMapped)
-	case r.Method != want.Method || r.Scheme != want.Scheme || r.Host != want.Host || r.Path != want.Path || r.Protocol != want.Protocol:
+	case r.Method != want.Method || r.Scheme != want.Scheme || r.Host != want.Host || r.Path != want.Path || r.Protocol != want.Protocol || r.SNI != want.SNI:
 		return true, fmt.Errorf("read %q, want %q", []string{r.Method, r.Scheme, r.Host, r.Path, r.Protocol}, []string{want.Method, want.Scheme, want.Host, want.Path, want.Protocol})
 	case !slices.Equal(r.Headers, want.Headers):
 		return true, fmt.Errorf("headers %q, want %q", r.Headers, want.Headers)

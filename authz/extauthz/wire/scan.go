@@ -93,7 +93,7 @@ func (s *Scanner) attributes(m string) bool {
 		case 11<<3 | bytesType, 13<<3 | bytesType: // metadata of the request and of the route
 			ok = generated(value, &corev3.Metadata{}, 2)
 		case 12<<3 | bytesType:
-			ok = tlsSession(value)
+			ok = s.tlsSession(value)
 		}
 		if !ok {
 			return false
@@ -264,11 +264,17 @@ func mapEntry(m string) (key, val string, ok bool) {
 	return key, val, true
 }
 
-// tlsSession reads TLSSession, which is one text.
-func tlsSession(m string) bool {
+// tlsSession reads TLSSession, which is one text: the server name.
+func (s *Scanner) tlsSession(m string) bool {
 	for i := 0; i < len(m); {
 		tag, value, end := next(m, i)
-		if i = end; i < 0 || tag == 1<<3|bytesType && !utf8.ValidString(value) {
+		if i = end; i < 0 {
+			return false
+		}
+		if tag != 1<<3|bytesType {
+			continue
+		}
+		if s.r.SNI = value; !utf8.ValidString(value) {
 			return false
 		}
 	}

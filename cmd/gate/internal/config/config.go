@@ -75,8 +75,11 @@ type Session struct {
 	Path string `yaml:"path"`
 	// Redis is the server's URL (redis://, rediss:// or unix://). REDIS_URL
 	// overrides it, which keeps a password out of the file.
-	Redis string `yaml:"redis"`
+	Redis    string   `yaml:"redis"`
+	RedisTLS RedisTLS `yaml:"redis_tls"`
 	// Postgres is the database's URL (postgres://). DATABASE_URL overrides it.
+	// Over a network it wants sslmode=verify-full and sslrootcert in it, and
+	// sslcert and sslkey where the server asks for them.
 	Postgres string        `yaml:"postgres"`
 	Lifetime time.Duration `yaml:"lifetime"`
 	// Idle ends an unused session; 0 turns it off.
@@ -119,8 +122,9 @@ type Limits struct {
 	Store string `yaml:"store"`
 	// Redis is the server's URL, and Mode is single, sentinel or cluster.
 	// REDIS_URL overrides the URL.
-	Redis string `yaml:"redis"`
-	Mode  string `yaml:"mode"`
+	Redis    string   `yaml:"redis"`
+	Mode     string   `yaml:"mode"`
+	RedisTLS RedisTLS `yaml:"redis_tls"`
 	// OnError is what holds while Redis is slow or away: local (this process
 	// counts at the same rate), allow or deny.
 	OnError string `yaml:"on_error"`
@@ -210,6 +214,8 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 		}
 	}
 	c.Listen.complete(dir)
+	c.Session.RedisTLS.complete(dir)
+	c.Limits.RedisTLS.complete(dir)
 	c.Envoy.complete(dir, &c.Listen)
 	c.Audit.complete(dir, c.Session.Path)
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
@@ -279,7 +285,7 @@ func (c *Config) check() error {
 			return c.errf(r.key, "%s", r.mend)
 		}
 	}
-	return errors.Join(c.checkListen(), c.checkRedis(), c.checkPostgres())
+	return errors.Join(c.checkListen(), c.checkRedis(), c.checkRedisTLS(), c.checkPostgres())
 }
 
 func cookieName(s string) bool {
