@@ -31,12 +31,17 @@ const (
 )
 
 // filters are in the order in which a request meets them: preflights are
-// answered before the check, and what ends streams goes after it.
+// answered first, which also lets other origins read a 429, floods are refused
+// before the check, and what ends streams goes after it.
 func (b *builder) filters() []*hcmv3.HttpFilter {
 	filter := func(name string, config proto.Message) *hcmv3.HttpFilter {
 		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: b.any(config)}}
 	}
-	fs := []*hcmv3.HttpFilter{filter(filterCORS, &corsv3.Cors{}), filter(filterExtAuthz, b.extAuthz())}
+	fs := []*hcmv3.HttpFilter{filter(filterCORS, &corsv3.Cors{})}
+	if b.Routes.Shields().Requests > 0 {
+		fs = append(fs, filter(filterShield, b.shield()))
+	}
+	fs = append(fs, filter(filterExtAuthz, b.extAuthz()))
 	if b.leashed() {
 		fs = append(fs, b.leash())
 	}

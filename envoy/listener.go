@@ -65,12 +65,12 @@ func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
 			// X_Pomerium_Email and X-Pomerium-Email are one to a CGI-style upstream.
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
 			MaxHeadersCount:              u32(64),
-			IdleTimeout:                  dur(5 * time.Minute),
+			IdleTimeout:                  dur(b.Routes.Shields().Idle),
 			// No stream outlives any session; stream_until ends it in its time.
 			MaxStreamDuration: dur(12 * time.Hour),
 		},
 		MaxRequestHeadersKb:   u32(32),
-		RequestHeadersTimeout: dur(5 * time.Second), // slow headers hold a connection
+		RequestHeadersTimeout: dur(b.Routes.Shields().Headers), // slow headers hold a connection
 		StreamIdleTimeout:     dur(5 * time.Minute),
 		// With the default of 1 s an HTTP/1 client learns a second late that its
 		// WebSocket was cut, with 50 ms three times later than it may: a stream's end
@@ -82,10 +82,11 @@ func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
 			}},
 		},
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
-			MaxConcurrentStreams: u32(100), InitialStreamWindowSize: u32(64 << 10), InitialConnectionWindowSize: u32(1 << 20),
+			MaxConcurrentStreams: u32(b.Routes.Shields().Streams), InitialStreamWindowSize: u32(64 << 10), InitialConnectionWindowSize: u32(1 << 20),
 			AllowConnect: true, // WebSockets over HTTP/2 (RFC 8441); a plain CONNECT finds no route
 		},
-		UpgradeConfigs: b.noUpgrades(),
+		UpgradeConfigs:   b.noUpgrades(),
+		LocalReplyConfig: b.shielded(),
 
 		AlwaysSetRequestIdInResponse: true, // what a person reads out to support
 		ServerName:                   "neosc",

@@ -87,6 +87,7 @@ func (f *File) settings() map[string]fields {
 		"gate": {"": f.gate}, "listen": {"": f.listen.String()}, "trusted_hops": {"": fmt.Sprint(f.trustedHops)},
 		"check_headers": {"": strings.Join(f.forwarded, ", ")}, "set_headers": {"": strings.Join(f.settable.patterns, ", ")},
 		"response_headers": {"": strings.Join(f.response.patterns, ", ")}, "strip_headers": {"": strings.Join(f.strip, " ")},
+		"shields": {"": f.shields.String()},
 	}
 }
 

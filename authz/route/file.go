@@ -23,6 +23,7 @@ type File struct {
 	gate        string
 	listen      netip.AddrPort
 	trustedHops uint32
+	shields     Shields
 	forwarded   []string
 	settable    HeaderSet
 	response    HeaderSet

@@ -100,6 +100,7 @@ func (f *File) NeedsRestart(next *File) []string {
 	differs("gate", f.gate == next.gate)
 	differs("listen", f.listen == next.listen)
 	differs("trusted_hops", f.trustedHops == next.trustedHops)
+	differs("shields", f.shields == next.shields)
 	differs("check_headers", slices.Equal(f.forwarded, next.forwarded))
 	differs("set_headers", slices.Equal(f.settable.patterns, next.settable.patterns))
 	differs("response_headers", slices.Equal(f.response.patterns, next.response.patterns))
@@ -111,6 +112,6 @@ func (f *File) NeedsRestart(next *File) []string {
 // can take each other's place while Envoy runs.
 func (f *File) ListenerRevision() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q", []any{f.gate, f.listen, f.trustedHops, f.forwarded, f.settable.patterns, f.response.patterns, f.strip})
+	fmt.Fprintf(h, "%q", []any{f.gate, f.listen, f.trustedHops, f.shields, f.forwarded, f.settable.patterns, f.response.patterns, f.strip})
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

@@ -17,6 +17,7 @@ type fileYAML struct {
 	SetHeaders      []string                `yaml:"set_headers"`
 	ResponseHeaders []string                `yaml:"response_headers"`
 	StripHeaders    []string                `yaml:"strip_headers"`
+	Shields         *shieldsYAML            `yaml:"shields"`
 	Upstreams       map[string]upstreamYAML `yaml:"upstreams,required"`
 	Hosts           []hostYAML              `yaml:"hosts,required"`
 }

@@ -42,6 +42,7 @@ func runCheck(ctx context.Context, args []string, s streams) int {
 	}
 	fmt.Fprintf(s.out, "config    ok  %s\n", *file)
 	fmt.Fprintf(s.out, "routes    ok  %s: %d hosts, routes %s\n", cfg.Routes, len(f.Hosts()), strings.Join(f.RouteNames(), ", "))
+	fmt.Fprintf(s.out, "shields   ok  %s\n", f.Shields())
 	sayPublic(s.out, f)
 	revision, perr := compilePolicy(cfg, edge(cfg, f))
 	if perr == nil {

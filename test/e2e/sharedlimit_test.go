@@ -39,6 +39,7 @@ type trio struct {
 
 const trioRoutes = `gate: http://gate.neosc.localhost:%[1]d
 listen: 127.0.0.1:%[1]d
+shields: {requests_per_second: 100000}
 upstreams: {app: "127.0.0.1:9"}
 hosts:
 - origin: http://portal.neosc.localhost:%[1]d

@@ -32,6 +32,7 @@ type Edge struct {
 // edgeRoutes is the routes file of an Edge: port, upstream.
 const edgeRoutes = `gate: http://gate.neosc.localhost:%[1]d
 listen: 127.0.0.1:%[1]d
+shields: {requests_per_second: 100000}
 set_headers: [x-pomerium-*, x-user, x-roles, x-tenant, x-validated-by, x-session-id, x-user-email, x-workspace-type]
 response_headers: [x-tenant, vary, cache-control, content-type, location]
 upstreams: {app: "%[2]s"}

@@ -26,6 +26,7 @@ import (
 // answers have and whose WebSockets have not.
 const streamRoutes = `gate: http://gate.neosc.localhost:%[1]d
 listen: 127.0.0.1:%[1]d
+shields: {requests_per_second: 100000}
 upstreams: {app: "%[2]s"}
 hosts:
 - origin: http://workspace.neosc.localhost:%[1]d
