@@ -50,7 +50,9 @@ func noteValue(n session.Note, now time.Time) ([]byte, int64, error) {
 	return append(fmt.Appendf(nil, "%d\n", n.Expires.UnixMicro()), n.Data...), ttl.Milliseconds(), nil
 }
 
-func (st *Store) changeNote(ctx context.Context, s *redis.Script, k session.Key, n session.Note, now time.Time, more ...any) error {
+// writeNote calls write with what is kept of a note and for how long, in the
+// time that a call has.
+func (st *Store) writeNote(ctx context.Context, n session.Note, now time.Time, write func(ctx context.Context, value []byte, ttl int64) error) error {
 	value, ttl, err := noteValue(n, now)
 	if err != nil {
 		return err
@@ -60,18 +62,24 @@ func (st *Store) changeNote(ctx context.Context, s *redis.Script, k session.Key,
 		return err
 	}
 	defer cancel()
-	args := append([]any{now.UnixMicro(), value, ttl}, more...)
-	switch r, err := s.Run(ctx, st.c, []string{st.noteName(k)}, args...).Int(); {
-	case err != nil:
-		return unavailable(err)
-	case r == missing:
-		return session.ErrNotFound
-	case r == taken:
-		return session.ErrExists
-	case r == conflict:
-		return session.ErrConflict
-	}
-	return nil
+	return write(ctx, value, ttl)
+}
+
+func (st *Store) changeNote(ctx context.Context, s *redis.Script, k session.Key, n session.Note, now time.Time, more ...any) error {
+	return st.writeNote(ctx, n, now, func(ctx context.Context, value []byte, ttl int64) error {
+		args := append([]any{now.UnixMicro(), value, ttl}, more...)
+		switch r, err := s.Run(ctx, st.c, []string{st.noteName(k)}, args...).Int(); {
+		case err != nil:
+			return unavailable(err)
+		case r == missing:
+			return session.ErrNotFound
+		case r == taken:
+			return session.ErrExists
+		case r == conflict:
+			return session.ErrConflict
+		}
+		return nil
+	})
 }
 
 // PutNote implements session.Notes.
@@ -86,19 +94,12 @@ func (st *Store) SwapNote(ctx context.Context, k session.Key, old []byte, n sess
 
 // SetNote implements session.Notes.
 func (st *Store) SetNote(ctx context.Context, k session.Key, n session.Note, now time.Time) error {
-	value, ttl, err := noteValue(n, now)
-	if err != nil {
-		return err
-	}
-	ctx, cancel, err := st.within(ctx, 0)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	if err := st.c.Set(ctx, st.noteName(k), value, time.Duration(ttl)*time.Millisecond).Err(); err != nil {
-		return unavailable(err)
-	}
-	return nil
+	return st.writeNote(ctx, n, now, func(ctx context.Context, value []byte, ttl int64) error {
+		if err := st.c.Set(ctx, st.noteName(k), value, time.Duration(ttl)*time.Millisecond).Err(); err != nil {
+			return unavailable(err)
+		}
+		return nil
+	})
 }
 
 // GetNote implements session.Notes.
