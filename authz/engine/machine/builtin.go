@@ -28,13 +28,16 @@ func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
 	if err != nil {
 		return nil, err
 	}
-	args, to := make([]operand, len(s.Args)), c.register(s.Result)
+	args, to := make([]operand, len(s.Args)), c.targetOf(s)
 	for i := range s.Args {
 		args[i] = c.operand(&s.Args[i])
 	}
 	n, tracks := c.native(s.Func, args)
 	if n == nil || len(args) > maxOperands {
 		return generic(call, args, to), nil
+	}
+	if len(args) == 1 {
+		return unary(n, call, args[0], to, tracks), nil
 	}
 	return func(f *Frame, l []*Value) code {
 		a := &f.operands
@@ -61,6 +64,33 @@ func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
 		l[to] = v
 		return goOn
 	}, nil
+}
+
+// unary is a native built-in with one operand.
+func unary(n native, call *opaCall, arg operand, to int, tracks bool) stmt {
+	return func(f *Frame, l []*Value) code {
+		x := arg.get(f, l)
+		if x == nil {
+			return undef
+		}
+		if !tracks && x.moving() {
+			f.observe(x)
+		}
+		if f.fuel--; f.fuel < 0 && !f.refuel() {
+			return halted
+		}
+		a := &f.operands
+		a[0] = x
+		v := n(f, a)
+		if v == decline {
+			v = f.callOPA(call, a[:1])
+		}
+		if v == nil {
+			return f.orHalted(undef)
+		}
+		l[to] = v
+		return goOn
+	}
 }
 
 func generic(call *opaCall, args []operand, to int) stmt {

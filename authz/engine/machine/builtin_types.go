@@ -1,10 +1,13 @@
 package machine
 
+// kinds are the built-ins that ask for one.
+var kinds = map[string]Kind{
+	"is_null": Null, "is_boolean": Bool, "is_number": Number, "is_string": String,
+	"is_array": Array, "is_object": Object, "is_set": Set,
+}
+
 func (b *library) addTypes() {
-	for name, k := range map[string]Kind{
-		"is_null": Null, "is_boolean": Bool, "is_number": Number, "is_string": String,
-		"is_array": Array, "is_object": Object, "is_set": Set,
-	} {
+	for name, k := range kinds {
 		// A value keeps its kind however the clock moves.
 		b.track(name, func(_ *Frame, a *operands) *Value { return boolValue(a[0].kind == k) })
 	}

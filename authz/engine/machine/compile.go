@@ -72,6 +72,7 @@ type compiler struct {
 	void    map[ir.Stmt]bool          // undefined whenever it is reached
 	dead    map[ir.Stmt]bool          // nobody looks at the target
 	last    map[*ir.NotEqualStmt]bool // nobody else looks at its operand
+	lastArg map[*ir.CallStmt]bool     // nobody else looks at its second operand
 	turns   map[*ir.ScanStmt]turns
 	input   *node
 	queue   []*fn
@@ -96,7 +97,7 @@ func Compile(pol *ir.Policy, data any, entrypoint string, o Options) (*Program, 
 		pol:     pol, byName: map[string]*fn{}, numbers: map[int]*Value{},
 		facts: map[*ir.DotStmt]fact{}, fresh: map[*ir.AssignVarOnceStmt]bool{}, final: map[*ir.AssignVarOnceStmt]bool{},
 		held: map[any]origins{}, uses: map[any]use{}, passed: map[*ir.DotStmt]bool{}, void: map[ir.Stmt]bool{},
-		dead: map[ir.Stmt]bool{}, last: map[*ir.NotEqualStmt]bool{}, turns: map[*ir.ScanStmt]turns{}, input: &node{slot: -1}, library: newLibrary(),
+		dead: map[ir.Stmt]bool{}, last: map[*ir.NotEqualStmt]bool{}, lastArg: map[*ir.CallStmt]bool{}, turns: map[*ir.ScanStmt]turns{}, input: &node{slot: -1}, library: newLibrary(),
 	}
 	if err := normalise(pol); err != nil {
 		return nil, err

@@ -160,6 +160,11 @@ func withoutParents(moves []move, next *node) []move {
 
 // moving makes a statement of small ones.
 func moving(moves []move) stmt {
+	if len(moves) == 1 {
+		if s := single(moves[0]); s != nil {
+			return s
+		}
+	}
 	return func(f *Frame, l []*Value) code {
 		for i := range moves {
 			m := &moves[i]
@@ -239,4 +244,40 @@ func nothing(s ir.Stmt) bool {
 	}
 	out, ok := inner.Blocks[0].Stmts[0].(*ir.BreakStmt)
 	return ok && out.Index == 1
+}
+
+// single is moving without the loop for the commonest.
+func single(m move) stmt {
+	slot, from, to, v := m.slot, m.from, m.to, m.v
+	switch m.kind {
+	case moveTest:
+		return func(f *Frame, _ []*Value) code {
+			if f.slots[slot] == nil {
+				return undef
+			}
+			return goOn
+		}
+	case moveSlotHolds:
+		return func(f *Frame, _ []*Value) code {
+			if v := f.slots[slot]; v == nil || v.kind == Bool && !v.truth {
+				return undef
+			}
+			return goOn
+		}
+	case moveHolds:
+		return func(_ *Frame, l []*Value) code {
+			if v := l[from]; v == nil || v.kind == Bool && !v.truth {
+				return undef
+			}
+			return goOn
+		}
+	case movePut:
+		return put(to, v)
+	case moveReturn:
+		return func(f *Frame, l []*Value) code {
+			f.ret = l[from]
+			return returned
+		}
+	}
+	return nil
 }

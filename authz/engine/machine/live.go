@@ -133,6 +133,11 @@ func (v *liveness) simple(s ir.Stmt, after locals) locals {
 			v.c.last[test] = !after.has(l) && !v.out(0).has(l)
 		}
 	}
+	if call, ok := s.(*ir.CallStmt); ok && len(call.Args) == 2 {
+		if l, ok := call.Args[1].Value.(ir.Local); ok {
+			v.c.lastArg[call] = !after.has(l) && !v.out(0).has(l)
+		}
+	}
 	t := assigned(s)
 	if t != noLocal && !after.has(t) {
 		v.c.dead[s] = true

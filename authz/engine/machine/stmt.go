@@ -51,10 +51,8 @@ func (c *compiler) block(b *ir.Block) ([]stmt, error) {
 		if c.void[ss[i]] {
 			return append(out, func(*Frame, []*Value) code { return undef }), nil
 		}
-		if s, n := c.fuse(ss[i:]); n > 0 {
-			if s != nil {
-				out = append(out, s)
-			}
+		if s, n := c.several(ss[i:]); n > 0 {
+			out = append(out, s)
 			i += n - 1
 			continue
 		}
@@ -70,6 +68,18 @@ func (c *compiler) block(b *ir.Block) ([]stmt, error) {
 		}
 	}
 	return out, nil
+}
+
+// several compiles the first n statements as one where that is faster; n is 0
+// where it is not.
+func (c *compiler) several(ss []ir.Stmt) (stmt, int) {
+	if s, n := c.construct(ss); n > 0 {
+		return s, n
+	}
+	if s := c.condition(ss); s != nil {
+		return s, 2
+	}
+	return c.fuse(ss)
 }
 
 func (c *compiler) blocks(bs []*ir.Block) ([][]stmt, error) {

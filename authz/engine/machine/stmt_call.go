@@ -14,7 +14,7 @@ func (c *compiler) call(s *ir.CallStmt) (stmt, error) {
 	if len(s.Args) != len(g.params) {
 		return nil, c.unsupported("a call of %s with %d arguments", s.Func, len(s.Args))
 	}
-	args, to := make([]operand, len(s.Args)), c.register(s.Result)
+	args, to := make([]operand, len(s.Args)), c.targetOf(s)
 	for i := range s.Args {
 		args[i] = c.operand(&s.Args[i])
 	}
