@@ -9,6 +9,9 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
+	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/neosc/gate/authz/route"
 )
@@ -17,11 +20,24 @@ import (
 const (
 	clusterAuthz = "authz"
 	clusterGate  = route.GateUpstream
+	clusterADS   = "ads"
 )
 
-// maxSocketPath is what fits sockaddr_un.sun_path (unix(7)); Envoy refuses
-// a longer one.
-const maxSocketPath = 107
+// nodeCluster and nodeListener are what an Envoy says of itself: that it is one
+// of the gate's, and which settings its listener was made from.
+const (
+	nodeCluster  = "edge"
+	nodeListener = "listener"
+)
+
+const (
+	// maxSocketPath is what fits sockaddr_un.sun_path (unix(7)); Envoy refuses
+	// a longer one.
+	maxSocketPath = 107
+	// maxConnections that clients may hold open in all. Envoy has no limit by
+	// default, and each costs it tens of kilobytes.
+	maxConnections = 20000
+)
 
 // Options say how the routes file becomes a bootstrap.
 type Options struct {
@@ -52,11 +68,14 @@ type Options struct {
 	// change while Envoy runs (see Files); "" puts everything into the bootstrap.
 	// It is an absolute path, as Envoy sees it.
 	Files string
+	// ADSSocket is the Unix socket of the gate's discovery service, by which
+	// routes and upstreams change while Envoy runs (see ADS); not with Files.
+	ADSSocket string
 	// TLSCert and TLSKey are PEM files; both or neither.
 	TLSCert, TLSKey string
 	// Secrets is a folder, as Envoy sees it, of files that name certificates (see
-	// WriteSecrets), which Envoy reads again when they change; Files if "". With
-	// neither certificates are read once.
+	// WriteSecrets), which Envoy reads again when they change; Files if "", or the
+	// folder of ADSSocket. With none certificates are read once.
 	Secrets string
 }
 
@@ -70,7 +89,7 @@ func (o *Options) check() error {
 	if !o.Listen.IsValid() {
 		return errors.New("envoy: nobody says where to listen; give the routes file a listen: 0.0.0.0:443")
 	}
-	for what, path := range map[string]string{"authz": o.AuthzSocket, "gate": o.GateSocket, "leash": o.LeashSocket, "admin": o.AdminSocket} {
+	for what, path := range map[string]string{"authz": o.AuthzSocket, "gate": o.GateSocket, "leash": o.LeashSocket, "discovery": o.ADSSocket, "admin": o.AdminSocket} {
 		if len(path) > maxSocketPath {
 			return fmt.Errorf("envoy: the path of the %s socket has %d bytes; at most %d are possible, choose a shorter folder", what, len(path), maxSocketPath)
 		}
@@ -86,13 +105,19 @@ func (o *Options) check() error {
 		return fmt.Errorf("envoy: the admin interface at %s would be open to others; use a Unix socket or a loopback address", o.AdminListen)
 	case o.Files != "" && !filepath.IsAbs(o.Files):
 		return fmt.Errorf("envoy: the folder %q of the watched files must be an absolute path, as Envoy sees it", o.Files)
+	case o.ADSSocket != "" && !filepath.IsAbs(o.ADSSocket):
+		return fmt.Errorf("envoy: the socket %q of the discovery service must be an absolute path, as Envoy sees it", o.ADSSocket)
+	case o.Files != "" && o.ADSSocket != "":
+		return errors.New("envoy: routes come by watched files or by discovery, not both")
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return errors.New("envoy: a TLS certificate and its key go together; give both files or neither")
 	case o.Secrets != "" && !filepath.IsAbs(o.Secrets):
 		return fmt.Errorf("envoy: the folder %q of the files that name certificates must be an absolute path, as Envoy sees it", o.Secrets)
 	}
 	if o.Secrets == "" {
-		o.Secrets = o.Files
+		if o.Secrets = o.Files; o.ADSSocket != "" {
+			o.Secrets = filepath.Dir(o.ADSSocket)
+		}
 	}
 	if o.NodeID == "" {
 		o.NodeID = "edge"
@@ -108,10 +133,20 @@ func Bootstrap(o Options) (*bootstrapv3.Bootstrap, error) {
 	}
 	b := &builder{Options: o}
 	out := &bootstrapv3.Bootstrap{
-		Node:            &corev3.Node{Id: o.NodeID, Cluster: "edge"},
-		Admin:           &bootstrapv3.Admin{Address: b.adminAddress()},
-		OverloadManager: b.overload(),
-		LayeredRuntime:  runtime(),
+		Node:  &corev3.Node{Id: o.NodeID, Cluster: nodeCluster},
+		Admin: &bootstrapv3.Admin{Address: b.adminAddress()},
+		OverloadManager: &overloadv3.OverloadManager{ResourceMonitors: []*overloadv3.ResourceMonitor{{
+			Name: "envoy.resource_monitors.global_downstream_max_connections",
+			ConfigType: &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: b.any(&connectionsv3.DownstreamConnectionsConfig{
+				MaxActiveDownstreamConnections: maxConnections,
+			})},
+		}}},
+		LayeredRuntime: &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
+			Name: "base", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{Fields: map[string]*structpb.Value{
+				// The default of 100 has no room for the gate's own headers.
+				"re2.max_program_size.error_level": structpb.NewNumberValue(route.RE2Budget),
+			}}},
+		}}},
 	}
 	b.deliver(out)
 	if b.err != nil {
@@ -130,7 +165,7 @@ func (b *builder) adminAddress() *corev3.Address {
 // ownClusters lead to the gate. They are in every bootstrap: no change of the
 // routes file touches them.
 func (b *builder) ownClusters() []*clusterv3.Cluster {
-	cs := []*clusterv3.Cluster{b.bound(b.gateCluster(clusterAuthz, b.AuthzSocket, b.Authz...)), b.gateCluster(clusterGate, b.GateSocket, b.Gate...)}
+	cs := []*clusterv3.Cluster{b.gateCluster(clusterAuthz, b.AuthzSocket, b.Authz...), b.gateCluster(clusterGate, b.GateSocket, b.Gate...)}
 	if b.leashed() {
 		cs = append(cs, b.gateCluster(clusterLeash, b.LeashSocket, b.Leash...))
 	}

@@ -143,7 +143,15 @@ func (e *edge) options(f *route.File) envoy.Options {
 // inDir puts the folder of the sockets in the place of %[1]s.
 func inDir(routes, dir string) []byte { return []byte(strings.ReplaceAll(routes, "%[1]s", dir)) }
 
+// run starts Envoy and returns when it is ready.
 func (e *edge) run(t *testing.T, config, admin string) {
+	t.Helper()
+	e.start(t, config, admin, func(bool) {})
+}
+
+// start starts Envoy and returns when it is ready; until then it tells look, time
+// and again, whether it is.
+func (e *edge) start(t *testing.T, config, admin string, look func(ready bool)) {
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.Command(envoyBinary(t), envoy.Args(config, 1)...)
@@ -161,21 +169,29 @@ func (e *edge) run(t *testing.T, config, admin string) {
 			t.Logf("Envoy said:\n%s", stderr.String())
 		}
 	})
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", admin)
-	}}}
+	client := adminClient(admin)
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		select {
 		case <-exited:
 			t.Fatalf("Envoy ended before it was ready:\n%s", stderr.String())
 		case <-time.After(10 * time.Millisecond):
 		}
-		if addr, ok := listenerAddress(client); ok {
+		addr, ready := listenerAddress(client)
+		if _, err := os.Stat(admin); err == nil {
+			look(ready)
+		}
+		if ready {
 			e.addr = addr
 			return
 		}
 	}
 	t.Fatal("Envoy was not ready in 20 s")
+}
+
+func adminClient(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
 }
 
 func listenerAddress(c *http.Client) (string, bool) {

@@ -9,19 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/neosc/gate/authz/route"
 )
-
-// settle is how long Envoy's workers may go on with the routes before a change
-// after it was taken, and how long a change is given where nobody can be asked
-// whether it was.
-const settle = 250 * time.Millisecond
 
 // Files delivers routes and upstreams by files that Envoy watches. It writes
 // beside and renames, so that Envoy never reads half a file; a change is live in
@@ -68,9 +61,9 @@ func (f *Files) WriteAll() (bootstrap string, err error) {
 		return "", err
 	}
 	err = errors.Join(
-		f.resources(fileClusters, f.o.Routes.Revision(), b, messages(b.clusters())...),
-		f.resources(fileRoutes, f.o.Routes.Revision(), b, b.routeConfiguration()),
-		f.resources(fileListeners, f.o.Routes.ListenerRevision(), b, b.listener()),
+		f.put(kindClusters, f.o.Routes.Revision(), b, messages(b.clusters())...),
+		f.put(kindRoutes, f.o.Routes.Revision(), b, b.routeConfiguration()),
+		f.put(kindListeners, f.o.Routes.ListenerRevision(), b, b.listener()),
 		f.replace(fileBootstrap, text),
 	)
 	return filepath.Join(f.o.Files, fileBootstrap), err
@@ -84,47 +77,28 @@ func (f *Files) WriteAll() (bootstrap string, err error) {
 func (f *Files) Apply(ctx context.Context, next *route.File) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before := f.o.Routes
-	if keys := before.NeedsRestart(next); len(keys) > 0 {
-		return fmt.Errorf("%v cannot change while Envoy runs", keys)
-	}
-	o := f.o
-	o.Routes = next
-	old, fresh := &builder{Options: f.o}, &builder{Options: o}
-	clusters := fresh.clusters()
-	both := slices.Clone(clusters)
-	for _, c := range old.clusters() {
-		if !slices.ContainsFunc(clusters, func(n *clusterv3.Cluster) bool { return n.Name == c.Name }) {
-			both = append(both, c)
-		}
-	}
-	if err := f.change(ctx, fileClusters, next.Revision()+"+", fresh, messages(both)...); err != nil {
-		return errors.Join(err, f.resources(fileClusters, before.Revision(), old, messages(old.clusters())...))
-	}
-	if err := f.change(ctx, fileRoutes, next.Revision(), fresh, fresh.routeConfiguration()); err != nil {
-		return errors.Join(err,
-			f.resources(fileRoutes, before.Revision(), old, old.routeConfiguration()),
-			f.resources(fileClusters, before.Revision(), old, messages(old.clusters())...))
-	}
-	f.o.Routes = next
-	if len(both) == len(clusters) {
-		return nil
-	}
-	pause(ctx, settle)
-	return f.resources(fileClusters, next.Revision(), fresh, messages(clusters)...)
-}
-
-// change writes a file and waits until Envoy has taken it.
-func (f *Files) change(ctx context.Context, name, version string, b *builder, list ...proto.Message) error {
-	var seen rejections // nil when nobody answers
-	if f.ask != nil {
-		seen, _ = f.ask.rejections(ctx)
-	}
-	if err := f.resources(name, version, b, list...); err != nil {
+	if err := roll(ctx, f, f.o, next); err != nil {
 		return err
 	}
-	if seen != nil {
-		if err := f.ask.await(ctx, name, version, seen); !errors.Is(err, errAway) {
+	f.o.Routes = next
+	return nil
+}
+
+// change implements carrier.
+func (f *Files) change(ctx context.Context, kind, version string, b *builder, list ...proto.Message) error {
+	var before state // nil when nobody answers
+	if f.ask != nil {
+		before, _ = f.ask.state(ctx)
+	}
+	if err := f.put(kind, version, b, list...); err != nil {
+		return err
+	}
+	if before != nil {
+		err := f.ask.await(ctx, kind, version, before)
+		if err == nil && kind == kindClusters {
+			err = f.ask.awaitSecrets(ctx, b, before)
+		}
+		if !errors.Is(err, errAway) {
 			return err
 		}
 	}
@@ -133,25 +107,17 @@ func (f *Files) change(ctx context.Context, name, version string, b *builder, li
 	return nil
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+// has implements carrier.
+func (f *Files) has(ctx context.Context, kind string, versions ...string) bool {
+	if f.ask == nil {
+		return true
 	}
+	s, err := f.ask.state(ctx)
+	return err != nil || slices.Contains(versions, s[kind].version)
 }
 
-func messages[M proto.Message](list []M) []proto.Message {
-	out := make([]proto.Message, 0, len(list))
-	for _, m := range list {
-		out = append(out, m)
-	}
-	return out
-}
-
-// resources writes a file in the form of xDS.
-func (f *Files) resources(name, version string, b *builder, list ...proto.Message) error {
+// put implements carrier: it writes a file in the form of xDS.
+func (f *Files) put(name, version string, b *builder, list ...proto.Message) error {
 	r := &discoveryv3.DiscoveryResponse{VersionInfo: version}
 	for _, m := range list {
 		r.Resources = append(r.Resources, b.any(m))
@@ -195,7 +161,7 @@ func (f *Files) replace(name string, data []byte) error {
 func (f *Files) Resume() (stale, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	data, err := os.ReadFile(filepath.Join(f.o.Files, fileListeners))
+	data, err := os.ReadFile(filepath.Join(f.o.Files, kindListeners))
 	if err != nil {
 		return nil, fmt.Errorf("watched files: %w; prepare the folder with `gate envoy files`", err)
 	}
@@ -207,7 +173,7 @@ func (f *Files) Resume() (stale, err error) {
 	}
 	b := &builder{Options: f.o}
 	return stale, errors.Join(
-		f.resources(fileClusters, f.o.Routes.Revision(), b, messages(b.clusters())...),
-		f.resources(fileRoutes, f.o.Routes.Revision(), b, b.routeConfiguration()),
+		f.put(kindClusters, f.o.Routes.Revision(), b, messages(b.clusters())...),
+		f.put(kindRoutes, f.o.Routes.Revision(), b, b.routeConfiguration()),
 	)
 }

@@ -16,6 +16,23 @@ import (
 	"github.com/neosc/gate/envoy"
 )
 
+// delivery is one of the ways in which a running Envoy gets other routes.
+type delivery interface {
+	Apply(context.Context, *route.File) error
+}
+
+// deliveries start an Envoy on each.
+var deliveries = map[string]func(*testing.T, string) (*edge, delivery){
+	"files": func(t *testing.T, routes string) (*edge, delivery) {
+		e, files := startWatching(t, routes)
+		return e, files
+	},
+	"ads": func(t *testing.T, routes string) (*edge, delivery) {
+		e, ads := startDiscovering(t, routes)
+		return e, ads
+	},
+}
+
 // startWatching runs an Envoy on watched files.
 func startWatching(t *testing.T, routes string) (*edge, *envoy.Files) {
 	t.Helper()
@@ -30,12 +47,13 @@ func startWatching(t *testing.T, routes string) (*edge, *envoy.Files) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stricter(t, bootstrap)
 	e.run(t, bootstrap, o.AdminSocket)
 	return e, files
 }
 
 // apply delivers other routes.
-func (e *edge) apply(t *testing.T, files *envoy.Files, routes string) error {
+func (e *edge) apply(t *testing.T, d delivery, routes string) error {
 	t.Helper()
 	f, err := route.Parse("test", inDir(routes, e.dir))
 	if err != nil {
@@ -43,7 +61,7 @@ func (e *edge) apply(t *testing.T, files *envoy.Files, routes string) error {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return files.Apply(ctx, f)
+	return d.Apply(ctx, f)
 }
 
 // Eight changes of routes and upstreams under load: no request fails, none goes
@@ -51,7 +69,17 @@ func (e *edge) apply(t *testing.T, files *envoy.Files, routes string) error {
 // does.
 func TestRoutesChangeWithoutALostRequest(t *testing.T) {
 	t.Parallel()
-	e, files := startWatching(t, testRoutes)
+	for name, start := range deliveries {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, d := start(t, testRoutes)
+			changeUnderLoad(t, e, d)
+		})
+	}
+}
+
+func changeUnderLoad(t *testing.T, e *edge, d delivery) {
+	t.Helper()
 	socket := e.openSocket(t, "portal.test")
 	stop := make(chan struct{})
 	var sent, failed atomic.Int64
@@ -78,7 +106,7 @@ func TestRoutesChangeWithoutALostRequest(t *testing.T) {
 		more := strings.Replace(testRoutes, "upstreams:\n", "upstreams:\n  other: unix:%[1]s/other.sock\n  other"+fmt.Sprint(i)+": unix:%[1]s/other.sock\n", 1)
 		more = strings.Replace(more, "prefix: /, upstream: frontend, upgrades: [websocket], timeout: 300ms", "prefix: /, upstream: "+upstream+", upgrades: [websocket], timeout: 9s", 1)
 		more = strings.Replace(more, "  - {name: exact,", fmt.Sprintf("  - {name: fresh%d, prefix: /fresh%d, upstream: other%d}\n  - {name: exact,", i, i, i), 1)
-		if err := e.apply(t, files, more); err != nil {
+		if err := e.apply(t, d, more); err != nil {
 			t.Fatal(err)
 		}
 		id := fmt.Sprint("fresh", i)
@@ -99,34 +127,77 @@ func TestRoutesChangeWithoutALostRequest(t *testing.T) {
 	}
 }
 
-// A change that Envoy refuses leaves everything as it was, in the files too, so
-// that an Envoy that starts now has the old as well.
+// tooLarge has an expression that the gate takes, and that an Envoy refuses whose
+// bootstrap went through stricter.
+func tooLarge() string {
+	return strings.Replace(testRoutes, "  - {name: exact, path: /exact, upstream: frontend}", "  - {name: exact, regex: '/a{391}', upstream: frontend}", 1)
+}
+
+// stricter makes Envoy refuse what the gate takes for good.
+func stricter(t *testing.T, bootstrap string) {
+	t.Helper()
+	text, err := os.ReadFile(bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	less := strings.Replace(string(text), "error_level: 400", "error_level: 390", 1)
+	if less == string(text) {
+		t.Fatal("the bootstrap has no error_level: 400")
+	}
+	if err := os.WriteFile(bootstrap, []byte(less), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// badCA names a CA that is not there, which Envoy alone can know.
+func badCA() string {
+	bad := strings.Replace(testRoutes, "upstreams:\n", "upstreams:\n  bad: {address: '127.0.0.1:1', tls: {ca: /no/such/ca.pem}}\n", 1)
+	return strings.Replace(bad, "  - {name: exact, path: /exact, upstream: frontend}", "  - {name: exact, path: /exact, upstream: bad}", 1)
+}
+
+// A change that Envoy refuses leaves everything as it was, and the next good
+// one is taken.
 func TestRefusedChangeKeepsTheOld(t *testing.T) {
 	t.Parallel()
-	e, files := startWatching(t, testRoutes)
-	bad := strings.Replace(testRoutes, "upstreams:\n", "upstreams:\n  bad: {address: '127.0.0.1:1', tls: {ca: /no/such/ca.pem}}\n", 1)
-	bad = strings.Replace(bad, "  - {name: exact, path: /exact, upstream: frontend}", "  - {name: exact, path: /exact, upstream: bad}", 1)
-	if err := e.apply(t, files, bad); err == nil || !strings.Contains(err.Error(), "refuses") {
-		t.Fatalf("a change that names a CA that is not there gave %v", err)
+	for name, start := range deliveries {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, d := start(t, testRoutes)
+			if err := e.apply(t, d, badCA()); err == nil || !strings.Contains(err.Error(), "refuses the change: it cannot use the authorities of /no/such/ca.pem") {
+				t.Fatalf("a change that names a CA that is not there gave %v", err)
+			}
+			if err := e.apply(t, d, tooLarge()); err == nil || !strings.Contains(err.Error(), "refuses the change") {
+				t.Fatalf("an expression that is too large for Envoy gave %v", err)
+			} else if name == "ads" && !strings.Contains(err.Error(), "program size") {
+				t.Errorf("the reason is not told: %v", err)
+			}
+			if a := e.raw(t, request("GET", "portal.test", "/exact", "exact")); a.status != 200 || e.asked("exact") != "exact" {
+				t.Errorf("after a refused change the old route gave %d", a.status)
+			}
+			if name == "files" {
+				oldInFiles(t, e)
+			}
+			if err := e.apply(t, d, strings.Replace(testRoutes, "/exact", "/exactly", 1)); err != nil {
+				t.Fatalf("the next change gave %v", err)
+			}
+			if e.raw(t, request("GET", "portal.test", "/exactly", "exactly")); e.asked("exactly") != "exact" {
+				t.Error("the next change is not live")
+			}
+			if err := e.apply(t, d, testRoutes+"trusted_hops: 1\n"); err == nil || !strings.Contains(err.Error(), "trusted_hops") {
+				t.Errorf("a change of the listener gave %v", err)
+			}
+		})
 	}
-	if a := e.raw(t, request("GET", "portal.test", "/exact", "exact")); a.status != 200 || e.asked("exact") != "exact" {
-		t.Errorf("after a refused change the old route gave %d", a.status)
-	}
+}
+
+// oldInFiles: an Envoy that starts now has the old as well.
+func oldInFiles(t *testing.T, e *edge) {
+	t.Helper()
 	for _, name := range []string{"cds.json", "rds.json"} {
 		data, err := os.ReadFile(filepath.Join(e.dir, "xds", name))
 		if err != nil || strings.Contains(string(data), `"bad"`) {
 			t.Errorf("%s still has the refused change, or %v", name, err)
 		}
-	}
-	good := strings.Replace(testRoutes, "/exact", "/exactly", 1)
-	if err := e.apply(t, files, good); err != nil {
-		t.Fatalf("the next change gave %v", err)
-	}
-	if e.raw(t, request("GET", "portal.test", "/exactly", "exactly")); e.asked("exactly") != "exact" {
-		t.Error("the next change is not live")
-	}
-	if err := e.apply(t, files, testRoutes+"trusted_hops: 1\n"); err == nil || !strings.Contains(err.Error(), "trusted_hops") {
-		t.Errorf("a change of the listener gave %v", err)
 	}
 	left, err := filepath.Glob(filepath.Join(e.dir, "xds", ".*"))
 	if err != nil || len(left) > 0 {

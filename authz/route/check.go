@@ -20,7 +20,7 @@ type checker struct {
 var name = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // reservedUpstreams are names of clusters that the rendered Envoy has anyway.
-var reservedUpstreams = []string{GateUpstream, "authz", "leash"}
+var reservedUpstreams = []string{GateUpstream, "authz", "leash", "ads"}
 
 func (c *checker) run() {
 	y, f := c.y, c.file
@@ -35,7 +35,6 @@ func (c *checker) run() {
 		c.report.Add(y.Where, "trusted_hops", "trusted_hops: %d is more proxies than anybody has; use 0 to 16", y.TrustedHops)
 	}
 	f.trustedHops = y.TrustedHops
-	c.shields()
 	c.headers()
 	c.upstreams()
 	for i := range y.Hosts {
