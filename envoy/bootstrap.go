@@ -9,9 +9,6 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
-	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/neosc/gate/authz/route"
 )
@@ -30,14 +27,9 @@ const (
 	nodeListener = "listener"
 )
 
-const (
-	// maxSocketPath is what fits sockaddr_un.sun_path (unix(7)); Envoy refuses
-	// a longer one.
-	maxSocketPath = 107
-	// maxConnections that clients may hold open in all. Envoy has no limit by
-	// default, and each costs it tens of kilobytes.
-	maxConnections = 20000
-)
+// maxSocketPath is what fits sockaddr_un.sun_path (unix(7)); Envoy refuses
+// a longer one.
+const maxSocketPath = 107
 
 // Options say how the routes file becomes a bootstrap.
 type Options struct {
@@ -133,20 +125,10 @@ func Bootstrap(o Options) (*bootstrapv3.Bootstrap, error) {
 	}
 	b := &builder{Options: o}
 	out := &bootstrapv3.Bootstrap{
-		Node:  &corev3.Node{Id: o.NodeID, Cluster: nodeCluster},
-		Admin: &bootstrapv3.Admin{Address: b.adminAddress()},
-		OverloadManager: &overloadv3.OverloadManager{ResourceMonitors: []*overloadv3.ResourceMonitor{{
-			Name: "envoy.resource_monitors.global_downstream_max_connections",
-			ConfigType: &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: b.any(&connectionsv3.DownstreamConnectionsConfig{
-				MaxActiveDownstreamConnections: maxConnections,
-			})},
-		}}},
-		LayeredRuntime: &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-			Name: "base", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{Fields: map[string]*structpb.Value{
-				// The default of 100 has no room for the gate's own headers.
-				"re2.max_program_size.error_level": structpb.NewNumberValue(route.RE2Budget),
-			}}},
-		}}},
+		Node:            &corev3.Node{Id: o.NodeID, Cluster: nodeCluster},
+		Admin:           &bootstrapv3.Admin{Address: b.adminAddress()},
+		OverloadManager: b.overload(),
+		LayeredRuntime:  runtime(),
 	}
 	b.deliver(out)
 	if b.err != nil {
@@ -165,7 +147,7 @@ func (b *builder) adminAddress() *corev3.Address {
 // ownClusters lead to the gate. They are in every bootstrap: no change of the
 // routes file touches them.
 func (b *builder) ownClusters() []*clusterv3.Cluster {
-	cs := []*clusterv3.Cluster{b.gateCluster(clusterAuthz, b.AuthzSocket, b.Authz...), b.gateCluster(clusterGate, b.GateSocket, b.Gate...)}
+	cs := []*clusterv3.Cluster{b.bound(b.gateCluster(clusterAuthz, b.AuthzSocket, b.Authz...)), b.gateCluster(clusterGate, b.GateSocket, b.Gate...)}
 	if b.leashed() {
 		cs = append(cs, b.gateCluster(clusterLeash, b.LeashSocket, b.Leash...))
 	}

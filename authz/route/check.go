@@ -35,6 +35,7 @@ func (c *checker) run() {
 		c.report.Add(y.Where, "trusted_hops", "trusted_hops: %d is more proxies than anybody has; use 0 to 16", y.TrustedHops)
 	}
 	f.trustedHops = y.TrustedHops
+	c.shields()
 	c.headers()
 	c.upstreams()
 	for i := range y.Hosts {
