@@ -34,7 +34,8 @@ const MarkLife = 400 * 24 * time.Hour
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func markKey(purpose, name string) Key {
-	return sha256.Sum256([]byte("neosc mark\x00" + purpose + "\x00" + name))
+	var room [128]byte // on the stack
+	return sha256.Sum256(append(append(append(append(room[:0], "neosc mark\x00"...), purpose...), 0), name...))
 }
 
 // EveryoneMark is the key of the mark that holds for everybody.

@@ -40,6 +40,8 @@ func checkName(n string) error {
 		return fmt.Errorf("is empty")
 	case len(n) > MaxNameLength:
 		return fmt.Errorf("has %d bytes, at most %d are allowed", len(n), MaxNameLength)
+	case isPlain(n):
+		return nil
 	case !utf8.ValidString(n):
 		return fmt.Errorf("is not UTF-8")
 	case strings.Contains(n, ","):
@@ -50,6 +52,17 @@ func checkName(n string) error {
 		return fmt.Errorf("begins or ends with a space")
 	}
 	return nil
+}
+
+// isPlain reports whether a name is of visible ASCII without a comma, as most
+// are, of which no more need be asked.
+func isPlain(n string) bool {
+	for i := range len(n) {
+		if n[i] <= ' ' || n[i] > '~' || n[i] == ',' {
+			return false
+		}
+	}
+	return true
 }
 
 // clip shortens a name that somebody else chose, for an error text.

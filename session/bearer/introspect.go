@@ -161,7 +161,7 @@ func (x *introspector) question(ctx context.Context, token string) (*answer, err
 	if err != nil {
 		return nil, err
 	}
-	c, err := parseObject(body)
+	c, err := parseObject(string(body))
 	if err != nil {
 		return nil, errors.New("its answer is no JSON object")
 	}

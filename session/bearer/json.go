@@ -15,11 +15,12 @@ const maxDepth = 16
 //
 // It takes less than encoding/json does (never more, and with the same result)
 // in a quarter of its time, and each request with a new token waits for it.
-func parseObject(b []byte) (map[string]any, error) {
-	if !utf8.Valid(b) {
+func parseObject(text string) (map[string]any, error) {
+	if !utf8.ValidString(text) {
 		return nil, refuseForm
 	}
-	p := &parser{text: string(b)}
+	var room [32]member
+	p := &parser{text: text, members: room[:0]}
 	p.space()
 	v, ok := p.value(0)
 	p.space()
@@ -35,6 +36,14 @@ func parseObject(b []byte) (map[string]any, error) {
 type parser struct {
 	text string
 	at   int
+	// members are those of the objects that are being read, the innermost's last:
+	// a map that is made at its full size need not grow.
+	members []member
+}
+
+type member struct {
+	name  string
+	value any
 }
 
 func (p *parser) space() {
@@ -84,14 +93,14 @@ func (p *parser) word(w string) bool {
 
 func (p *parser) object(depth int) (any, bool) {
 	p.at++
-	m := make(map[string]any)
 	if depth > maxDepth {
 		return nil, false
 	}
-	if p.space(); p.take('}') {
-		return m, true
-	}
-	for {
+	first := len(p.members)
+	for p.space(); !p.take('}'); {
+		if len(p.members) > first && !p.take(',') {
+			return nil, false
+		}
 		p.space()
 		if p.at >= len(p.text) || p.text[p.at] != '"' {
 			return nil, false
@@ -105,17 +114,19 @@ func (p *parser) object(depth int) (any, bool) {
 		}
 		p.space()
 		v, ok := p.value(depth)
-		if _, twice := m[name]; !ok || twice {
+		if !ok {
 			return nil, false
 		}
-		m[name] = v
-		if p.space(); p.take('}') {
-			return m, true
-		}
-		if !p.take(',') {
-			return nil, false
-		}
+		p.members = append(p.members, member{name, v})
+		p.space()
 	}
+	read := p.members[first:]
+	p.members = p.members[:first]
+	m := make(map[string]any, len(read))
+	for _, r := range read {
+		m[r.name] = r.value
+	}
+	return m, len(m) == len(read) // fewer: a name came twice
 }
 
 func (p *parser) array(depth int) (any, bool) {

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,7 +73,12 @@ func (k *publicKey) fits(name string) bool {
 func (k *publicKey) verify(name string, signed, sig []byte) bool {
 	a := algorithms[name]
 	var sum []byte
-	if a.hash != 0 {
+	switch a.hash {
+	case 0:
+	case crypto.SHA256:
+		h := sha256.Sum256(signed)
+		sum = h[:]
+	default:
 		h := a.hash.New()
 		h.Write(signed)
 		sum = h.Sum(nil)

@@ -1,8 +1,11 @@
 package bearer
 
 import (
+	"bytes"
 	"encoding/base64"
+	"maps"
 	"strings"
+	"sync/atomic"
 )
 
 // Bounds on a token, in bytes.
@@ -16,11 +19,49 @@ const (
 
 // jwt is a token in JWS compact form, taken apart and not yet believed.
 type jwt struct {
-	alg, kid, typ string
-	signed        string // header and payload as they were sent
-	signature     []byte
-	claims        map[string]any
-	payloadSize   int
+	*header
+	head        string // the header as it was sent
+	signed      []byte // header and payload as they were sent
+	signature   []byte
+	claims      map[string]any
+	payloadSize int
+}
+
+// header is what counts of a token's header.
+type header struct{ alg, kid, typ string }
+
+// maxHeaders is how many headers are remembered, of tokens whose signature held:
+// one key's tokens all have the same.
+const maxHeaders = 64
+
+// headers remembers what headers say, by the text as it is sent.
+type headers struct {
+	known atomic.Pointer[map[string]*header]
+}
+
+func (h *headers) get(text string) *header {
+	if m := h.known.Load(); m != nil {
+		return (*m)[text]
+	}
+	return nil
+}
+
+// put is for headers of tokens whose signature holds: others could fill what
+// there is room for.
+func (h *headers) put(text string, read *header) {
+	was := h.known.Load()
+	m := make(map[string]*header)
+	if was != nil {
+		if _, ok := (*was)[text]; ok || len(text) > maxHeader/8 {
+			return
+		}
+		if len(*was) < maxHeaders { // else all that is forgotten: keys have changed often since
+			maps.Copy(m, *was)
+		}
+	}
+	c := *read
+	m[strings.Clone(text)] = &header{strings.Clone(c.alg), strings.Clone(c.kid), strings.Clone(c.typ)}
+	h.known.CompareAndSwap(was, &m)
 }
 
 // isJWT reports whether a token is of the JWT family: three parts (JWS) or
@@ -32,35 +73,47 @@ func isJWT(token string) bool {
 
 // parseJWT takes a token apart. jwk, jku, x5u, x5c and the like in its header
 // are never read: keys come from the provider's key set alone.
-func parseJWT(token string) (*jwt, error) {
+func parseJWT(token string, known *headers) (*jwt, error) {
 	head, rest, _ := strings.Cut(token, ".")
 	body, sig, ok := strings.Cut(rest, ".")
-	if !ok || strings.Contains(sig, ".") || len(head) > maxHeader {
+	if !ok || strings.IndexByte(sig, '.') >= 0 || len(head) > maxHeader {
 		return nil, refuseForm
 	}
-	t := &jwt{signed: token[:len(head)+1+len(body)]}
+	text := []byte(token) // the one copy that decoding and hashing work on
+	bodyAt, signed := len(head)+1, len(head)+1+len(body)
+	t := &jwt{head: head, signed: text[:signed], header: known.get(head)}
 	var err error
-	if t.signature, err = decodePart(sig); err != nil {
+	if t.signature, err = appendPart(nil, text[signed+1:]); err != nil {
 		return nil, err
 	}
-	header, _, err := decodeObject(head)
+	if t.header == nil {
+		if t.header, err = parseHeader(text[:len(head)]); err != nil {
+			return nil, err
+		}
+	}
+	t.claims, t.payloadSize, err = decodeObject(text[bodyAt:signed])
+	return t, err
+}
+
+func parseHeader(part []byte) (*header, error) {
+	m, _, err := decodeObject(part)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range []string{"crit", "b64", "zip", "enc"} {
-		if _, ok := header[n]; ok {
+		if _, ok := m[n]; ok {
 			return nil, refuseHeader
 		}
 	}
+	h := &header{}
 	var bad bool
-	t.alg, bad = text(header, "alg", bad)
-	t.kid, bad = text(header, "kid", bad)
-	t.typ, bad = text(header, "typ", bad)
-	if bad || t.alg == "" || len(t.kid) > maxKeyID {
+	h.alg, bad = text(m, "alg", bad)
+	h.kid, bad = text(m, "kid", bad)
+	h.typ, bad = text(m, "typ", bad)
+	if bad || h.alg == "" || len(h.kid) > maxKeyID {
 		return nil, refuseForm
 	}
-	t.claims, t.payloadSize, err = decodeObject(body)
-	return t, err
+	return h, nil
 }
 
 // text returns a member that is a text if it is there at all.
@@ -72,23 +125,25 @@ func text(m map[string]any, name string, bad bool) (string, bool) {
 
 var strict = base64.RawURLEncoding.Strict()
 
-// decodePart decodes base64url of which each value has one spelling.
-func decodePart(s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") { // which the decoder passes over
+// appendPart decodes base64url of which each value has one spelling, into what b
+// has room for.
+func appendPart(b, part []byte) ([]byte, error) {
+	if bytes.IndexByte(part, '\r') >= 0 || bytes.IndexByte(part, '\n') >= 0 { // which the decoder passes over
 		return nil, refuseForm
 	}
-	b, err := strict.DecodeString(s)
+	b, err := strict.AppendDecode(b, part)
 	if err != nil || len(b) == 0 {
 		return nil, refuseForm
 	}
 	return b, nil
 }
 
-func decodeObject(part string) (map[string]any, int, error) {
-	b, err := decodePart(part)
+func decodeObject(part []byte) (map[string]any, int, error) {
+	var room [2 << 10]byte // as much as most tokens have
+	b, err := appendPart(room[:0], part)
 	if err != nil {
 		return nil, 0, err
 	}
-	m, err := parseObject(b)
+	m, err := parseObject(string(b))
 	return m, len(b), err
 }

@@ -40,7 +40,7 @@ func (v *Verifier) fresh(ctx context.Context, hash uint64, token string, now tim
 // signed verifies a JWT. What is cheap comes before what is dear, and nothing
 // is fetched for a token that is refused anyway.
 func (v *Verifier) signed(ctx context.Context, token string, now time.Time) (*entry, error) {
-	t, err := parseJWT(token)
+	t, err := parseJWT(token, &v.headers)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +66,12 @@ func (v *Verifier) signed(ctx context.Context, token string, now time.Time) (*en
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(found, func(k *publicKey) bool { return k.verify(t.alg, []byte(t.signed), t.signature) })
+	i := slices.IndexFunc(found, func(k *publicKey) bool { return k.verify(t.alg, t.signed, t.signature) })
 	if i < 0 {
 		return nil, refuseSignature
+	}
+	if v.headers.get(t.head) == nil {
+		v.headers.put(t.head, t.header)
 	}
 	e, err := v.entry(x, token, t.claims, at, now, 1, t.payloadSize)
 	if err != nil {
