@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -41,4 +42,26 @@ type Notes interface {
 	// TakeNote returns a living note and removes it: of many callers one gets
 	// it, the others ErrNotFound.
 	TakeNote(ctx context.Context, k Key, now time.Time) (Note, error)
+}
+
+// NotesReader is a Notes that reads several at one go.
+type NotesReader interface {
+	// GetNotes returns living notes in the order of their keys; the zero Note
+	// where there is none.
+	GetNotes(ctx context.Context, now time.Time, keys ...Key) ([]Note, error)
+}
+
+// GetNotes reads several notes, at one go where n can, as NotesReader says.
+func GetNotes(ctx context.Context, n Notes, now time.Time, keys ...Key) ([]Note, error) {
+	if r, ok := n.(NotesReader); ok {
+		return r.GetNotes(ctx, now, keys...)
+	}
+	out := make([]Note, len(keys))
+	for i, k := range keys {
+		var err error
+		if out[i], err = n.GetNote(ctx, k, now); err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+	}
+	return out, nil
 }

@@ -2,6 +2,7 @@ package oidclogin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -65,7 +66,11 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 	}
 	kept := &keptTokens{tokens: *t, Provider: p.ID, Got: now, Nonce: st.Nonce}
 	draft := session.Draft{Identity: who.Identity, Kind: kind, IdPSession: who.sid}
-	if sealedSize(kept) <= session.MaxNoteSize {
+	plain, err := json.Marshal(kept)
+	if err != nil {
+		return nil, fmt.Errorf("provider tokens: %w", err)
+	}
+	if sealedSize(plain) <= session.MaxNoteSize {
 		draft.RefreshAt = kept.refreshAt()
 	}
 	s, cookie, secret, err := l.o.Sessions.Begin(ctx, draft)
@@ -80,7 +85,7 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 		err = &session.LoginError{Reason: session.LoginEnded, Provider: p.ID, ReturnTo: st.ReturnTo, Err: errors.New("the provider ended its session before the sign-in was through")}
 	}
 	if err == nil {
-		err = l.keep(ctx, s, secret, kept, now)
+		err = l.keep(ctx, s, secret, p, plain, now)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.o.Sessions.Revoke(context.WithoutCancel(ctx), s.Key))
@@ -106,32 +111,34 @@ func (l *Logins) provision(ctx context.Context, p *provider, id *session.Identit
 // overtaken reports whether the provider has ended its session, or all of the
 // user's up to some instant, before ours began.
 func (l *Logins) overtaken(ctx context.Context, p *provider, who *person, now time.Time) (bool, error) {
+	keys := []session.Key{subKey(logoutPurpose, p.Issuer, who.Subject)}
 	if who.sid != "" {
-		if _, err := l.o.Notes.GetNote(ctx, sidKey(logoutPurpose, p.Issuer, who.sid), now); !errors.Is(err, session.ErrNotFound) {
-			return err == nil, err
-		}
+		keys = append(keys, sidKey(logoutPurpose, p.Issuer, who.sid))
 	}
-	n, err := l.o.Notes.GetNote(ctx, subKey(logoutPurpose, p.Issuer, who.Subject), now)
-	if errors.Is(err, session.ErrNotFound) {
-		return false, nil
-	} else if err != nil {
+	notes, err := session.GetNotes(ctx, l.o.Notes, now, keys...)
+	switch {
+	case err != nil:
 		return false, err
+	case len(notes) == 2 && notes[1].LiveAt(now):
+		return true, nil
+	case !notes[0].LiveAt(now):
+		return false, nil
 	}
-	at, err := time.Parse(time.RFC3339, string(n.Data))
+	at, err := time.Parse(time.RFC3339, string(notes[0].Data))
 	return err != nil || !who.issued.After(at), nil
 }
 
 // keep seals the provider's tokens under a key of the cookie's secret and lays
 // them beside the session. Tokens that are too large to keep are let go: the
 // session then is never refreshed, nor ended at the provider.
-func (l *Logins) keep(ctx context.Context, s *session.Session, secret session.Secret, t *keptTokens, now time.Time) error {
+func (l *Logins) keep(ctx context.Context, s *session.Session, secret session.Secret, p *provider, plain []byte, now time.Time) error {
 	k := noteKey(tokensPurpose, s.Key.String())
-	data, err := seal(secret[:], tokensPurpose, k, t)
+	data, err := sealText(secret[:], tokensPurpose, k, plain)
 	if err != nil {
 		return fmt.Errorf("provider tokens: %w", err)
 	}
 	if len(data) > session.MaxNoteSize {
-		l.o.Logger.Warn("a provider's tokens are too large to be kept", "provider", t.Provider, "bytes", len(data), "session", s.Key.Short())
+		l.o.Logger.Warn("a provider's tokens are too large to be kept", "provider", p.ID, "bytes", len(data), "session", s.Key.Short())
 		return nil
 	}
 	if err := l.o.Notes.SetNote(ctx, k, session.Note{Data: data, Expires: s.ExpiresAt}, now); err != nil {

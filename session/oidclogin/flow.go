@@ -3,7 +3,6 @@ package oidclogin
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -25,13 +24,12 @@ const maxCode = 4096
 const statePurpose = "login state"
 
 // loginState is what is remembered between start and finish. It lies in the
-// store under a hash of the state parameter and sealed under a key derived
-// from it, so neither store nor provider alone can finish a sign-in.
+// store sealed under a key derived from the state parameter, and where stateKey
+// says, so neither store nor provider alone can finish a sign-in.
 type loginState struct {
 	Provider string    `json:"p"`
 	Nonce    string    `json:"n"`
 	Verifier string    `json:"v"`
-	Browser  []byte    `json:"b"` // SHA-256 of the binding cookie's secret
 	ReturnTo string    `json:"r"`
 	Started  time.Time `json:"t"`
 }
@@ -55,8 +53,8 @@ func (l *Logins) Start(ctx context.Context, r session.StartLogin) (string, error
 	}
 	now := l.o.Clock()
 	state := random()
-	s := loginState{Provider: p.ID, Nonce: random(), Verifier: random(), Browser: browserHash(r.Browser), ReturnTo: r.ReturnTo, Started: now}
-	k := noteKey(statePurpose, state)
+	s := loginState{Provider: p.ID, Nonce: random(), Verifier: random(), ReturnTo: r.ReturnTo, Started: now}
+	k := stateKey(state, p.ID, r.Browser)
 	data, err := seal([]byte(state), statePurpose, k, s)
 	if err != nil {
 		return "", fmt.Errorf("login state: %w", err)
@@ -67,9 +65,11 @@ func (l *Logins) Start(ctx context.Context, r session.StartLogin) (string, error
 	return p.authorizeURL(m, s, state, p.redirectURI)
 }
 
-func browserHash(secret string) []byte {
-	h := sha256.Sum256([]byte("neosc login browser\x00" + secret))
-	return h[:]
+// stateKey names the state of a sign-in by all that a callback has to bring: of
+// another browser, or at another provider's address, it finds nothing to take,
+// and what is there stays for whom it is.
+func stateKey(state, provider, browser string) session.Key {
+	return noteKey(statePurpose, state, provider, browser)
 }
 
 // authorizeURL is where the browser asks for a code.
@@ -130,8 +130,7 @@ func (l *Logins) Finish(ctx context.Context, r session.FinishLogin) (*session.Lo
 }
 
 // takeState returns the state that the callback belongs to, and sees to it
-// that it is used once. What is looked at first is who calls: a state that is
-// another browser's or another provider's stays for whom it is.
+// that it is used once.
 func (l *Logins) takeState(ctx context.Context, p *provider, r session.FinishLogin) (*loginState, error) {
 	bad := func(why string) error {
 		return &session.LoginError{Reason: session.LoginState, Provider: p.ID, Err: errors.New(why)}
@@ -140,44 +139,25 @@ func (l *Logins) takeState(ctx context.Context, p *provider, r session.FinishLog
 	if len(param) != 1 || len(param[0]) != 43 {
 		return nil, bad("the callback has no state of ours")
 	}
-	now := l.o.Clock()
-	k := noteKey(statePurpose, param[0])
-	n, err := l.o.Notes.GetNote(ctx, k, now)
-	if errors.Is(err, session.ErrNotFound) {
-		return nil, bad("the state is unknown, used up or too old")
-	} else if err != nil {
-		return nil, fmt.Errorf("login state: %w", err)
-	}
-	s := new(loginState)
-	if err := unseal([]byte(param[0]), statePurpose, k, n.Data, s); err != nil {
-		return nil, bad(err.Error())
-	}
-	if !startedBy(s, r.Browsers) {
-		return nil, bad("the state is another browser's")
-	}
-	if s.Provider != p.ID {
-		return nil, bad("the state is for another provider")
-	}
 	if err := p.checkIssuer(ctx, r.Query["iss"]); err != nil {
 		return nil, &session.LoginError{Reason: session.LoginState, Provider: p.ID, Err: err}
 	}
-	switch _, err := l.o.Notes.TakeNote(ctx, k, now); {
-	case errors.Is(err, session.ErrNotFound):
-		return nil, bad("the state was used meanwhile")
-	case err != nil:
-		return nil, fmt.Errorf("login state: %w", err)
-	}
-	return s, nil
-}
-
-func startedBy(s *loginState, browsers []string) bool {
-	ok := false
-	for _, b := range browsers {
-		if subtle.ConstantTimeCompare(s.Browser, browserHash(b)) == 1 {
-			ok = true
+	now := l.o.Clock()
+	for _, browser := range r.Browsers {
+		k := stateKey(param[0], p.ID, browser)
+		n, err := l.o.Notes.TakeNote(ctx, k, now)
+		if errors.Is(err, session.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("login state: %w", err)
 		}
+		s := new(loginState)
+		if err := unseal([]byte(param[0]), statePurpose, k, n.Data, s); err != nil {
+			return nil, bad(err.Error())
+		}
+		return s, nil
 	}
-	return ok
+	return nil, bad("the state is unknown, used up, too old, another browser's or for another provider")
 }
 
 // checkIssuer holds the callback's iss to the provider's issuer (RFC 9207):

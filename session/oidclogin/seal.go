@@ -7,8 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
+	"strconv"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -18,12 +17,12 @@ import (
 // noteKey names a note: a hash over what it is about, each part with its
 // length, so that no two lists of parts meet.
 func noteKey(purpose string, parts ...string) session.Key {
-	h := sha256.New()
-	fmt.Fprintf(h, "neosc %s\x00", purpose)
+	var room [512]byte // on the stack
+	b := append(append(append(room[:0], "neosc "...), purpose...), 0)
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+		b = append(append(strconv.AppendInt(b, int64(len(p)), 10), ':'), p...)
 	}
-	return session.Key(h.Sum(nil))
+	return sha256.Sum256(b)
 }
 
 // seal encrypts v under a key derived from a secret that no store has. k binds
@@ -33,6 +32,10 @@ func seal(secret []byte, purpose string, k session.Key, v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return sealText(secret, purpose, k, plain)
+}
+
+func sealText(secret []byte, purpose string, k session.Key, plain []byte) ([]byte, error) {
 	key, err := hkdf.Key(sha256.New, secret, k[:], "neosc "+purpose, chacha20poly1305.KeySize)
 	if err != nil {
 		return nil, err
@@ -46,12 +49,8 @@ func seal(secret []byte, purpose string, k session.Key, v any) ([]byte, error) {
 	return aead.Seal(nonce, nonce, plain, k[:]), nil
 }
 
-// sealedSize is how many bytes seal makes of v.
-func sealedSize(v any) int {
-	plain, err := json.Marshal(v)
-	if err != nil {
-		return math.MaxInt
-	}
+// sealedSize is how many bytes sealText makes of a text.
+func sealedSize(plain []byte) int {
 	return chacha20poly1305.NonceSizeX + len(plain) + chacha20poly1305.Overhead
 }
 

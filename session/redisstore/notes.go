@@ -1,11 +1,11 @@
 package redisstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -118,21 +118,66 @@ func (st *Store) readNote(ctx context.Context, k session.Key, now time.Time, rea
 		return session.Note{}, err
 	}
 	defer cancel()
-	value, err := read(ctx, st.noteName(k)).Bytes()
+	value, err := read(ctx, st.noteName(k)).Result()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return session.Note{}, session.ErrNotFound
 	case err != nil:
 		return session.Note{}, unavailable(err)
 	}
-	head, data, ok := bytes.Cut(value, []byte("\n"))
-	ends, err := strconv.ParseInt(string(head), 10, 64)
-	if err != nil || !ok {
-		return session.Note{}, unavailable(fmt.Errorf("note %s has no head", k.Short()))
+	n, err := decodeNote(k, value)
+	if err != nil {
+		return session.Note{}, err
 	}
-	n := session.Note{Data: data, Expires: time.UnixMicro(ends).UTC()}
 	if !n.LiveAt(now) {
 		return session.Note{}, session.ErrNotFound
 	}
 	return n, nil
+}
+
+func decodeNote(k session.Key, value string) (session.Note, error) {
+	head, data, ok := strings.Cut(value, "\n")
+	ends, err := strconv.ParseInt(head, 10, 64)
+	if err != nil || !ok {
+		return session.Note{}, unavailable(fmt.Errorf("note %s has no head", k.Short()))
+	}
+	return session.Note{Data: []byte(data), Expires: time.UnixMicro(ends).UTC()}, nil
+}
+
+// GetNotes implements session.NotesReader.
+func (st *Store) GetNotes(ctx context.Context, now time.Time, keys ...session.Key) ([]session.Note, error) {
+	out := make([]session.Note, len(keys))
+	if len(keys) == 0 {
+		return out, nil
+	}
+	ctx, cancel, err := st.within(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = st.noteName(k)
+	}
+	values, err := st.c.MGet(ctx, names...).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if len(values) != len(keys) {
+		return nil, unavailable(fmt.Errorf("%d notes, want %d", len(values), len(keys)))
+	}
+	for i, v := range values {
+		text, ok := v.(string)
+		if !ok {
+			continue
+		}
+		n, err := decodeNote(keys[i], text)
+		if err != nil {
+			return nil, err
+		}
+		if n.LiveAt(now) {
+			out[i] = n
+		}
+	}
+	return out, nil
 }

@@ -54,6 +54,27 @@ func noteTaken(t *testing.T, st session.Notes) {
 	wantErr(t, "a get after it", err, session.ErrNotFound)
 }
 
+// manyNotes: read together they are what they are one by one.
+func manyNotes(t *testing.T, st session.Notes) {
+	for n, data := range map[int]string{1: "a", 3: "c", 4: "over\n"} {
+		life := time.Minute
+		if n == 4 {
+			life = time.Second
+		}
+		if err := st.PutNote(ctx(t), noteKey(n), note(data, life), base); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := base.Add(time.Second)
+	got, err := session.GetNotes(ctx(t), st, now, noteKey(3), noteKey(2), noteKey(1), noteKey(4))
+	if err != nil || len(got) != 4 || string(got[0].Data) != "c" || got[1].LiveAt(now) || string(got[2].Data) != "a" || got[3].LiveAt(now) {
+		t.Errorf("got %+v, error %v", got, err)
+	}
+	if got, err := session.GetNotes(ctx(t), st, now); err != nil || len(got) != 0 {
+		t.Errorf("of no keys: got %+v, error %v", got, err)
+	}
+}
+
 func noteOver(t *testing.T, st session.Notes) {
 	k, end := noteKey(1), base.Add(time.Minute)
 	if err := st.PutNote(ctx(t), k, note("a", time.Minute), base); err != nil {

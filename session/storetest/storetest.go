@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"OneOfManyUpdatesOfAVersionWins", concurrentUpdates},
 		{"ReadersAndWritersTogether", concurrentMix},
 		{"NoteIsTakenOnce", withNotes(noteTaken)},
+		{"ManyNotesAreReadTogether", withNotes(manyNotes)},
 		{"NoteIsOverAtItsEnd", withNotes(noteOver)},
 		{"NoteIsSwappedIfItIsTheOneThatWasRead", withNotes(noteSwapped)},
 		{"NotesAreBounded", withNotes(noteBounds)},
