@@ -22,25 +22,30 @@ import (
 // errOver: everything was measured, and something is over its bound.
 var errOver = errors.New("a figure is over its bound")
 
-// area measures one part of the promises.
+// area measures one kind of promises, in parts that can be measured alone.
 type area struct {
+	name  string
+	parts []part
+}
+
+type part struct {
 	name string
 	run  func(ctx context.Context, r *report) error
 }
 
 func areas() []area {
 	return []area{
-		{"check", checkArea},
-		{"limits", limitsArea},
-		{"sessions", sessionsArea},
-		{"edge", edgeArea},
+		{"check", []part{{"check", checkArea}}},
+		{"limits", []part{{"limits", limitsArea}}},
+		{"sessions", sessionParts()},
+		{"edge", []part{{"edge", edgeArea}}},
 	}
 }
 
 func main() {
-	only := flag.String("only", "", "measure only this area")
+	only := flag.String("only", "", "measure only this area, or AREA/PART")
 	flag.Usage = func() {
-		fmt.Fprintf(os.Stderr, "Usage: bench [-only AREA]\nAreas: %s\n", strings.Join(areaNames(), ", "))
+		fmt.Fprintf(os.Stderr, "Usage: bench [-only AREA[/PART]]\nAreas: %s\n", strings.Join(areaNames(), ", "))
 	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -56,6 +61,11 @@ func areaNames() []string {
 	var names []string
 	for _, a := range areas() {
 		names = append(names, a.name)
+		if len(a.parts) > 1 {
+			for _, p := range a.parts {
+				names = append(names, a.name+"/"+p.name)
+			}
+		}
 	}
 	return names
 }
@@ -64,13 +74,14 @@ func run(ctx context.Context, only string) error {
 	r := &report{out: os.Stdout}
 	ran := false
 	for _, a := range areas() {
-		if only != "" && only != a.name {
-			continue
-		}
-		ran = true
-		r.area = a.name
-		if err := a.run(ctx, r); err != nil {
-			return fmt.Errorf("%s: %w", a.name, err)
+		for _, p := range a.parts {
+			if only != "" && only != a.name && only != a.name+"/"+p.name {
+				continue
+			}
+			ran, r.area = true, a.name
+			if err := p.run(ctx, r); err != nil {
+				return fmt.Errorf("%s/%s: %w", a.name, p.name, err)
+			}
 		}
 	}
 	if !ran {

@@ -28,11 +28,18 @@ const (
 	lookedUp      = 1024
 )
 
-// sessionsArea measures a lookup from the local copy, what opening a cookie
-// costs once and then no more, what a bearer token costs, how long a revocation
-// takes to reach three gates on one Redis or one Postgres, what a sign-in at a
-// provider costs, and what a million live sessions weigh in one gate.
-func sessionsArea(ctx context.Context, r *report) error {
+// sessionParts measure a lookup from the local copy, what opening a cookie costs
+// once and then no more, and how long a revocation takes to reach three gates on
+// one Redis; the same over one Postgres; what an access token costs; what a
+// sign-in at a provider costs; and what a million live sessions weigh in a gate.
+func sessionParts() []part {
+	return []part{
+		{"redis", measureRedis}, {"postgres", measurePostgres}, {"bearer", measureBearer}, {"signins", measureSignIns}, {"million", measureMillion},
+	}
+}
+
+// measureRedis is about lookups and revocations over three gates on one Redis.
+func measureRedis(ctx context.Context, r *report) error {
 	server, err := redistest.Socket()
 	if err != nil {
 		return err
@@ -46,15 +53,7 @@ func sessionsArea(ctx context.Context, r *report) error {
 	if err := measureLookup(ctx, r, gates); err != nil {
 		return err
 	}
-	if err := measureRevocation(ctx, r, gates, "revocation", revocations); err != nil {
-		return err
-	}
-	for _, measure := range []func(context.Context, *report) error{measurePostgres, measureBearer, measureSignIns, measureMillion} {
-		if err := measure(ctx, r); err != nil {
-			return err
-		}
-	}
-	return nil
+	return measureRevocation(ctx, r, gates, "revocation", revocations)
 }
 
 // measurePostgres is about revocations over three gates on one Postgres, that
@@ -78,6 +77,7 @@ func measurePostgres(ctx context.Context, r *report) error {
 // fed is a store that tells of what other gates change.
 type fed interface {
 	session.Store
+	session.Marks
 	FreshUntil() time.Time
 	Close() error
 }
@@ -85,7 +85,7 @@ type fed interface {
 func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // fedStore is a store on a Redis of its own, once it is told of changes.
-func fedStore(ctx context.Context) (session.Store, func(), error) {
+func fedStore(ctx context.Context) (fed, func(), error) {
 	server, err := redistest.Socket()
 	if err != nil {
 		return nil, nil, err

@@ -11,11 +11,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"maps"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,25 +90,48 @@ func signRSA(key *rsa.PrivateKey, c map[string]any) (string, error) {
 	return jws.CompactSerialize()
 }
 
-// tokenManager is a manager that takes the issuer's tokens, and keeps what it
-// has checked in cacheBytes.
-func tokenManager(issuer *hostile.Issuer, store session.Store, cacheBytes int64) (m *session.Manager, closeAll func(), err error) {
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+// tokenManager is a manager that takes the issuer's tokens as a gate does, with
+// the marks that end them in a Redis of its own, and keeps what it has checked
+// in cacheBytes.
+func tokenManager(ctx context.Context, issuer *hostile.Issuer, cacheBytes int64) (m *session.Manager, closeAll func(), err error) {
+	store, closeStore, err := fedStore(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	closers := []func(){closeStore}
+	closeAll = func() {
+		for _, c := range slices.Backward(closers) {
+			c()
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+	marks, err := session.NewMarkCopies(session.MarkOptions{Marks: store})
+	if err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, marks.Close)
 	v, err := bearer.New(bearer.Options{
-		Providers: []bearer.Provider{{ID: "bench", Issuer: issuer.URL, Audiences: []string{"api"}, Identity: claims.MapOptions{}}}, CacheBytes: cacheBytes, Logger: quiet,
+		Providers: []bearer.Provider{{ID: "bench", Issuer: issuer.URL, Audiences: []string{"api"}, Identity: claims.MapOptions{}}},
+		Marks:     marks, CacheBytes: cacheBytes, Logger: quietLog(),
 	})
 	if err != nil {
 		return nil, nil, err
 	}
+	closers = append(closers, v.Close)
 	sealer, err := newSealer()
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err = session.NewManager(session.Options{Store: store, Sealer: sealer, Bearer: v, Logger: quiet})
+	m, err = session.NewManager(session.Options{Store: store, Sealer: sealer, Marks: marks, Bearer: v, Logger: quietLog()})
 	if err != nil {
 		return nil, nil, err
 	}
-	return m, func() { m.Close(); v.Close() }, nil
+	closers = append(closers, m.Close)
+	return m, closeAll, nil
 }
 
 // tokenClaims are those of an access token: as many as a session has.
@@ -126,12 +148,7 @@ type known struct {
 }
 
 func measureKnown(ctx context.Context, r *report, issuer *hostile.Issuer) error {
-	store, closeStore, err := fedStore(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeStore()
-	m, closeAll, err := tokenManager(issuer, store, 0)
+	m, closeAll, err := tokenManager(ctx, issuer, 0)
 	if err != nil {
 		return err
 	}
@@ -176,7 +193,7 @@ func measureKnown(ctx context.Context, r *report, issuer *hostile.Issuer) error 
 const firstRest = 20
 
 func measureFirst(ctx context.Context, r *report, issuer *hostile.Issuer, name string, sign func(map[string]any) (string, error), check func(hash, signature []byte) bool) error {
-	m, closeAll, err := tokenManager(issuer, generated{}, 1) // nothing is kept: each time is the first
+	m, closeAll, err := tokenManager(ctx, issuer, 1) // nothing is kept: each time is the first
 	if err != nil {
 		return err
 	}
