@@ -27,6 +27,8 @@ type Edge struct {
 	Dir  string // of gate.yaml, routes.yaml and the sockets; short
 	Port int
 	Bin  string
+
+	config string // Envoy's bootstrap
 }
 
 // edgeRoutes is the routes file of an Edge: port, upstream.
@@ -69,7 +71,7 @@ func StartEdgeBefore(t testing.TB, routes string, upstream http.Handler) *Edge {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	up := httptest.NewServer(upstream)
 	t.Cleanup(up.Close)
-	e := &Edge{Dir: dir, Port: FreePort(t), Bin: bin}
+	e := &Edge{Dir: dir, Port: FreePort(t), Bin: bin, config: filepath.Join(dir, "envoy.yaml")}
 	e.write(t, "routes.yaml", fmt.Sprintf(routes, e.Port, strings.TrimPrefix(up.URL, "http://")))
 	e.Configure(t, "")
 	cmd := exec.CommandContext(t.Context(), bin, "envoy", "bootstrap", "-config", e.file("gate.yaml"), "-access-log", e.file("edge.log"), "-o", e.file("envoy.yaml"))
@@ -85,6 +87,23 @@ func (e *Edge) file(name string) string { return filepath.Join(e.Dir, name) }
 func (e *Edge) write(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(e.file(name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Change replaces a text that the routes file has once, all at one time, as a
+// deployment does.
+func (e *Edge) Change(t testing.TB, old, next string) {
+	t.Helper()
+	b, err := os.ReadFile(e.file("routes.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(b), old) != 1 {
+		t.Fatalf("the routes have not one %q:\n%s", old, b)
+	}
+	e.write(t, ".routes.yaml", strings.Replace(string(b), old, next, 1))
+	if err := os.Rename(e.file(".routes.yaml"), e.file("routes.yaml")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -106,7 +125,7 @@ func (e *Edge) runEnvoy(t testing.TB) {
 		t.Fatal(err)
 	}
 	log := &output{}
-	cmd := exec.Command(binary, envoy.Args(e.file("envoy.yaml"), 2)...)
+	cmd := exec.Command(binary, envoy.Args(e.config, 2)...)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

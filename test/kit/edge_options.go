@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -19,8 +19,11 @@ type EdgeOptions struct {
 	Upstream http.Handler
 	// GateYAML is the whole gate.yaml.
 	GateYAML string
-	// Bootstrap are further flags of gate envoy bootstrap.
+	// Bootstrap are further flags of gate envoy bootstrap, or of gate envoy files.
 	Bootstrap []string
+	// Watched has Envoy watch files, in the folder that envoy.files of GateYAML
+	// names, for changes of the routes file while it runs.
+	Watched bool
 }
 
 // StartEdgeOf starts upstream and Envoy by the options, and no gate yet.
@@ -37,12 +40,13 @@ func StartEdgeOf(t testing.TB, o EdgeOptions) *Edge {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	up := httptest.NewServer(o.Upstream)
 	t.Cleanup(up.Close)
-	e := &Edge{Dir: dir, Port: FreePort(t), Bin: bin}
+	e := &Edge{Dir: dir, Port: FreePort(t), Bin: bin, config: filepath.Join(dir, "envoy.yaml")}
 	e.write(t, "routes.yaml", fmt.Sprintf(o.Routes, e.Port, strings.TrimPrefix(up.URL, "http://")))
 	e.write(t, "gate.yaml", o.GateYAML)
-	args := append([]string{"envoy", "bootstrap", "-config", e.file("gate.yaml"), "-access-log", e.file("edge.log"), "-o", e.file("envoy.yaml"), "-secrets", e.file("secrets")}, o.Bootstrap...)
-	if out, err := exec.CommandContext(t.Context(), bin, args...).CombinedOutput(); err != nil {
-		t.Fatalf("gate envoy bootstrap: %v\n%s", err, out)
+	if o.Watched {
+		e.config = strings.TrimSpace(e.Run(t, append([]string{"envoy", "files", "-access-log", e.file("edge.log")}, o.Bootstrap...)...))
+	} else {
+		e.Run(t, append([]string{"envoy", "bootstrap", "-access-log", e.file("edge.log"), "-o", e.file("envoy.yaml"), "-secrets", e.file("secrets")}, o.Bootstrap...)...)
 	}
 	e.runEnvoy(t)
 	return e
