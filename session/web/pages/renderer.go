@@ -106,7 +106,7 @@ func (r *Renderer) FormsLeadTo(address string) bool {
 // SetFormTargets puts other origins in the place of Options.FormTargets, as
 // when the routes change.
 func (r *Renderer) SetFormTargets(origins []string) error {
-	t := &targets{origins: map[string]bool{}, csp: csp("'self'", append([]string{"'self'"}, origins...))}
+	t := &targets{origins: map[string]bool{}, csp: csp("'self'", append([]string{"'self'"}, formSources(origins)...))}
 	for _, o := range origins {
 		if _, err := originHost(o); err != nil {
 			return fmt.Errorf("pages: form target: %w", err)
