@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
@@ -102,8 +103,10 @@ func (a *ADS) Serve(l net.Listener) error { return a.grpc.Serve(l) }
 
 // Close ends all streams. The Envoys go on with what they have.
 func (a *ADS) Close() {
-	a.end()
-	a.grpc.GracefulStop() // the streams end by themselves now
+	a.end() // the streams end by themselves then, but of an Envoy that does not read
+	late := time.AfterFunc(time.Second, a.grpc.Stop)
+	defer late.Stop()
+	a.grpc.GracefulStop()
 }
 
 // Apply delivers next as Files.Apply does. It waits for every Envoy that is

@@ -37,6 +37,7 @@ type File struct {
 	origins     []string
 	isOrigin    map[string]bool
 	revision    string
+	source      []byte
 }
 
 // File finds routes for decisions.
@@ -65,7 +66,7 @@ func Parse(name string, data []byte) (*File, error) {
 	}
 	sum := sha256.Sum256(data)
 	c := &checker{y: &y, names: map[string]bool{}, file: &File{
-		routes: map[string]*authz.Route{}, byHost: map[string]int{}, isOrigin: map[string]bool{}, revision: hex.EncodeToString(sum[:8]),
+		routes: map[string]*authz.Route{}, byHost: map[string]int{}, isOrigin: map[string]bool{}, revision: hex.EncodeToString(sum[:8]), source: slices.Clone(data),
 	}}
 	c.run()
 	if err := c.report.Err(); err != nil {
@@ -77,6 +78,9 @@ func Parse(name string, data []byte) (*File, error) {
 // Revision names the file's content: two files of one revision are the same,
 // byte by byte.
 func (f *File) Revision() string { return f.revision }
+
+// Source is what the file was parsed from.
+func (f *File) Source() []byte { return f.source }
 
 // Route implements authz.Routes. Public routes are not found: whoever asks
 // about one was asked by an edge that is not configured by this file.

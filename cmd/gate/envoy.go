@@ -14,7 +14,7 @@ import (
 
 func envoyCommand() command {
 	c := verbs("envoy", "Render Envoy's configuration from the routes file, and judge configurations", []command{
-		{"bootstrap", "print the hardened static configuration for all routes", envoyBootstrap},
+		{"bootstrap", "print the hardened configuration that Envoy starts with", envoyBootstrap},
 		{"files", "write the files that Envoy watches, for changes without a restart", envoyFiles},
 		{"diff", "say what a change of the routes file does", envoyDiff},
 		{"lint", "list what in an Envoy configuration lets a spoof or a bypass through", envoyLint},
@@ -24,9 +24,10 @@ func envoyCommand() command {
 }
 
 func envoyBootstrap(ctx context.Context, args []string, s streams) int {
-	const usage = "gate envoy bootstrap [-config gate.yaml] [-o FILE]"
-	fs := flagSet("envoy bootstrap", usage, "Prints the hardened static configuration for all routes of the routes file.\nRun Envoy on it with --disable-hot-restart.", s)
+	const usage = "gate envoy bootstrap [-config gate.yaml] [-ads] [-o FILE]"
+	fs := flagSet("envoy bootstrap", usage, "Prints the hardened static configuration for all routes of the routes file; with -ads one\nwhose routes and upstreams come from the running gate, at envoy.ads of gate.yaml.\nRun Envoy on it with --disable-hot-restart.", s)
 	file := fs.String("config", "gate.yaml", "configuration `file`")
+	ads := fs.Bool("ads", false, "routes and upstreams come from the running gate and change without a restart")
 	out := fs.String("o", "", "write to `FILE` instead of standard output")
 	adminSocket := fs.String("admin", "", "Unix `socket` of Envoy's admin interface (default: envoy-admin.sock beside listen.authz)")
 	accessLog := fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)")
@@ -50,6 +51,11 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 			return err
 		}
 		o.Secrets, o.Files = *secrets, "" // everything in one file
+		if !*ads {
+			o.ADSSocket = ""
+		} else if o.ADSSocket == "" {
+			return fmt.Errorf("%s has no envoy.ads, the socket at which the gate gives routes", *file)
+		}
 		if *adminSocket != "" {
 			o.AdminSocket = *adminSocket
 		}
@@ -71,7 +77,7 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 
 // envoyOptions are what config and routes say of Envoy.
 func envoyOptions(cfg *config.Config, f *route.File) (envoy.Options, error) {
-	o := envoy.Options{Routes: f, AdminSocket: cfg.Envoy.Admin, Files: cfg.Envoy.Files}
+	o := envoy.Options{Routes: f, AdminSocket: cfg.Envoy.Admin, Files: cfg.Envoy.Files, ADSSocket: cfg.Envoy.ADS}
 	reach, err := cfg.Reach()
 	if err != nil {
 		return o, err
@@ -109,7 +115,7 @@ func renderEnvoy(o envoy.Options) ([]byte, error) {
 
 // checkEnvoy lets the real Envoy judge the rendered configuration.
 func checkEnvoy(ctx context.Context, o envoy.Options) error {
-	o.Files, o.Secrets = "", "" // Envoy would look for the files
+	o.Files, o.ADSSocket, o.Secrets = "", "", "" // Envoy would look for the files
 	b, err := renderEnvoy(o)
 	if err != nil {
 		return err

@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
+	"time"
 
 	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/authz/route/strictyaml"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/envoy"
 )
@@ -36,6 +40,7 @@ func envoyFiles(_ context.Context, args []string, s streams) int {
 		if err != nil {
 			return err
 		}
+		o.ADSSocket = ""
 		if *dir != "" {
 			o.Files = *dir
 		}
@@ -58,27 +63,20 @@ func envoyFiles(_ context.Context, args []string, s streams) int {
 	}())
 }
 
-func envoyDiff(_ context.Context, args []string, s streams) int {
-	fs := flagSet("envoy diff", "gate envoy diff [-json] OLD NEW", "Says what a change of the routes file does: OLD and NEW are routes files. What opens\npaths to everybody is marked with !!. Exit code 0: they mean the same; 1: they differ.", s)
-	asJSON := fs.Bool("json", false, "write a JSON list of changes")
-	if code, done := fs.parse(args, 2); done {
+func envoyDiff(ctx context.Context, args []string, s streams) int {
+	f := operatorFlagSet("envoy diff", "gate envoy diff [-json] [-config gate.yaml] [[OLD] NEW]", "Says what a change of the routes file does: from OLD to NEW, or from the routes that the\nrunning gate has in use to NEW, or to the file that its configuration names. What opens\npaths to everybody is marked with !!. Exit code 0: they mean the same; 1: they differ.", s)
+	names, code, done := f.operands(args, 0, 2)
+	if done {
 		return code
 	}
-	if fs.NArg() != 2 {
-		fmt.Fprintln(s.err, "gate envoy diff: give two routes files, OLD and NEW; see gate envoy diff -h")
+	files, err := f.toCompare(ctx, names)
+	if err != nil {
+		fmt.Fprintf(s.err, "gate envoy diff: %v\n", err)
 		return exitUsage
-	}
-	var files [2]*route.File
-	for i := range files {
-		var err error
-		if files[i], err = route.Load(fs.Arg(i)); err != nil {
-			fmt.Fprintf(s.err, "gate envoy diff: %v\n", err)
-			return exitUsage
-		}
 	}
 	changes := files[0].Diff(files[1])
 	restart := files[0].NeedsRestart(files[1])
-	if *asJSON {
+	if f.json {
 		enc := json.NewEncoder(s.out)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(map[string]any{"changes": append([]route.Change{}, changes...), "needs_restart": append([]string{}, restart...)}); err != nil {
@@ -91,6 +89,62 @@ func envoyDiff(_ context.Context, args []string, s streams) int {
 		return exitError
 	}
 	return exitOK
+}
+
+// routesPath is where the running gate's routes file is, on its admin socket.
+const routesPath = "/v1/routes"
+
+// toCompare reads the named files, and takes what is not named from the running
+// gate and its configuration.
+func (f *operatorFlags) toCompare(ctx context.Context, names []string) (files [2]*route.File, err error) {
+	if len(names) == 2 {
+		if files[0], err = route.Load(names[0]); err == nil {
+			files[1], err = route.Load(names[1])
+		}
+		return files, err
+	}
+	cfg, err := config.Load(f.config, os.Environ())
+	if err != nil {
+		return files, fmt.Errorf("%w (or give two routes files, OLD and NEW)", err)
+	}
+	socket, next := cfg.Listen.Admin, cfg.Routes
+	if f.socket != "" {
+		socket = f.socket
+	}
+	if len(names) == 1 {
+		next = names[0]
+	}
+	if files[0], err = activeRoutes(ctx, socket); err == nil {
+		files[1], err = route.Load(next)
+	}
+	return files, err
+}
+
+// activeRoutes asks a running gate for the routes that it has in use.
+func activeRoutes(ctx context.Context, socket string) (*route.File, error) {
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gate"+routesPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no gate answers at %s: %w", socket, err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, strictyaml.MaxSize+1))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d", res.StatusCode)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the gate at %s for its routes: %w", socket, err)
+	}
+	return route.Parse("the running gate's routes", data)
 }
 
 func sayChanges(w io.Writer, changes []route.Change, restart []string) {

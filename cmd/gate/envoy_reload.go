@@ -30,7 +30,8 @@ const (
 // here and, where it watches files, in Envoy. What is refused changes nothing.
 type routesReload struct {
 	a     *app
-	files *envoy.Files // nil: Envoy has its routes from its bootstrap
+	edge  delivery   // nil: Envoy has its routes from its bootstrap
+	ads   *envoy.ADS // nil but where it is edge
 	total *prometheus.CounterVec
 	last  prometheus.Gauge
 
@@ -39,6 +40,11 @@ type routesReload struct {
 	amiss error
 	stale error
 	old   *time.Timer
+}
+
+// delivery brings routes to a running Envoy, or says that it has not.
+type delivery interface {
+	Apply(context.Context, *route.File) error
 }
 
 // openReload gets ready to change routes and brings Envoy's files up to date.
@@ -58,17 +64,22 @@ func (a *app) openReload() error {
 	r.last.SetToCurrentTime()
 	a.reload = r
 	a.health.Add("routes", func(context.Context) error { return observe.Degraded(r.problem()) })
-	if a.cfg.Envoy.Files == "" {
+	if a.cfg.Envoy.Files+a.cfg.Envoy.ADS == "" {
 		return nil
 	}
 	o, err := envoyOptions(a.cfg, a.routes)
 	if err != nil {
 		return err
 	}
-	if r.files, err = envoy.NewFiles(o, envoy.NewAdmin(a.cfg.Envoy.Admin)); err != nil {
+	if o.ADSSocket != "" {
+		return r.openADS(o)
+	}
+	files, err := envoy.NewFiles(o, envoy.NewAdmin(o.AdminSocket))
+	if err != nil {
 		return err
 	}
-	r.stale, err = r.files.Resume()
+	r.edge = files
+	r.stale, err = files.Resume()
 	if r.stale != nil {
 		a.log.Warn("Envoy's listener is not that of the routes file", "error", r.stale)
 	}
@@ -80,6 +91,9 @@ func (r *routesReload) problem() error {
 	defer r.mu.Unlock()
 	if r.amiss != nil {
 		return r.amiss
+	}
+	if r.ads != nil {
+		return r.ads.Problem()
 	}
 	return r.stale
 }
@@ -121,12 +135,12 @@ func (r *routesReload) change(ctx context.Context) (outcome string, err error) {
 	}
 	// From here both are judged, each request by the file that matched it.
 	r.use(next)
-	if r.files != nil {
-		ctx, cancel := context.WithTimeout(ctx, edgeWait)
+	if r.edge != nil {
+		limit, cancel := context.WithTimeout(ctx, edgeWait)
 		defer cancel()
-		if err := r.files.Apply(ctx, next); err != nil {
+		if err := r.edge.Apply(limit, next); err != nil {
 			r.use(now)
-			return "refused_by_envoy", err
+			return "refused_by_envoy", r.explained(ctx, err, next)
 		}
 	}
 	return "applied", nil

@@ -106,7 +106,7 @@ func (a *app) listen(ctx context.Context, replaces bool) (<-chan error, error) {
 	if err != nil {
 		return nil, err
 	}
-	failed := make(chan error, 5)
+	failed := make(chan error, 6)
 	run := func(name string, f func() error) {
 		go func() {
 			if err := f(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
@@ -146,6 +146,9 @@ func (a *app) listen(ctx context.Context, replaces bool) (<-chan error, error) {
 	}
 	a.serveHTTP(run, "http", pages, srv)
 	if err := a.listenLeash(ctx, run, sockets); err != nil {
+		return nil, err
+	}
+	if err := a.reload.listenADS(run); err != nil {
 		return nil, err
 	}
 	return failed, a.listenAuthz(ctx, run, sockets)

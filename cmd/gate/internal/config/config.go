@@ -221,7 +221,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)
 	}
-	return &c, errors.Join(c.checkProviders(dir), c.checkSockets())
+	return &c, errors.Join(c.checkProviders(dir), c.checkSockets(), c.checkDelivery())
 }
 
 // maxSocketPath is sun_path's size less its terminating NUL on Linux.

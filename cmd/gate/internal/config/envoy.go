@@ -13,6 +13,9 @@ type Envoy struct {
 	// Files is the folder of the files that Envoy watches, which `gate envoy
 	// files` prepares; empty means that Envoy has everything from its bootstrap.
 	Files string `yaml:"files"`
+	// ADS is the Unix socket on which the gate's discovery service gives Envoys
+	// their routes and upstreams; not with Files.
+	ADS string `yaml:"ads"`
 	// Admin is the Unix socket of Envoy's admin interface, by which the gate sees
 	// whether Envoy took a change; envoy-admin.sock beside listen.authz.
 	Admin string `yaml:"admin"`
@@ -48,11 +51,22 @@ func (e *Envoy) complete(dir string, l *Listen) {
 		}
 		e.Admin = filepath.Join(filepath.Dir(beside), "envoy-admin.sock")
 	}
-	for _, p := range []*string{&e.Files, &e.Admin} {
+	for _, p := range []*string{&e.Files, &e.ADS, &e.Admin} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+}
+
+// checkDelivery: Envoy has its routes in one way.
+func (c *Config) checkDelivery() error {
+	if c.Envoy.Files != "" && c.Envoy.ADS != "" {
+		return c.errf("envoy.ads", "cannot be given with envoy.files: Envoy has its routes from one of them; take the other out")
+	}
+	if len(c.Envoy.ADS) > maxSocketPath {
+		return c.errf("envoy.ads", "is a path of %d bytes; Unix sockets take at most %d: choose a shorter folder, e.g. /run/neosc-gate", len(c.Envoy.ADS), maxSocketPath)
+	}
+	return nil
 }
 
 // Reach is how Envoy reaches one of the gate's listeners: a Unix socket, or
