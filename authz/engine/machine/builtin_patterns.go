@@ -14,9 +14,15 @@ func regexMatch(pattern string) native {
 	if err != nil {
 		return nil
 	}
+	table := newAutomaton(pattern)
 	return func(f *Frame, a *operands) *Value {
 		if a[1].kind != String || !f.spend(len(a[1].s)/4) {
 			return decline
+		}
+		if table != nil {
+			if is, ok := table.match(a[1].s); ok {
+				return boolValue(is)
+			}
 		}
 		return boolValue(re.MatchString(a[1].s))
 	}

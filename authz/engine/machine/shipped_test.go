@@ -87,7 +87,7 @@ func (p pair) agree(tb testing.TB, input any, now time.Time) (*Value, Horizon) {
 }
 
 // asJSON turns sets into arrays, as OPA's results are.
-func asJSON(tb testing.TB, v *Value) ast.Value {
+func asJSON(tb failer, v *Value) ast.Value {
 	tb.Helper()
 	x, err := ast.JSON(v.AST())
 	if err != nil {
