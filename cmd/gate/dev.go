@@ -72,6 +72,7 @@ type demo struct {
 	envoy    *dev.Envoy
 	app      *app
 	failed   <-chan error
+	config   string // Envoy's bootstrap
 }
 
 // runDemo starts everything or nothing, prints where to go, and stops
@@ -145,6 +146,9 @@ func (d *demo) startGate(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	if err := d.configureEnvoy(cfg); err != nil {
+		return err
+	}
 	if d.app, err = newApp(ctx, cfg, newLogger(cfg, s.err), io.Discard); err != nil {
 		return err
 	}
@@ -157,8 +161,8 @@ func (d *demo) startGate(ctx context.Context, s streams) error {
 }
 
 func (d *demo) configure() (*config.Config, error) {
-	var sockets [3]string
-	for i, name := range []string{"authz.sock", "http.sock", "admin.sock"} {
+	var sockets [4]string
+	for i, name := range []string{"authz.sock", "http.sock", "admin.sock", "envoy.sock"} {
 		var err error
 		if sockets[i], err = d.sockets.Socket(name); err != nil {
 			return nil, err
@@ -178,6 +182,7 @@ func (d *demo) configure() (*config.Config, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by gate dev at each start; give it to other commands as -config.\nroutes: routes.yaml\n")
 	fmt.Fprintf(&b, "listen: {authz: %q, http: %q, admin: %q, ops: %q}\n", sockets[0], sockets[1], sockets[2], d.o.ops)
+	fmt.Fprintf(&b, "envoy: {admin: %q}\n", sockets[3])
 	fmt.Fprintf(&b, "cookie: {domain: .%s, keys: cookie-keys.yaml, insecure: true}\n", devDomain)
 	fmt.Fprintf(&b, "session: {store: sqlite, path: gate.db}\npolicy: {path: %q}\nlog: {level: warn, access: access.log}\n", policy)
 	if d.o.providers != "" {
@@ -195,30 +200,41 @@ func (d *demo) configure() (*config.Config, error) {
 	return config.Load(file, os.Environ())
 }
 
-func (d *demo) startEnvoy(ctx context.Context, binary string) error {
-	adminSocket, err := d.sockets.Socket("envoy.sock")
+// configureEnvoy writes what Envoy starts with, and where the settings name a
+// folder of watched files (GATE_ENVOY_FILES) these as well, before a gate that
+// keeps them up to date looks for them.
+func (d *demo) configureEnvoy(cfg *config.Config) error {
+	f, err := loadRoutes(cfg)
 	if err != nil {
 		return err
 	}
-	o, err := envoyOptions(d.app.cfg, d.app.routes)
+	o, err := envoyOptions(cfg, f)
 	if err != nil {
 		return err
 	}
-	o.AdminSocket, o.AccessLogPath = adminSocket, filepath.Join(d.o.state, "edge.log")
+	o.AccessLogPath = filepath.Join(d.o.state, "edge.log")
+	if o.Files != "" {
+		files, err := envoy.NewFiles(o, nil)
+		if err == nil {
+			d.config, err = files.WriteAll()
+		}
+		return err
+	}
 	bootstrap, err := renderEnvoy(o)
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(d.sockets.Path(), "envoy.yaml")
-	if err := os.WriteFile(file, bootstrap, 0o600); err != nil {
-		return err
-	}
+	d.config = filepath.Join(d.sockets.Path(), "envoy.yaml")
+	return os.WriteFile(d.config, bootstrap, 0o600)
+}
+
+func (d *demo) startEnvoy(ctx context.Context, binary string) error {
 	log, err := os.OpenFile(filepath.Join(d.o.state, "envoy.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	d.down.Add("Envoy's log", time.Second, func(context.Context) error { return log.Close() })
-	d.envoy, err = dev.StartEnvoy(ctx, dev.EnvoyOptions{Path: binary, Args: envoy.Args(file, 2), AdminSocket: adminSocket, Log: log})
+	d.envoy, err = dev.StartEnvoy(ctx, dev.EnvoyOptions{Path: binary, Args: envoy.Args(d.config, 2), AdminSocket: d.app.cfg.Envoy.Admin, Log: log})
 	if err != nil {
 		return err
 	}

@@ -61,22 +61,45 @@ func TestSiege(t *testing.T) {
 		r.lay(t, s, providers)
 		s.end(t)
 	})
-	t.Run("Fort", func(t *testing.T) {
-		t.Parallel()
-		s := begin(t, kit.DemoOptions{Policy: watchedPolicy(t), Env: []string{"GATE_ACCOUNTS_GUESS_BURST=1000", "GATE_ACCOUNTS_GUESSES_PER_MINUTE=6000"}})
-		t.Run("Groups", func(t *testing.T) {
-			for name, attacks := range map[string][]attack{
-				"ReturnTarget": returnTargets, "Path": paths, "Headers": headers, "Host": hosts, "Protocol": protocols,
-				"Sessions": sessions, "Accounts": accounts, "Policy": policyCases,
-			} {
-				t.Run(name, func(t *testing.T) {
-					t.Parallel()
-					r.lay(t, s, attacks)
-				})
+	t.Run("Fort", func(t *testing.T) { t.Parallel(); fort(t, r) })
+}
+
+// deliveries are the other ways in which Envoy gets what `gate envoy bootstrap`
+// puts into one file: settings for the demo, each ends in a path.
+var deliveries = map[string]string{"WatchedFiles": "GATE_ENVOY_FILES=", "Discovery": "GATE_ENVOY_ADS="}
+
+// TestSiegeOfEveryDelivery sends what Envoy's configuration answers for to
+// Envoys that have theirs by watched files and by discovery.
+func TestSiegeOfEveryDelivery(t *testing.T) {
+	for name, setting := range deliveries {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp("", "siege") // a socket's path has at most 107 bytes
+			if err != nil {
+				t.Fatal(err)
 			}
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			fort(t, &roll{ran: map[string]string{}}, setting+filepath.Join(dir, "xds"))
 		})
-		s.end(t)
+	}
+}
+
+// fort sends all that goes through one Envoy and one gate that are well, with
+// settings of theirs.
+func fort(t *testing.T, r *roll, settings ...string) {
+	s := begin(t, kit.DemoOptions{Policy: watchedPolicy(t), Env: append(settings, "GATE_ACCOUNTS_GUESS_BURST=1000", "GATE_ACCOUNTS_GUESSES_PER_MINUTE=6000")})
+	t.Run("Groups", func(t *testing.T) {
+		for name, attacks := range map[string][]attack{
+			"ReturnTarget": returnTargets, "Path": paths, "Headers": headers, "Host": hosts, "Protocol": protocols,
+			"Sessions": sessions, "Accounts": accounts, "Policy": policyCases,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				r.lay(t, s, attacks)
+			})
+		}
 	})
+	s.end(t)
 }
 
 // begin starts a demo and remembers its passwords as secrets.
