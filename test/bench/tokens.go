@@ -190,6 +190,8 @@ func measureKnown(ctx context.Context, r *report, issuer *hostile.Issuer) error 
 }
 
 // firstRest is what the first time may take besides the signature check, in µs.
+// Copies of the marks of these few people and tokens are kept after the first
+// round: that a gate has to ask Redis for those of somebody new is not in it.
 const firstRest = 20
 
 func measureFirst(ctx context.Context, r *report, issuer *hostile.Issuer, name string, sign func(map[string]any) (string, error), check func(hash, signature []byte) bool) error {
