@@ -37,7 +37,11 @@ func (b *builder) filters() []*hcmv3.HttpFilter {
 	filter := func(name string, config proto.Message) *hcmv3.HttpFilter {
 		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: b.any(config)}}
 	}
-	fs := []*hcmv3.HttpFilter{filter(filterCORS, &corsv3.Cors{})}
+	var fs []*hcmv3.HttpFilter
+	if h := b.transportSecurity(); h != nil {
+		fs = append(fs, filter(filterHeaders, b.onEveryAnswer(h)))
+	}
+	fs = append(fs, filter(filterCORS, &corsv3.Cors{}))
 	if b.Routes.Shields().Requests > 0 {
 		fs = append(fs, filter(filterShield, b.shield()))
 	}
@@ -72,8 +76,10 @@ func (b *builder) extAuthz() *extauthzv3.ExtAuthz {
 		DenyAtDisable: &corev3.RuntimeFeatureFlag{
 			DefaultValue: yes(), RuntimeKey: "ext_authz.deny_at_disable",
 		},
-		ValidateMutations:          true, // or a value with CR and LF splits the response
-		EncodeRawHeaders:           true, // duplicates stay apart, bytes stay as sent
+		IncludePeerCertificate:     b.Routes.AsksForCertificates(),
+		IncludeTlsSession:          b.Routes.AsksForCertificates(), // whom the client connected to
+		ValidateMutations:          true,                           // or a value with CR and LF splits the response
+		EncodeRawHeaders:           true,                           // duplicates stay apart, bytes stay as sent
 		AllowedHeaders:             anyOf(b.Routes.Forwarded()),
 		MaxDeniedResponseBodyBytes: maxDeniedBody,
 		DecoderHeaderMutationRules: &mutationv3.HeaderMutationRules{

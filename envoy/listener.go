@@ -6,37 +6,18 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/neosc/gate/authz/route"
 )
 
 func (b *builder) listener() *listenerv3.Listener {
-	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{
-		Name:       "envoy.filters.network.http_connection_manager",
-		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: b.any(b.connectionManager())},
-	}}}
-	if b.TLSCert != "" {
-		chain.TransportSocket = b.tls()
-	}
-	return &listenerv3.Listener{
-		Name: "edge", Address: tcp(b.Listen), FilterChains: []*listenerv3.FilterChain{chain},
+	l := &listenerv3.Listener{
+		Name: "edge", Address: tcp(b.Listen),
 		PerConnectionBufferLimitBytes: u32(32 << 10), // 1 MiB by default: too much for a slow client to hold
 	}
-}
-
-func (b *builder) tls() *corev3.TransportSocket {
-	file := func(path string) *corev3.DataSource {
-		return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: path}}
-	}
-	return &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{
-		TypedConfig: b.any(&tlsv3.DownstreamTlsContext{CommonTlsContext: &tlsv3.CommonTlsContext{
-			AlpnProtocols:   []string{"h2", "http/1.1"},
-			TlsParams:       &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2},
-			TlsCertificates: []*tlsv3.TlsCertificate{{CertificateChain: file(b.TLSCert), PrivateKey: file(b.TLSKey)}},
-		}}),
-	}}
+	b.terminate(l)
+	return l
 }
 
 // connectionManager holds the trust boundary: what a client may say and in
@@ -86,7 +67,7 @@ func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
 			AllowConnect: true, // WebSockets over HTTP/2 (RFC 8441); a plain CONNECT finds no route
 		},
 		UpgradeConfigs:   b.noUpgrades(),
-		LocalReplyConfig: b.shielded(),
+		LocalReplyConfig: b.ownAnswers(),
 
 		AlwaysSetRequestIdInResponse: true, // what a person reads out to support
 		ServerName:                   "neosc",

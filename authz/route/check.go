@@ -37,6 +37,7 @@ func (c *checker) run() {
 	f.trustedHops = y.TrustedHops
 	c.shields()
 	c.headers()
+	c.serverTLS()
 	c.upstreams()
 	for i := range y.Hosts {
 		c.host(&y.Hosts[i])

@@ -47,8 +47,13 @@ func (c *checker) host(y *hostYAML) {
 		c.report.Add(y.Where, "routes", "routes: the host has none; add one or take the host out")
 	}
 	h := Host{Origin: y.Origin, Name: host, CORS: c.cors(y.CORS)}
+	c.hostTLS(y, &h)
 	for i := range y.Routes {
-		h.Entries = append(h.Entries, c.route(&y.Routes[i], y.Origin)...)
+		entries := c.route(&y.Routes[i], y.Origin)
+		for j := range entries {
+			entries[j].Route.ClientCertificate = h.ClientCertificates.Use()
+		}
+		h.Entries = append(h.Entries, entries...)
 	}
 	c.order(y, h.Entries)
 	c.file.byHost[host] = len(c.file.hosts)

@@ -22,6 +22,8 @@ const GateUpstream = "gate"
 type File struct {
 	gate        string
 	listen      netip.AddrPort
+	tls         *ServerTLS
+	hsts        HSTS
 	trustedHops uint32
 	shields     Shields
 	forwarded   []string

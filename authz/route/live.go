@@ -105,6 +105,7 @@ func (f *File) NeedsRestart(next *File) []string {
 	differs("set_headers", slices.Equal(f.settable.patterns, next.settable.patterns))
 	differs("response_headers", slices.Equal(f.response.patterns, next.response.patterns))
 	differs("strip_headers", slices.Equal(f.strip, next.strip))
+	differs("tls, hsts or client_certificates", f.transport() == next.transport())
 	return keys
 }
 
@@ -112,6 +113,6 @@ func (f *File) NeedsRestart(next *File) []string {
 // can take each other's place while Envoy runs.
 func (f *File) ListenerRevision() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q", []any{f.gate, f.listen, f.trustedHops, f.shields, f.forwarded, f.settable.patterns, f.response.patterns, f.strip})
+	fmt.Fprintf(h, "%q", []any{f.gate, f.listen, f.trustedHops, f.shields, f.forwarded, f.settable.patterns, f.response.patterns, f.strip, f.transport()})
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }

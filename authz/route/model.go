@@ -69,6 +69,10 @@ type Host struct {
 	Origin string
 	// Name is the origin's host, without port.
 	Name string
+	// TLS is the host's own certificate; nil means that of the file.
+	TLS *ServerTLS
+	// ClientCertificates is nil when the host asks for none.
+	ClientCertificates *ClientCertificates
 	// CORS is nil when no other origin may read this host's answers.
 	CORS *CORS
 	// Entries are in the order in which they match.

@@ -12,6 +12,8 @@ type fileYAML struct {
 	strictyaml.Where
 	Gate            string                  `yaml:"gate,required"`
 	Listen          string                  `yaml:"listen"`
+	TLS             *serverTLSYAML          `yaml:"tls"`
+	HSTS            *hstsYAML               `yaml:"hsts"`
 	TrustedHops     uint32                  `yaml:"trusted_hops"`
 	CheckHeaders    []string                `yaml:"check_headers"`
 	SetHeaders      []string                `yaml:"set_headers"`
@@ -54,9 +56,11 @@ type upstreamTLSYAML struct {
 
 type hostYAML struct {
 	strictyaml.Where
-	Origin string      `yaml:"origin,required"`
-	CORS   *corsYAML   `yaml:"cors"`
-	Routes []routeYAML `yaml:"routes,required"`
+	Origin             string                  `yaml:"origin,required"`
+	TLS                *serverTLSYAML          `yaml:"tls"`
+	ClientCertificates *clientCertificatesYAML `yaml:"client_certificates"`
+	CORS               *corsYAML               `yaml:"cors"`
+	Routes             []routeYAML             `yaml:"routes,required"`
 }
 
 type corsYAML struct {
