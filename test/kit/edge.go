@@ -78,7 +78,7 @@ func StartEdgeBefore(t testing.TB, routes string, upstream http.Handler) *Edge {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("gate envoy bootstrap: %v\n%s", err, out)
 	}
-	e.runEnvoy(t)
+	e.runEnvoy(t, true)
 	return e
 }
 
@@ -118,7 +118,8 @@ log: {access: access.log}
 `+settings)
 }
 
-func (e *Edge) runEnvoy(t testing.TB) {
+// runEnvoy starts Envoy, and waits until it listens unless that takes a gate.
+func (e *Edge) runEnvoy(t testing.TB, wait bool) {
 	t.Helper()
 	binary, err := envoy.FindBinary()
 	if err != nil {
@@ -133,7 +134,7 @@ func (e *Edge) runEnvoy(t testing.TB) {
 	gone := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(gone) }()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-gone })
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); wait; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", e.addr())
 		if err == nil {
 			_ = c.Close()

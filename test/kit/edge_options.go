@@ -24,6 +24,9 @@ type EdgeOptions struct {
 	// Watched has Envoy watch files, in the folder that envoy.files of GateYAML
 	// names, for changes of the routes file while it runs.
 	Watched bool
+	// Discovered has Envoy ask the gate, at the socket that envoy.ads of GateYAML
+	// names, for routes and upstreams. It listens only once a gate serves.
+	Discovered bool
 }
 
 // StartEdgeOf starts upstream and Envoy by the options, and no gate yet.
@@ -43,12 +46,15 @@ func StartEdgeOf(t testing.TB, o EdgeOptions) *Edge {
 	e := &Edge{Dir: dir, Port: FreePort(t), Bin: bin, config: filepath.Join(dir, "envoy.yaml")}
 	e.write(t, "routes.yaml", fmt.Sprintf(o.Routes, e.Port, strings.TrimPrefix(up.URL, "http://")))
 	e.write(t, "gate.yaml", o.GateYAML)
+	if o.Discovered {
+		o.Bootstrap = append(o.Bootstrap, "-ads")
+	}
 	if o.Watched {
 		e.config = strings.TrimSpace(e.Run(t, append([]string{"envoy", "files", "-access-log", e.file("edge.log")}, o.Bootstrap...)...))
 	} else {
 		e.Run(t, append([]string{"envoy", "bootstrap", "-access-log", e.file("edge.log"), "-o", e.file("envoy.yaml"), "-secrets", e.file("secrets")}, o.Bootstrap...)...)
 	}
-	e.runEnvoy(t)
+	e.runEnvoy(t, !o.Discovered)
 	return e
 }
 

@@ -30,12 +30,33 @@ hosts:
   - {name: gate, prefix: /, upstream: gate, pass_authorization: true}
 `
 
+// rollingGate is gate.yaml; %s is how Envoy gets changes.
 const rollingGate = `listen: {authz: a.sock, http: h.sock, admin: admin.sock, ops: "127.0.0.1:0"}
 cookie: {domain: .neosc.localhost, insecure: true}
-envoy: {files: xds, admin: e.sock}
+envoy: {%s, admin: e.sock}
 policy: {path: policies}
 log: {access: "off"}
 `
+
+// startRolling starts an edge whose Envoy gets changes of the routes by watched
+// files, or else by discovery.
+func startRolling(t *testing.T, watched bool) *kit.Edge {
+	t.Helper()
+	o := kit.EdgeOptions{
+		Routes: rollingRoutes, GateYAML: fmt.Sprintf(rollingGate, "files: xds"), Watched: true,
+		Upstream: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, r.Header.Get("X-Pomerium-Email"))
+		}),
+	}
+	if !watched {
+		o.GateYAML, o.Watched, o.Discovered = fmt.Sprintf(rollingGate, "ads: ads.sock"), false, true
+	}
+	e := kit.StartEdgeOf(t, o)
+	if err := kit.WritePolicies(e.Dir + "/policies"); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
 
 // rollingRuns is how many requests are asked at least, and how often routes
 // change and gates are replaced meanwhile.
@@ -49,18 +70,16 @@ func rollingRuns() (requests int64, changes, restarts int) {
 // TestSoakChangesOfRoutesAndRollingRestarts asks for pages without pause while
 // the routes file changes and one gate succeeds another: not one request fails.
 func TestSoakChangesOfRoutesAndRollingRestarts(t *testing.T) {
-	requests, changes, restarts := rollingRuns()
-	e := kit.StartEdgeOf(t, kit.EdgeOptions{
-		Routes: rollingRoutes, GateYAML: rollingGate, Watched: true,
-		Upstream: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.WriteString(w, r.Header.Get("X-Pomerium-Email"))
-		}),
-	})
-	if err := kit.WritePolicies(e.Dir + "/policies"); err != nil {
-		t.Fatal(err)
+	for name, watched := range map[string]bool{"WatchedFiles": true, "Discovery": false} {
+		t.Run(name, func(t *testing.T) { rolling(t, startRolling(t, watched)) })
 	}
+}
+
+func rolling(t *testing.T, e *kit.Edge) {
+	requests, changes, restarts := rollingRuns()
 	gate := e.Serve(t)
 	p := &pages{edge: e, people: signIn(t, e, 10), client: e.Client(t), done: make(chan struct{})}
+	within(t, 30*time.Second, "the edge is open", func() bool { return p.one(0) == "" })
 	p.start(8)
 	for i := 1; i <= changes; i++ {
 		version := fmt.Sprintf("v%d", i)
@@ -88,15 +107,7 @@ func TestSoakChangesOfRoutesAndRollingRestarts(t *testing.T) {
 // that it holds: nobody passes who should not, answers are whole, and the next
 // gate goes on with the same sessions.
 func TestAKilledGateIsShutAndOpensAgain(t *testing.T) {
-	e := kit.StartEdgeOf(t, kit.EdgeOptions{
-		Routes: rollingRoutes, GateYAML: rollingGate, Watched: true,
-		Upstream: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.WriteString(w, r.Header.Get("X-Pomerium-Email"))
-		}),
-	})
-	if err := kit.WritePolicies(e.Dir + "/policies"); err != nil {
-		t.Fatal(err)
-	}
+	e := startRolling(t, true)
 	gate := e.Serve(t)
 	p := &pages{edge: e, people: signIn(t, e, 4), client: e.Client(t), done: make(chan struct{}), shut: true}
 	p.start(4)
