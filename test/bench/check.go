@@ -2,11 +2,30 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/neosc/gate/test/idp/hostile"
+	"github.com/neosc/gate/test/redistest"
+)
+
+// The bounds of a Check, as ratios of server CPU to a stock grpc-go no-op on
+// the same socket type, but where another unit is named.
+const (
+	maxAtOne    = 1.0  // at 1 caller
+	maxAtMany   = 0.8  // at 16 and 64 callers
+	maxOfTuned  = 1.0  // of a no-op with the same options
+	maxP99      = 1.1  // of the no-op's at 16 callers
+	maxRedis    = 1.1  // with limits in Redis
+	maxBearer   = 1.05 // of the same gate's with cookies
+	maxCached   = 1.0  // of the gate that evaluates each time
+	maxEnvoy    = 0.9  // behind Envoy
+	maxAdded    = 1.05 // of the time that the no-op adds behind Envoy
+	maxAllocs   = 60   // allocations a Check
+	maxOwn      = 5    // of which ours
+	manyCallers = 16
 )
 
 const (
@@ -14,179 +33,158 @@ const (
 	blockTime = 250 * time.Millisecond
 )
 
-// callerCounts are how many Checks are under way at once over one connection.
-var callerCounts = []int{1, 16, 64}
+// checkParts measure what a Check costs gate with everything on: session by
+// real cookie, policy, limit, access and decision logs, metrics. The unit is a
+// stock grpc-go no-op. Blocks of all servers take turns.
+func checkParts() []part {
+	return []part{
+		{"cpu", onStand(checkCPU)}, {"ways", onStand(checkWays)}, {"allocations", onStand(checkAllocations)},
+		{"envoy", onStand(checkEnvoy)}, {"opa", onStand(checkOPA)},
+	}
+}
 
-// checkArea measures server CPU per Check of gate with everything on (session
-// by real cookie, policy, limit, logs, metrics) in units of a stock grpc-go
-// no-op server, beside stock OPA, interleaved block by block; and the same
-// three behind Envoy.
-func checkArea(ctx context.Context, r *report) error {
-	dir, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s, err := newStand(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
-	for _, callers := range callerCounts {
-		if err := s.measure(ctx, r, callers); err != nil {
+// onStand gives a part a folder with the two programs, and cleans up after it.
+func onStand(measure func(ctx context.Context, r *report, s *stand) error) func(context.Context, *report) error {
+	return func(ctx context.Context, r *report) error {
+		dir, err := os.MkdirTemp("", "bench")
+		if err != nil {
 			return err
 		}
-	}
-	return edgeOfCheck(ctx, r, s)
-}
-
-// contender is a server with its client and the calls it must answer.
-type contender struct {
-	*process
-	socket string
-	client *client
-	calls  []call
-}
-
-// stand holds the three servers, the unit first.
-type stand struct {
-	dir               string
-	noop, stock, gate *contender
-	people            []person
-}
-
-func (s *stand) all() []*contender { return []*contender{s.noop, s.stock, s.gate} }
-
-func (s *stand) stop() {
-	for _, c := range s.all() {
-		if c != nil {
-			c.process.stop()
+		defer os.RemoveAll(dir)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		s := &stand{dir: dir}
+		defer s.stop()
+		if s.stockBin, err = build(ctx, dir, "stock", "./test/bench/stock"); err != nil {
+			return err
 		}
+		if s.gateBin, err = build(ctx, dir, "gate", "./cmd/gate"); err != nil {
+			return err
+		}
+		return measure(ctx, r, s)
 	}
 }
 
-func newStand(ctx context.Context, dir string) (*stand, error) {
-	s := &stand{dir: dir}
-	stock, err := build(ctx, dir, "stock", "./test/bench/stock")
+// checkCPU evaluates each time.
+func checkCPU(ctx context.Context, r *report, s *stand) error {
+	gate, err := s.startGate(ctx, gateOptions{name: "gate"})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	gate, err := build(ctx, dir, "gate", "./cmd/gate")
+	noop, err := s.startStock(ctx, "noop", gate.people)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := writeWorld(dir); err != nil {
-		return nil, err
-	}
-	g, err := start(ctx, "gate-serve", dir, gate, "serve", "-config", "gate.yaml")
+	tuned, err := s.startStock(ctx, "tuned", gate.people, "-tuned")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.gate = &contender{process: g, socket: filepath.Join(dir, "run", "authz.sock")}
-	if err := waitFor(ctx, g, "unix", s.gate.socket); err != nil {
-		return nil, err
-	}
-	if s.people, err = signIn(ctx, filepath.Join(dir, "run", "admin.sock")); err != nil {
-		return nil, err
-	}
-	if err := writeSessions(filepath.Join(dir, "sessions.json"), s.people); err != nil {
-		return nil, err
-	}
-	if s.noop, err = startStock(ctx, dir, stock, "noop"); err != nil {
-		return nil, err
-	}
-	if s.stock, err = startStock(ctx, dir, stock, "opa", "-policies", "policies", "-sessions", "sessions.json"); err != nil {
-		return nil, err
-	}
-	for _, c := range s.all() {
-		if c.calls, err = prepare(s.people, c != s.noop); err != nil {
-			return nil, err
+	for _, callers := range []int{1, manyCallers, 64} {
+		m, err := interleave(blocks, []*contender{noop, tuned, gate}, func(c *contender) (*burst, error) {
+			return c.client.run(ctx, c.calls, callers, blockTime)
+		})
+		if err != nil {
+			return fmt.Errorf("at %d callers: %w", callers, err)
 		}
-		if c.client, err = dial(c.socket); err != nil {
-			return nil, err
+		most, p99 := maxAtMany, 0.0
+		switch callers {
+		case 1:
+			most = maxAtOne
+		case manyCallers:
+			p99 = maxP99
 		}
-		if err := c.client.verify(ctx, c.calls); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.name, err)
-		}
+		m.costs(r, callers)
+		m.cost(r, callers, gate, noop, most)
+		m.cost(r, callers, gate, tuned, maxOfTuned)
+		m.times(r, callers, gate, noop, 0, p99)
 	}
-	return s, nil
-}
-
-func startStock(ctx context.Context, dir, bin, name string, args ...string) (*contender, error) {
-	socket := filepath.Join(dir, name+".sock")
-	p, err := start(ctx, name, dir, bin, append([]string{"-socket", socket}, args...)...)
-	if err != nil {
-		return nil, err
-	}
-	return &contender{process: p, socket: socket}, waitFor(ctx, p, "unix", socket)
-}
-
-// measure runs interleaved blocks: each block visits every server, so that a
-// change of the machine's mood falls on all of them.
-func (s *stand) measure(ctx context.Context, r *report, callers int) error {
-	cost := map[*contender][]float64{}
-	p50 := map[*contender][]float64{}
-	p99 := map[*contender][]float64{}
-	for block := range blocks + 1 {
-		for _, c := range s.all() {
-			before, err := c.cpu()
-			if err != nil {
-				return err
-			}
-			b, err := c.client.run(ctx, c.calls, callers, blockTime)
-			if err != nil {
-				return fmt.Errorf("%s at %d callers: %w", c.name, callers, err)
-			}
-			after, err := c.cpu()
-			if err != nil {
-				return err
-			}
-			if block == 0 {
-				continue // warm-up
-			}
-			cost[c] = append(cost[c], float64((after-before).Nanoseconds())/1e3/float64(b.calls))
-			p50[c] = append(p50[c], float64(b.quantile(0.5).Nanoseconds())/1e3)
-			p99[c] = append(p99[c], float64(b.quantile(0.99).Nanoseconds())/1e3)
-		}
-	}
-	at := func(name string) string { return fmt.Sprintf("%s@%d", name, callers) }
-	bound := 0.0
-	if callers == 16 {
-		bound = 5
-	}
-	r.figure(at("noop_cpu"), median(cost[s.noop]), "µs/check", 0)
-	r.figure(at("opa_cpu"), median(cost[s.stock]), "µs/check", 0)
-	r.figure(at("gate_cpu"), median(cost[s.gate]), "µs/check", 0)
-	r.ratio(at("opa/noop_cpu"), ratios(cost[s.stock], cost[s.noop]), 0)
-	r.ratio(at("gate/noop_cpu"), ratios(cost[s.gate], cost[s.noop]), bound)
-	r.ratio(at("gate/opa_cpu"), ratios(cost[s.gate], cost[s.stock]), 0)
-	r.ratio(at("gate/noop_p50"), ratios(p50[s.gate], p50[s.noop]), 0)
-	r.ratio(at("gate/noop_p99"), ratios(p99[s.gate], p99[s.noop]), 0)
 	return nil
 }
 
-func ratios(a, b []float64) []float64 {
-	out := make([]float64, len(a))
-	for i := range a {
-		out[i] = a[i] / b[i]
-	}
-	return out
-}
-
-// writeSessions gives stock OPA what gate finds behind a cookie.
-func writeSessions(file string, ps []person) error {
-	m := map[string]any{}
-	for i, p := range ps {
-		m[p.cookie] = map[string]any{
-			"id": p.id, "user": map[string]any{"id": p.id, "email": p.email, "email_verified": true}, "roles": []string{role(i)}, "claims": map[string]any{},
-			"provider": "local", "kind": "browser", "authenticated_at": "2026-03-05T10:00:00Z", "expires_at": "2036-03-05T10:00:00Z",
-		}
-	}
-	b, err := json.Marshal(m)
+// checkWays compares ways to come to the same decision: evaluated or
+// remembered, by cookie or token, limits here or in Redis.
+func checkWays(ctx context.Context, r *report, s *stand) error {
+	redis, err := redistest.Socket()
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, b, 0o600)
+	defer func() { _ = redis.Close() }()
+	world := hostile.Start()
+	defer world.Close()
+	issuer := world.Issuer("bench")
+	gate, err := s.startGate(ctx, gateOptions{name: "gate", more: "accounts: {passwords: on}\nproviders:\n" + issuer.Provider("")})
+	if err != nil {
+		return err
+	}
+	shared, err := s.startGate(ctx, gateOptions{name: "redis", more: fmt.Sprintf("limits: {store: redis, redis: %q}\n", redis.URL)})
+	if err != nil {
+		return err
+	}
+	noop, err := s.startStock(ctx, "noop", gate.people)
+	if err != nil {
+		return err
+	}
+	bearer, err := gate.withTokens(ctx, issuer)
+	if err != nil {
+		return err
+	}
+	m, err := interleave(blocks, []*contender{noop, gate, shared, bearer}, func(c *contender) (*burst, error) {
+		return c.client.run(ctx, c.calls, manyCallers, blockTime)
+	})
+	if err != nil {
+		return err
+	}
+	m.cost(r, manyCallers, shared, noop, maxRedis)
+	m.cost(r, manyCallers, bearer, gate, maxBearer)
+	return nil
+}
+
+// checkAllocations counts what a Check leaves to the collector, and what of it
+// is ours: a server that does nothing but take and give bytes, with the same
+// options, makes the rest.
+func checkAllocations(ctx context.Context, r *report, s *stand) error {
+	gate, err := s.startGate(ctx, gateOptions{name: "gate"})
+	if err != nil {
+		return err
+	}
+	bare, err := s.startStock(ctx, "bare", gate.people, "-bare", "-stats", filepath.Join(s.dir, "stats.sock"))
+	if err != nil {
+		return err
+	}
+	bare.stats = unixClient(filepath.Join(s.dir, "stats.sock"))
+	counts := map[*contender]float64{}
+	for _, c := range []*contender{gate, bare} {
+		if counts[c], err = c.allocations(ctx); err != nil {
+			return err
+		}
+	}
+	r.figure("gate_allocations@16", counts[gate], "allocations/check", maxAllocs)
+	r.figure("bare_allocations@16", counts[bare], "allocations/check", 0)
+	r.figure("own_allocations@16", counts[gate]-counts[bare], "allocations/check", maxOwn)
+	return nil
+}
+
+// checkOPA is what the same rules cost with OPA's evaluator in a stock server.
+func checkOPA(ctx context.Context, r *report, s *stand) error {
+	gate, err := s.startGate(ctx, gateOptions{name: "gate"})
+	if err != nil {
+		return err
+	}
+	sessions := filepath.Join(s.dir, "sessions.json")
+	if err := writeSessions(sessions, gate.people); err != nil {
+		return err
+	}
+	opa, err := s.startStock(ctx, "opa", gate.people, "-policies", filepath.Join(gate.dir, "policies"), "-sessions", sessions)
+	if err != nil {
+		return err
+	}
+	m, err := interleave(blocks, []*contender{opa, gate}, func(c *contender) (*burst, error) {
+		return c.client.run(ctx, c.calls, manyCallers, blockTime)
+	})
+	if err != nil {
+		return err
+	}
+	m.costs(r, manyCallers)
+	m.cost(r, manyCallers, gate, opa, 0)
+	return nil
 }

@@ -9,70 +9,81 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/envoy"
 )
 
-// edgeBlocks are fewer and longer than those of direct checks: a request
-// through Envoy costs several times a check.
+// A request through Envoy costs several times a check: blocks at many callers
+// are longer, and those at one are more, since a time is compared there.
 const (
-	edgeBlocks    = 20
-	edgeBlockTime = 300 * time.Millisecond
-	edgeCallers   = 16
+	edgeBlockTime  = 300 * time.Millisecond
+	aloneBlocks    = 40
+	aloneBlockTime = 200 * time.Millisecond
 )
 
-// edgeOfCheck measures the three servers behind an Envoy each, with the same
-// configuration but for the socket that it asks.
-func edgeOfCheck(ctx context.Context, r *report, s *stand) error {
-	stop, err := serveUpstream(filepath.Join(s.dir, "up.sock"))
+// checkEnvoy measures gate and the no-op behind an Envoy each, with the same
+// configuration but for the socket that it asks, and beside them an Envoy that
+// asks nobody: what a check adds is the difference to that.
+func checkEnvoy(ctx context.Context, r *report, s *stand) error {
+	gate, err := s.startGate(ctx, gateOptions{name: "gate"})
+	if err != nil {
+		return err
+	}
+	noop, err := s.startStock(ctx, "noop", gate.people)
+	if err != nil {
+		return err
+	}
+	stop, err := serveUpstream(filepath.Join(gate.dir, "up.sock"))
 	if err != nil {
 		return err
 	}
 	defer stop()
+	nobody := &contender{name: "nobody", people: gate.people}
 	edges := map[*contender]*edge{}
-	for _, c := range s.all() {
-		e, err := startEdge(ctx, s, c)
+	for _, c := range []*contender{nobody, noop, gate} {
+		e, err := startEdge(ctx, gate.dir, c)
 		if err != nil {
 			return err
 		}
 		defer e.stop()
 		edges[c] = e
 	}
-	cpu, p50, p99 := map[*contender][]float64{}, map[*contender][]float64{}, map[*contender][]float64{}
-	for block := range edgeBlocks + 1 {
-		for _, c := range s.all() {
-			before, err := c.cpu()
-			if err != nil {
-				return err
-			}
-			b, err := edges[c].run(ctx, s.people, c != s.noop)
-			if err != nil {
-				return fmt.Errorf("%s behind Envoy: %w", c.name, err)
-			}
-			after, err := c.cpu()
-			if err != nil {
-				return err
-			}
-			if block == 0 {
-				continue
-			}
-			cpu[c] = append(cpu[c], float64((after-before).Nanoseconds())/1e3/float64(b.calls))
-			p50[c] = append(p50[c], float64(b.quantile(0.5).Nanoseconds())/1e3)
-			p99[c] = append(p99[c], float64(b.quantile(0.99).Nanoseconds())/1e3)
+	m, err := interleave(blocks, []*contender{noop, gate}, func(c *contender) (*burst, error) {
+		return edges[c].run(ctx, c.people, c == gate, manyCallers, edgeBlockTime)
+	})
+	if err != nil {
+		return err
+	}
+	r.ratio("envoy+gate/envoy+noop_cpu@16", ratios(m.of[gate].cpu, m.of[noop].cpu), maxEnvoy)
+	r.ratio("envoy+gate/envoy+noop_p50@16", ratios(m.of[gate].p50, m.of[noop].p50), 0)
+	r.ratio("envoy+gate/envoy+noop_p99@16", ratios(m.of[gate].p99, m.of[noop].p99), 0)
+	m, err = interleave(aloneBlocks, []*contender{nobody, noop, gate}, func(c *contender) (*burst, error) {
+		return edges[c].run(ctx, c.people, c == gate, 1, aloneBlockTime)
+	})
+	if err != nil {
+		return err
+	}
+	added := func(c *contender) []float64 {
+		out := make([]float64, aloneBlocks)
+		for i := range out {
+			out[i] = m.of[c].p50[i] - m.of[nobody].p50[i]
 		}
+		return out
 	}
-	for _, c := range s.all() {
-		r.figure("envoy+"+c.name+"_cpu@16", median(cpu[c]), "µs/request", 0)
-		r.figure("envoy+"+c.name+"_p50@16", median(p50[c]), "µs", 0)
+	for _, c := range []*contender{noop, gate} {
+		r.figure("envoy+"+c.name+"_cpu@1", median(m.of[c].cpu), "µs/request", 0)
+		r.figure("envoy+"+c.name+"_added_p50@1", median(added(c)), "µs", 0)
 	}
-	r.ratio("envoy+gate/envoy+noop_cpu@16", ratios(cpu[s.gate], cpu[s.noop]), 0)
-	r.ratio("envoy+gate/envoy+noop_p50@16", ratios(p50[s.gate], p50[s.noop]), 0)
-	r.ratio("envoy+gate/envoy+noop_p99@16", ratios(p99[s.gate], p99[s.noop]), 0)
-	r.ratio("envoy+gate/envoy+opa_p50@16", ratios(p50[s.gate], p50[s.stock]), 0)
+	r.ratio("envoy+gate/envoy+noop_cpu@1", ratios(m.of[gate].cpu, m.of[noop].cpu), maxEnvoy)
+	r.ratio("envoy+gate/envoy+noop_added_p50@1", ratios(added(gate), added(noop)), maxAdded)
 	return nil
 }
 
@@ -82,8 +93,10 @@ type edge struct {
 	http *http.Client
 }
 
-func startEdge(ctx context.Context, s *stand, c *contender) (*edge, error) {
-	f, err := route.Load(filepath.Join(s.dir, "routes.yaml"))
+// startEdge starts an Envoy that asks the contender, with the routes file and the
+// sockets of dir. It asks nobody where there is no process.
+func startEdge(ctx context.Context, dir string, c *contender) (*edge, error) {
+	f, err := route.Load(filepath.Join(dir, "routes.yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -92,17 +105,22 @@ func startEdge(ctx context.Context, s *stand, c *contender) (*edge, error) {
 		return nil, err
 	}
 	b, err := envoy.Bootstrap(envoy.Options{
-		Routes: f, AuthzSocket: c.socket, GateSocket: filepath.Join(s.dir, "run", "http.sock"), Listen: addr,
-		AdminSocket: filepath.Join(s.dir, c.name+"-admin.sock"), AccessLogPath: filepath.Join(s.dir, c.name+"-edge.log"),
+		Routes: f, AuthzSocket: c.socket, GateSocket: filepath.Join(dir, "run", "http.sock"), Listen: addr,
+		AdminSocket: filepath.Join(dir, c.name+"-admin.sock"), AccessLogPath: filepath.Join(dir, c.name+"-edge.log"),
 	})
 	if err != nil {
 		return nil, err
+	}
+	if c.process == nil {
+		if err := askNobody(b); err != nil {
+			return nil, err
+		}
 	}
 	y, err := envoy.RenderYAML(b)
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(s.dir, c.name+"-envoy.yaml")
+	file := filepath.Join(dir, c.name+"-envoy.yaml")
 	if err := os.WriteFile(file, y, 0o600); err != nil {
 		return nil, err
 	}
@@ -110,23 +128,45 @@ func startEdge(ctx context.Context, s *stand, c *contender) (*edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(ctx, "envoy-"+c.name, s.dir, bin, envoy.Args(file, 1)...)
+	p, err := start(ctx, "envoy-"+c.name, dir, bin, envoy.Args(file, 1)...)
 	if err != nil {
 		return nil, err
 	}
 	if err := waitFor(ctx, p, "tcp", addr.String()); err != nil {
 		return nil, err
 	}
-	tr := &http.Transport{MaxIdleConnsPerHost: edgeCallers, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	tr := &http.Transport{MaxIdleConnsPerHost: manyCallers, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", addr.String())
 	}}
 	return &edge{p, &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
 
+// askNobody takes the check out of an Envoy's configuration.
+func askNobody(b *bootstrapv3.Bootstrap) error {
+	for _, l := range b.GetStaticResources().GetListeners() {
+		for _, chain := range l.GetFilterChains() {
+			for _, f := range chain.GetFilters() {
+				var hcm hcmv3.HttpConnectionManager
+				if !f.GetTypedConfig().MessageIs(&hcm) {
+					continue
+				}
+				if err := f.GetTypedConfig().UnmarshalTo(&hcm); err != nil {
+					return err
+				}
+				hcm.HttpFilters = slices.DeleteFunc(hcm.HttpFilters, func(h *hcmv3.HttpFilter) bool { return h.GetName() == "envoy.filters.http.ext_authz" })
+				if err := f.GetTypedConfig().MarshalFrom(&hcm); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // run sends everybody's request through Envoy. The upstream echoes the identity
 // header, which must be this person's.
-func (e *edge) run(ctx context.Context, ps []person, wantIdentity bool) (*burst, error) {
+func (e *edge) run(ctx context.Context, ps []person, wantIdentity bool, callers int, d time.Duration) (*burst, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -135,8 +175,8 @@ func (e *edge) run(ctx context.Context, ps []person, wantIdentity bool) (*burst,
 		mu   sync.Mutex
 		b    burst
 	)
-	end := time.Now().Add(edgeBlockTime)
-	for range edgeCallers {
+	end := time.Now().Add(d)
+	for range callers {
 		wg.Go(func() {
 			var took []time.Duration
 			for time.Now().Before(end) && ctx.Err() == nil {

@@ -35,7 +35,7 @@ type part struct {
 
 func areas() []area {
 	return []area{
-		{"check", []part{{"check", checkArea}}},
+		{"check", checkParts()},
 		{"limits", []part{{"limits", limitsArea}}},
 		{"sessions", sessionParts()},
 		{"edge", []part{{"edge", edgeArea}}},

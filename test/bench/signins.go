@@ -63,11 +63,11 @@ func measureSignIns(ctx context.Context, r *report) error {
 		return err
 	}
 	defer p.stop()
-	g := &contender{process: p, socket: filepath.Join(dir, "run", "authz.sock")}
+	g := &contender{process: p, name: "gate", socket: filepath.Join(dir, "run", "authz.sock")}
 	if err := waitFor(ctx, p, "unix", g.socket); err != nil {
 		return err
 	}
-	e, err := startEdge(ctx, &stand{dir: dir}, g)
+	e, err := startEdge(ctx, dir, g)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ type person struct {
 	email, id, role string
 	// cookie is NAME=VALUE of the session cookie.
 	cookie string
+	// token is an access token to send in place of it.
+	token string
 }
 
 // email returns the i-th person's address, role their role.
@@ -48,8 +50,8 @@ func target(i int) (route, host, method, path string) {
 func (p *person) headers(i int, host string) [][2]string {
 	cookie := p.cookie + "; theme=dark; prefs="
 	filler := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat(p.email, 60)))
-	cookie += filler[:max(0, cookieBytes-len(cookie))]
-	return [][2]string{
+	cookie += filler[:max(0, cookieBytes-len(cookie)-len(p.token))]
+	hs := [][2]string{
 		{"accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"},
 		{"accept-language", "es-MX,es;q=0.9,en;q=0.8"},
 		{"accept-encoding", "gzip, deflate, br, zstd"},
@@ -63,6 +65,10 @@ func (p *person) headers(i int, host string) [][2]string {
 		{"x-forwarded-proto", "https"},
 		{"x-request-id", fmt.Sprintf("7c1f5a2e-0000-4000-8000-%012d", i)},
 	}
+	if p.token != "" {
+		hs = append(hs, [2]string{"authorization", "Bearer " + p.token})
+	}
+	return hs
 }
 
 // prepare encodes one Check a person. wantIdentity also asks for the identity

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -22,31 +23,54 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
+// settings say which server it is.
+type settings struct {
+	socket, policies, sessions, stats string
+	tuned, bare                       bool
+}
+
 func main() {
-	socket := flag.String("socket", "", "Unix socket to listen on")
-	policies := flag.String("policies", "", "policy directory; empty answers without asking any")
-	sessions := flag.String("sessions", "", "JSON file: Cookie header's session part → input.session")
+	var s settings
+	flag.StringVar(&s.socket, "socket", "", "Unix socket to listen on")
+	flag.StringVar(&s.policies, "policies", "", "policy directory; empty answers without asking any")
+	flag.StringVar(&s.sessions, "sessions", "", "JSON file: Cookie header's session part → input.session")
+	flag.BoolVar(&s.tuned, "tuned", false, "with gate's options of gRPC and of the collector")
+	flag.BoolVar(&s.bare, "bare", false, "take and give bytes, and nothing else, with gate's options of gRPC")
+	flag.StringVar(&s.stats, "stats", "", "Unix socket on which to serve /metrics")
 	flag.Parse()
-	if err := serve(*socket, *policies, *sessions); err != nil {
+	if err := serve(s); err != nil {
 		fmt.Fprintln(os.Stderr, "stock:", err)
 		os.Exit(1)
 	}
 }
 
-func serve(socket, policies, sessions string) error {
+func serve(s settings) error {
 	var srv authv3.AuthorizationServer = noop{}
-	if policies != "" {
-		o, err := newOPA(policies, sessions)
+	if s.policies != "" {
+		o, err := newOPA(s.policies, s.sessions)
 		if err != nil {
 			return err
 		}
 		srv = o
 	}
-	l, err := net.Listen("unix", socket)
+	l, err := net.Listen("unix", s.socket)
 	if err != nil {
 		return err
 	}
-	g := grpc.NewServer()
+	if s.stats != "" {
+		if err := serveStats(s.stats); err != nil {
+			return err
+		}
+	}
+	if s.bare {
+		return bareServer().Serve(l)
+	}
+	var opts []grpc.ServerOption
+	if s.tuned {
+		debug.SetGCPercent(400) // as gate serve does
+		opts = tuned()
+	}
+	g := grpc.NewServer(opts...)
 	authv3.RegisterAuthorizationServer(g, srv)
 	return g.Serve(l)
 }
