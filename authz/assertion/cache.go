@@ -1,7 +1,10 @@
 package assertion
 
 import (
+	"encoding/binary"
+	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/neosc/gate/session"
@@ -18,6 +21,8 @@ type place struct {
 // made is a remembered assertion.
 type made struct {
 	token string
+	// host is the place's own text.
+	host string
 	// kid tells by which key: one that was taken away signs nothing more.
 	kid   string
 	renew time.Time
@@ -30,19 +35,52 @@ func (m made) serves(kid string, now time.Time) bool { return m.kid == kid && no
 // its room, or after the time for which any entry of it can serve; then the one
 // before goes as a whole. So nothing is ever searched for what is over, and
 // every entry that serves is there unless room is short.
+//
+// In front of them is a table that is read without a lock: each place has one
+// slot in it, which others may push it out of.
 type cache struct {
+	seed  maphash.Seed
+	front [frontSize]atomic.Pointer[entry]
+
 	mu        sync.RWMutex
 	half      int
 	born      time.Time
 	now, last map[place]made
 }
 
-func newCache(size int) *cache { return &cache{half: max(1, size/2), now: map[place]made{}} }
+// frontSize is how many slots the front has, 32 KiB of them; a power of two.
+const frontSize = 4096
 
+// entry is a remembered assertion with its place. Immutable.
+type entry struct {
+	place
+	made
+}
+
+func newCache(size int) *cache {
+	return &cache{seed: maphash.MakeSeed(), half: max(1, size/2), now: map[place]made{}}
+}
+
+// get returns what is remembered at a place, which may not serve any more.
 func (c *cache) get(at place) (made, bool) {
+	slot := c.slot(at)
+	if e := slot.Load(); e != nil && e.place == at {
+		return e.made, true
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.find(at)
+	m, ok := c.find(at)
+	if ok {
+		at.host = m.host // the caller's is a piece of its request
+		slot.Store(&entry{at, m})
+	}
+	return m, ok
+}
+
+// slot is a place's in the front. Session keys are hashes: a piece of one is as
+// good as another hash of it.
+func (c *cache) slot(at place) *atomic.Pointer[entry] {
+	return &c.front[(binary.LittleEndian.Uint64(at.key[:8])^maphash.String(c.seed, at.host))%frontSize]
 }
 
 func (c *cache) find(at place) (made, bool) {
@@ -61,6 +99,8 @@ func (c *cache) put(at place, m made, t time.Time) made {
 	if was, ok := c.find(at); ok && was.serves(m.kid, t) {
 		return was
 	}
+	m.host = at.host
+	c.slot(at).Store(&entry{at, m})
 	if len(c.now) >= c.half || t.Sub(c.born) >= Life/2 {
 		c.now, c.last, c.born = map[place]made{}, c.now, t
 	}

@@ -146,7 +146,7 @@ func (s *Signer) Assertion(x *session.Session, host string, now time.Time) (stri
 		return "", fmt.Errorf("assertion: the identity of session %s takes %d bytes signed, at most %d reach upstreams; it has %d roles and %d groups: give it fewer at the provider",
 			x.Key.Short(), len(token), MaxToken, len(x.Identity.Roles), len(x.Identity.Groups))
 	}
-	return s.cache.put(at, made{token, kid, now.Add(end.Sub(now) / 2)}, now).token, nil
+	return s.cache.put(at, made{token: token, kid: kid, renew: now.Add(end.Sub(now) / 2)}, now).token, nil
 }
 
 func (s *Signer) claims(x *session.Session, host string, now, end time.Time) claims {

@@ -159,45 +159,6 @@ func (s *Scanner) http(m string) bool {
 	return true
 }
 
-// headerMap reads HeaderMap.
-func (s *Scanner) headerMap(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
-		if tag == 1<<3|bytesType && !s.headerValue(value) {
-			return false
-		}
-	}
-	return true
-}
-
-// headerValue reads HeaderValue, whose value is in one of two fields.
-func (s *Scanner) headerValue(m string) bool {
-	var name, text, raw string
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
-		ok := true
-		switch tag {
-		case 1<<3 | bytesType:
-			name, ok = value, utf8.ValidString(value)
-		case 2<<3 | bytesType:
-			text, ok = value, utf8.ValidString(value)
-		case 3<<3 | bytesType:
-			raw = value // bytes, of any kind
-		}
-		if !ok {
-			return false
-		}
-	}
-	s.r.Headers = append(s.r.Headers, authz.Header{Name: strings.ToLower(name), Value: cmp.Or(text, raw)})
-	return true
-}
-
 // extension reads an entry of context_extensions.
 func (s *Scanner) extension(m string) bool {
 	key, value, ok := mapEntry(m)
