@@ -38,6 +38,8 @@ type devOptions struct {
 	providers string
 	// trust says whether the demo's backend believes plain identity headers.
 	trust bool
+	// tls has Envoy speak it, by an authority of the demo's own.
+	tls bool
 }
 
 func devCommand() command {
@@ -45,9 +47,10 @@ func devCommand() command {
 }
 
 func runDev(ctx context.Context, args []string, s streams) int {
-	fs := flagSet("dev", "gate dev [-port 8080] [-state .state] [-policy DIR] [-trust-headers=false]", "Runs Envoy, the gate and three small upstreams until Ctrl-C. Users, sessions and logs\nare kept in the state folder; gate.yaml there is what other commands take as -config.", s)
+	fs := flagSet("dev", "gate dev [-port 8080] [-tls] [-state .state] [-policy DIR] [-trust-headers=false]", "Runs Envoy, the gate and three small upstreams until Ctrl-C. Users, sessions and logs\nare kept in the state folder; gate.yaml there is what other commands take as -config.", s)
 	var o devOptions
-	fs.IntVar(&o.port, "port", 8080, "port of the edge on 127.0.0.1")
+	fs.IntVar(&o.port, "port", 0, "port of the edge on 127.0.0.1 (default 8080, with -tls 8443)")
+	fs.BoolVar(&o.tls, "tls", false, "speak TLS, with certificates of an authority made in the state folder")
 	fs.StringVar(&o.state, "state", ".state", "`folder` of users, sessions and logs")
 	fs.StringVar(&o.policy, "policy", "", "policy `folder` to watch instead of the built-in rules")
 	fs.StringVar(&o.ops, "ops", "127.0.0.1:9464", "`address` of /metrics, /healthz and /readyz")
@@ -72,12 +75,19 @@ type demo struct {
 	envoy    *dev.Envoy
 	app      *app
 	failed   <-chan error
-	config   string // Envoy's bootstrap
+	// cert and key are Envoy's, and ca vouches for them; "" without -tls.
+	ca, cert, key string
+	config        string // Envoy's bootstrap
 }
 
 // runDemo starts everything or nothing, prints where to go, and stops
 // everything when ctx is done or a part ends.
 func runDemo(ctx context.Context, o devOptions, s streams) (err error) {
+	if o.port == 0 {
+		if o.port = 8080; o.tls {
+			o.port = 8443
+		}
+	}
 	d := &demo{o: o}
 	defer func() { err = errors.Join(err, d.down.Close()) }()
 	binary, err := envoy.FindBinary()
@@ -121,6 +131,9 @@ func (d *demo) prepare() (err error) {
 		return err
 	}
 	d.down.Add("state folder", time.Second, func(context.Context) error { return unlock() })
+	if err := d.certify(time.Now()); err != nil {
+		return err
+	}
 	if d.sockets, err = dev.NewSocketDir(); err != nil {
 		return err
 	}
@@ -135,8 +148,8 @@ func (d *demo) prepare() (err error) {
 }
 
 func (d *demo) origins() dev.Origins {
-	at := func(host string) string { return fmt.Sprintf("http://%s.%s:%d", host, devDomain, d.o.port) }
-	return dev.Origins{Portal: at("portal"), API: at("api.portal"), Admin: at("admin.portal"), Workspace: at("workspace.portal"), Gate: at("gate")}
+	at := func(host string) string { return fmt.Sprintf("%s://%s.%s:%d", d.scheme(), host, devDomain, d.o.port) }
+	return dev.Origins{Portal: at("portal"), API: at("api.portal"), Admin: at("admin.portal"), Workspace: at("workspace.portal"), Gate: at("gate"), CA: d.ca}
 }
 
 // startGate writes gate.yaml and routes.yaml into the state folder and serves
@@ -168,7 +181,7 @@ func (d *demo) configure() (*config.Config, error) {
 			return nil, err
 		}
 	}
-	routes, err := dev.Routes(dev.RoutesOptions{Port: d.o.port, Listen: fmt.Sprintf("127.0.0.1:%d", d.o.port),
+	routes, err := dev.Routes(dev.RoutesOptions{Port: d.o.port, Cert: d.cert, Key: d.key, Listen: fmt.Sprintf("127.0.0.1:%d", d.o.port),
 		Frontend: d.upstream.Frontend, Backend: d.upstream.Backend, KasmProxy: d.upstream.Kasm})
 	if err != nil {
 		return nil, err
@@ -183,7 +196,7 @@ func (d *demo) configure() (*config.Config, error) {
 	fmt.Fprintf(&b, "# Written by gate dev at each start; give it to other commands as -config.\nroutes: routes.yaml\n")
 	fmt.Fprintf(&b, "listen: {authz: %q, http: %q, admin: %q, ops: %q}\n", sockets[0], sockets[1], sockets[2], d.o.ops)
 	fmt.Fprintf(&b, "envoy: {admin: %q}\n", sockets[3])
-	fmt.Fprintf(&b, "cookie: {domain: .%s, keys: cookie-keys.yaml, insecure: true}\n", devDomain)
+	fmt.Fprintf(&b, "cookie: {domain: .%s, keys: cookie-keys.yaml, insecure: %t}\n", devDomain, !d.o.tls)
 	fmt.Fprintf(&b, "session: {store: sqlite, path: gate.db}\npolicy: {path: %q}\nlog: {level: warn, access: access.log}\n", policy)
 	if d.o.providers != "" {
 		more, err := os.ReadFile(d.o.providers)
@@ -250,10 +263,10 @@ also     %s  %s  %s
 logs     %s (Envoy's, one line a request)  %s (the gate's)
 metrics  http://%s/metrics
 config   %s (give it to gate user, gate session, … as -config)
-
+%s
 Ctrl-C stops everything; users and sessions stay in %s.
 `, o.Portal, o.API, o.Admin, o.Workspace, filepath.Join(d.o.state, "edge.log"), filepath.Join(d.o.state, "access.log"),
-		d.app.opsAddr, filepath.Join(d.o.state, "gate.yaml"), d.o.state)
+		d.app.opsAddr, filepath.Join(d.o.state, "gate.yaml"), d.trustWords(), d.o.state)
 }
 
 // demoUsers seeds into the account store.

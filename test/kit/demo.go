@@ -49,6 +49,8 @@ type DemoOptions struct {
 	Policy string
 	// Providers is YAML with the key providers, "" for none.
 	Providers string
+	// TLS has the demo speak it.
+	TLS bool
 	// Env are settings that override gate.yaml, such as "GATE_SESSION_IDLE=2s".
 	Env []string
 }
@@ -77,6 +79,9 @@ func StartDemo(t testing.TB, o DemoOptions) *Demo {
 	}
 	d := &Demo{Port: o.Port, State: o.State, Bin: bin, Passwords: map[string]string{}, done: make(chan struct{})}
 	args := []string{"dev", "-port", fmt.Sprint(d.Port), "-state", d.State, "-ops", "127.0.0.1:0"}
+	if o.TLS {
+		args = append(args, "-tls")
+	}
 	if o.Policy != "" {
 		args = append(args, "-policy", o.Policy)
 	}

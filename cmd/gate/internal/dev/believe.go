@@ -2,10 +2,14 @@ package dev
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -34,13 +38,23 @@ func byAssertion(o Origins) (believe, error) {
 	if err != nil {
 		return nil, err
 	}
+	trust := &tls.Config{}
+	if o.CA != "" {
+		pem, err := os.ReadFile(o.CA)
+		if err != nil {
+			return nil, err
+		}
+		if trust.RootCAs = x509.NewCertPool(); !trust.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate", o.CA)
+		}
+	}
 	client := &http.Client{Transport: &http.Transport{
 		// Go resolves no names below localhost by itself.
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", gate.Port()))
 		},
-		IdleConnTimeout: 30 * time.Second,
+		IdleConnTimeout: 30 * time.Second, TLSClientConfig: trust,
 	}}
 	// An assertion counts for one host: one for the API opens nothing of the
 	// admin panel, though both are answered here.

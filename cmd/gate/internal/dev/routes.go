@@ -14,11 +14,21 @@ var routesTemplate string
 type RoutesOptions struct {
 	// Port is the one in the browser's URLs.
 	Port int
+	// Cert and Key are the PEM files of Envoy's certificate; "" for plain HTTP.
+	Cert, Key string
 	// Listen is Envoy's address, host:port.
 	Listen string
 	// Frontend, Backend and KasmProxy are where the upstreams listen: host:port
 	// or unix:/path.
 	Frontend, Backend, KasmProxy string
+}
+
+// Scheme is that of the browser's URLs.
+func (o RoutesOptions) Scheme() string {
+	if o.Cert != "" {
+		return "https"
+	}
+	return "http"
 }
 
 // Routes returns the demo's routes file: the four NeoSC hosts below localhost.

@@ -14,7 +14,12 @@ import (
 
 // Origins are the external origins (scheme, host, port) of the demo, as a
 // browser sees them: "http://portal.neosc.localhost:8080".
-type Origins struct{ Portal, API, Admin, Workspace, Gate string }
+type Origins struct {
+	Portal, API, Admin, Workspace, Gate string
+	// CA is the PEM file of who vouches for the edge's certificate, if not the
+	// system's authorities.
+	CA string
+}
 
 // Upstreams are the three small applications behind the edge.
 type Upstreams struct {
