@@ -38,7 +38,7 @@ func areas() []area {
 		{"check", checkParts()},
 		{"limits", []part{{"limits", limitsArea}}},
 		{"sessions", sessionParts()},
-		{"edge", []part{{"edge", edgeArea}}},
+		{"edge", []part{{"edge", edgeArea}, {"routes", routesPart}}},
 	}
 }
 
