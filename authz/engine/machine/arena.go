@@ -41,7 +41,7 @@ func (f *Frame) make(k Kind) *Value {
 		v.elems, v.keys, v.table = v.elems[:0], v.keys[:0], v.table[:0]
 		v.sorted = true
 	}
-	v.kind, v.clock, v.isInt, v.frozen, v.sealed, v.moves, v.shape, v.base = k, still, false, false, false, false, false, false
+	v.kind, v.clock, v.isInt, v.frozen, v.sealed, v.moves, v.shape, v.base, v.wall = k, still, false, false, false, false, false, false, false
 	return v
 }
 

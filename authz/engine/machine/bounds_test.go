@@ -83,12 +83,17 @@ func TestBounds(t *testing.T) {
 		"verbs":         {`p := sprintf(concat("", [x | some a in input.list; x := "%[1]s"]), [input.long])`, ErrMemory},
 		"replace":       {`p := replace(input.long, "a", input.long)`, ErrMemory},
 		"regex replace": {`p := regex.replace(input.long, "a", input.long)`, ErrMemory},
+		"ranges":        {"p := strings.render_template(`{{range .l}}{{range $.l}}{{range $.l}}x{{end}}{{end}}{{end}}`, {\"l\": input.few})", ErrMemory},
+		"counted":       {"p := strings.render_template(`{{range .n}}x{{end}}`, {\"n\": 1000000000})", ErrMemory},
+		"padded":        {"p := strings.render_template(`{{printf \"%999999999d\" 1}}`, {})", ErrMemory},
+		"recursion":     {"p := strings.render_template(`{{define \"x\"}}{{template \"x\" .}}{{template \"x\" .}}{{end}}{{ template \"x\" .}}`, {})", ErrMemory},
 		"squares": {"p := x6 if { x0 := 1e300; x1 := x0*x0*x0*x0; x2 := x1*x1*x1*x1; x3 := x2*x2*x2*x2; x4 := x3*x3*x3*x3;" +
 			"x5 := x4*x4*x4*x4; x6 := x5*x5*x5*x5 }", ErrBuiltin},
 	} {
 		p := program(t, x.module, nil, Options{Steps: 1 << 18, Memory: 4 << 20})
 		start := time.Now()
-		_, err := eval(context.Background(), t, p, map[string]any{"list": numbers(2000), "few": numbers(500), "long": long})
+		_, err := eval(context.Background(), t, p, map[string]any{"list": numbers(2000), "few": numbers(500), "long": long,
+			"as": strings.Repeat("a", 160), "glob": strings.Repeat("{*a,*aa}", 5) + "*[b-d]", "globs": strings.Repeat("[ab]+", 40)})
 		if !errors.Is(err, x.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -156,5 +161,16 @@ func TestFramesAreUsedAgain(t *testing.T) {
 			t.Fatalf("%d: %v, %v", n, v, err)
 		}
 		f.Release()
+	}
+}
+
+// The bounds leave room for what policies do with paths.
+func TestBoundsLeaveRoom(t *testing.T) {
+	p := program(t, `p := [glob.match("/api/*/users/*/files/*/*.{png,jpg}", ["/"], input.path), glob.match(input.glob, ["/"], input.path),
+		regex.globs_match("a.a.", ".b.b"), strings.render_template("{{range .l}}{{.}}, {{end}}", {"l": ["a", "b"]})]`, nil, Options{})
+	path := "/api/3f0c2b9e-0d9f-4f9e-9b55/users/ana.maria.lopez@kappa4.com/files/2026-03-04/holiday-picture-0001.png"
+	v, err := eval(context.Background(), t, p, map[string]any{"path": path, "glob": "/api/*/users/*/files/**"})
+	if err != nil || v.AST().String() != `[true, true, true, "a, b, "]` {
+		t.Errorf("%v, %v", v, err)
 	}
 }

@@ -32,6 +32,9 @@ func (f *Frame) callOPA(c *opaCall, args []*Value) *Value {
 		f.fail(fmt.Errorf("%w: %s would make more than is left of %d bytes", ErrMemory, c.name, f.program.limits.Memory))
 		return nil
 	}
+	if n := f.effort(c.name, args); n > 0 && !f.spend(n) {
+		return nil
+	}
 	if !f.opa.ready {
 		f.prepareOPA()
 	}

@@ -38,7 +38,7 @@ func globMatch(pattern string) native {
 	var last atomic.Pointer[prepared]
 	return func(f *Frame, a *operands) *Value {
 		delimiters, ok := f.delimiters(a[1])
-		if !ok || a[2].kind != String || !f.spend(len(a[2].s)/4) {
+		if !ok || a[2].kind != String || !f.spend(globEffort(pattern, a[2].s, string(delimiters))) {
 			return decline
 		}
 		p := last.Load()

@@ -23,7 +23,12 @@ func (b *library) addTime() {
 			return f.alone(a[0])
 		}
 		h, m, s := t.Clock()
-		return f.triple(t, moves, [3]int{h, m, s}, [3]time.Duration{time.Hour, time.Minute, time.Second})
+		v := f.triple(t, moves, [3]int{h, m, s}, [3]time.Duration{time.Hour, time.Minute, time.Second})
+		if moves {
+			v.wall, v.until = true, f.unchanged(t, day)
+			v.n = int64(time.Duration(h)*time.Hour+time.Duration(m)*time.Minute+time.Duration(s)*time.Second) + int64(t.Nanosecond())
+		}
+		return v
 	})
 	b.track("time.date", func(f *Frame, a *operands) *Value {
 		t, moves, ok := f.local(a[0])
@@ -47,7 +52,7 @@ func (b *library) addTime() {
 			return name
 		}
 		v := f.text(name.s)
-		v.clock, v.until = stepping, unchanged(t, day)
+		v.clock, v.until = stepping, f.unchanged(t, day)
 		return v
 	})
 }
@@ -83,7 +88,7 @@ func (f *Frame) triple(t time.Time, moves bool, parts [3]int, steps [3]time.Dura
 		x := f.integer(int64(n))
 		if moves {
 			x = f.make(Number)
-			x.isInt, x.n, x.clock, x.until = true, int64(n), stepping, unchanged(t, steps[i])
+			x.isInt, x.n, x.clock, x.until = true, int64(n), stepping, f.unchanged(t, steps[i])
 		}
 		v.append(x)
 	}
@@ -91,17 +96,18 @@ func (f *Frame) triple(t time.Time, moves bool, parts [3]int, steps [3]time.Dura
 }
 
 // unchanged returns until when a reading of t's wall clock in units of step
-// stays: the unit's end or, before that, a change of the zone's offset.
-func unchanged(t time.Time, step time.Duration) int64 {
+// stays: the unit's end or, before that, a change of the zone's offset. t may be
+// ahead of or behind the clock that it runs with.
+func (f *Frame) unchanged(t time.Time, step time.Duration) int64 {
 	_, offset := t.Zone()
 	wall := t.UnixNano() + int64(offset)*int64(time.Second)
 	into := wall % int64(step)
 	if into < 0 {
 		into += int64(step)
 	}
-	until := t.UnixNano() + int64(step) - into
+	left := int64(step) - into
 	if _, end := t.ZoneBounds(); !end.IsZero() {
-		until = min(until, end.UnixNano())
+		left = min(left, end.UnixNano()-t.UnixNano())
 	}
-	return until
+	return later(f.now, left)
 }

@@ -93,6 +93,7 @@ func (f *Frame) order(a, b *Value) int {
 	switch {
 	case a.kind == Number:
 		f.edges(a, b)
+	case a.wall && f.orderWall(a, b), b.wall && f.orderWall(b, a):
 	case a.kind == Array:
 		for i := range min(len(a.elems), len(b.elems)) {
 			if c := f.order(a.elems[i], b.elems[i]); c != 0 {
@@ -105,6 +106,35 @@ func (f *Frame) order(a, b *Value) int {
 		f.observe(b)
 	}
 	return compare(a, b)
+}
+
+// orderWall says that the evaluation depends on how the wall clock a compares to
+// a time of the day: that changes when it comes, once more a second later, and
+// at midnight. It is false if b is none. Element by element, business hours from
+// 8 to 20 would be uncertain after an hour, and for the first minutes after a
+// second.
+func (f *Frame) orderWall(a, b *Value) bool {
+	if b.moving() || len(b.elems) != 3 {
+		return false
+	}
+	at := int64(0)
+	for i, below := range [3]int64{24, 60, 60} {
+		x := b.elems[i]
+		if !x.isNumber() || x.n < 0 || x.n >= below {
+			return false
+		}
+		at = at*60 + x.n
+	}
+	const second = int64(time.Second)
+	at *= second
+	f.narrow(a.until)
+	switch {
+	case a.n < at:
+		f.narrow(later(f.now, at-a.n))
+	case a.n < at+second:
+		f.narrow(later(f.now, at+second-a.n))
+	}
+	return true
 }
 
 func (f *Frame) edges(a, b *Value) {

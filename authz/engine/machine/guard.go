@@ -3,6 +3,8 @@ package machine
 import (
 	"math"
 	"net/netip"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -34,11 +36,104 @@ func (f *Frame) yield(name string, args []*Value) int {
 	case "sprintf":
 		return formatted(args)
 	case "strings.render_template":
-		return times(length(args[0])+1, 16*weight(args[1]))
+		return rendered(args)
 	case "regex.template_match":
 		return length(args[0])
 	}
 	return 0
+}
+
+var (
+	ranges     = regexp.MustCompile(`\{\{-?\s*(else\s+)?range`)
+	recursions = regexp.MustCompile(`\{\{-?\s*(define|template|block)`)
+	digits     = regexp.MustCompile(`[0-9]+`)
+)
+
+// rendered is how long a template's text may be, and so how long it may take:
+// each range within another multiplies, one over a number by that, printf pads
+// to any width, and templates that call templates need not end.
+func rendered(args []*Value) int {
+	text := args[0].s
+	if recursions.MatchString(text) {
+		return tooMuch
+	}
+	each := 16 * weight(args[1])
+	loops := len(ranges.FindAllStringIndex(text, -1))
+	if loops > 0 || strings.Contains(text, "printf") {
+		each = times(each, largest(args[1]))
+		for _, n := range digits.FindAllString(text, -1) {
+			number, err := strconv.Atoi(n)
+			if err != nil {
+				return tooMuch
+			}
+			each = times(each, max(number, 1))
+		}
+	}
+	total := len(text) + 1
+	for range loops + 1 {
+		total = times(total, each)
+	}
+	return total
+}
+
+// largest is the largest number in v, at least 1.
+func largest(v *Value) int {
+	n := 1
+	if v.kind == Number {
+		if !v.isInt || v.n > tooMuch {
+			return tooMuch
+		}
+		n = max(n, int(v.n))
+	}
+	for _, x := range v.elems {
+		n = max(n, largest(x))
+	}
+	return n
+}
+
+// effort is about how many steps a built-in of OPA's takes that may take very
+// many for short operands: it cannot be interrupted.
+func (f *Frame) effort(name string, args []*Value) int {
+	switch name {
+	case "glob.match":
+		delimiters, _ := f.delimiters(args[1])
+		return globEffort(args[0].s, args[2].s, string(delimiters))
+	case "regex.globs_match": // tries both ways at each + and *
+		n := 0
+		for _, a := range args {
+			n += strings.Count(a.s, "*") + strings.Count(a.s, "+")
+		}
+		return 1 << min(n, 30)
+	}
+	return 0
+}
+
+// globEffort: the matcher that OPA uses tries all places for each * one within
+// another. `*a*a*a*[!a]` takes 3 s for a path of 160 letters; but a * stays
+// between two delimiters, where real paths have few.
+func globEffort(pattern, text, delimiters string) int {
+	if strings.Count(pattern, "*") < 2 {
+		return len(text) / 4
+	}
+	part, run := 0, 0
+	for i := range len(text) {
+		if run++; strings.IndexByte(delimiters, text[i]) >= 0 {
+			run = 0
+		}
+		part = max(part, run)
+	}
+	n := 1
+	for i := 0; i < len(pattern); i++ {
+		switch {
+		case pattern[i] != '*':
+		case i+1 < len(pattern) && pattern[i+1] == '*':
+			n = times(n, len(text)+1)
+			i++
+		default:
+			n = times(n, part+1)
+		}
+	}
+	return n / 4
 }
 
 func length(v *Value) int { return len(v.s) }

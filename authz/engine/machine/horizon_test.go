@@ -56,6 +56,9 @@ p := {
 	"at": [x | x := input.x; input.at == time.now_ns()],
 	"not": [x | x := input.x; input.at != time.now_ns()],
 	"utc": [x | x := input.x; time.weekday(time.now_ns()) in {"Sunday", "Monday"}],
+	"ahead": [x | x := input.x; time.clock([time.now_ns() + 5400000000000, input.zone]) >= [8, 30, 0]],
+	"behind": [x | x := input.x; time.clock([time.now_ns() - 5400000000000, input.zone])[0] in [1, 3, 5, 7, 9, 11, 13, 15]],
+	"tomorrow": time.weekday([time.now_ns() + 86400000000000, input.zone]),
 	"zero": time.now_ns() - time.now_ns(),
 	"most": [x | x := input.x; hour := time.clock([time.now_ns(), input.zone])[0]; hour in [6, 7, 8]],
 	"word": [x | x := input.x; {"Sunday": 1, "Thursday": 2}[time.weekday([time.now_ns(), input.zone])]],
@@ -107,9 +110,16 @@ func TestHorizonsThatNarrow(t *testing.T) {
 		"key":            {`p := {"x": 1}[format_int(time.now_ns(), 10)]`, 0},
 		"expiry":         {`p := time.now_ns() < time.parse_rfc3339_ns("2026-03-05T12:30:00Z")`, time.Minute},
 		"passed":         {`p := time.now_ns() < time.parse_rfc3339_ns("2026-03-05T12:00:00Z")`, -1},
-		"hour":           {`p := time.clock(time.now_ns()) > [8, 0, 0]`, 31 * time.Minute},
-		"minute":         {`p := time.clock(time.now_ns()) > [12, 0, 0]`, time.Minute},
-		"second":         {`p := time.clock(time.now_ns()) < [12, 29, 30]`, time.Second},
+		"hour":           {`p := time.clock(time.now_ns()) > [8, 0, 0]`, 11*time.Hour + 31*time.Minute},
+		"hour alone":     {`p := time.clock(time.now_ns())[0] > 8`, 31 * time.Minute},
+		"hour to come":   {`p := time.clock(time.now_ns()) >= [20, 0, 0]`, 7*time.Hour + 31*time.Minute},
+		"turned":         {`p := [20, 0, 0] > time.clock(time.now_ns())`, 7*time.Hour + 31*time.Minute},
+		"second":         {`p := time.clock(time.now_ns()) < [12, 29, 30]`, 30 * time.Second},
+		"this second":    {`p := time.clock(time.now_ns()) == [12, 29, 0]`, time.Second},
+		"no time":        {`p := time.clock(time.now_ns()) < [12, 29, 99]`, time.Second},
+		"two of three":   {`p := time.clock(time.now_ns()) < [12, 30]`, time.Minute},
+		"date":           {`p := time.date([time.now_ns(), "Asia/Kolkata"]) < [2026, 4, 1]`, 6*time.Hour + time.Minute},
+		"weekday":        {`p := time.weekday([time.now_ns(), "America/St_Johns"]) == "Monday"`, 15*time.Hour + time.Minute},
 		"day":            {`p := time.weekday(time.now_ns())`, 11*time.Hour + 31*time.Minute},
 		"scaled":         {`p := time.now_ns() / 1000000000 > 5`, 0},
 		"in the set":     {`p := {time.now_ns() | true}`, 0},
@@ -145,5 +155,46 @@ func TestVolatile(t *testing.T) {
 func TestDefaultBuiltinsAreKnown(t *testing.T) {
 	if volatile(ast.StartsWith) || !volatile(&ast.Builtin{Name: "ours.own"}) {
 		t.Error("what OPA does not bring is volatile")
+	}
+}
+
+// What the shipped policies say of the clock holds for as long as it can: hours,
+// where no demo ends before.
+func TestShippedHorizonsAreUseful(t *testing.T) {
+	p, inputs := shipped(t, nil).program, benchInputs()
+	mexico, err := time.LoadLocation("America/Mexico_City")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(day, hour, minute, second int) time.Time {
+		return time.Date(2026, 3, day, hour, minute, second, 0, mexico)
+	}
+	session := inputs["PortalAllSettings"]["session"].(map[string]any)
+	for name, x := range map[string]struct {
+		input     string
+		claims    map[string]any
+		now, want time.Time
+	}{
+		"open until the evening":    {"PortalAllSettings", nil, at(4, 12, 0, 5), at(4, 20, 0, 0)},
+		"closed until the morning":  {"PortalAllSettings", nil, at(4, 7, 10, 5), at(4, 8, 0, 0)},
+		"closed until midnight":     {"PortalAllSettings", nil, at(4, 20, 0, 1), at(5, 0, 0, 0)},
+		"closed for the Sunday":     {"PortalAllSettings", nil, at(8, 12, 0, 0), at(9, 0, 0, 0)},
+		"a demo that ends at noon":  {"PortalAllSettings", map[string]any{"neosc:demo_expires_at": "2026-03-04T18:00:00Z"}, at(4, 11, 0, 5), at(4, 12, 0, 0)},
+		"no hours kept":             {"APIRead", nil, at(4, 12, 0, 5), time.Unix(0, forever)},
+		"demo elsewhere than hours": {"WorkspaceDemo", nil, at(4, 12, 0, 5), time.Date(2026, 3, 4, 18, 30, 0, 0, time.UTC)},
+	} {
+		if x.claims != nil || x.input == "PortalAllSettings" {
+			session["claims"] = x.claims
+		}
+		in, err := Of(inputs[x.input])
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := p.Frame()
+		f.Fill(in)
+		_, h, err := p.Run(context.Background(), f, x.now)
+		if err != nil || h.Until != x.want.UnixNano() {
+			t.Errorf("%s: until %v, want %v, %v", name, time.Unix(0, h.Until).In(mexico), x.want, err)
+		}
 	}
 }

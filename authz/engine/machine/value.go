@@ -30,10 +30,11 @@ type Value struct {
 	moves  bool  // a composite that holds values that depend on the clock
 	shape  bool  // an Object of which only the presence is known (see paths.go)
 	base   bool  // of the base document: see Frame.ambiguous
+	wall   bool  // an Array that time.clock made of the running clock: see Frame.orderWall
 	sealed bool  // what a rule gave: others may hold it, so it is not changed any more
 
-	n     int64    // the integer
-	until int64    // see clock
+	n     int64    // the integer; of a wall clock the nanoseconds since midnight
+	until int64    // see clock; of a wall clock the end of its day
 	s     string   // a String, or the text of a Number that is no int64
 	elems []*Value // of an Array or Set; the values of an Object
 	keys  []*Value // of an Object
