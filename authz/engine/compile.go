@@ -48,7 +48,7 @@ func Compile(src Source, edge Edge) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Program{revision: src.Revision, data: src.Data, edge: edge, build: newBuilder(edge), timeout: cmp.Or(src.Timeout, DefaultTimeout)}
+	p := &Program{revision: src.Revision, data: src.Data, texts: maps.Clone(src.Modules), entry: planName(entry), edge: edge, build: newBuilder(edge), timeout: cmp.Or(src.Timeout, DefaultTimeout)}
 	if err := p.compile(modules, data, entry); err != nil {
 		return nil, err
 	}
@@ -76,6 +76,15 @@ func entryPoint(s string) (ast.Ref, error) {
 		ref = ref.Append(ast.StringTerm(part))
 	}
 	return ref, nil
+}
+
+// planName is how plans call an entry point.
+func planName(entry ast.Ref) string {
+	parts := make([]string, 0, len(entry))
+	for _, t := range entry[1:] {
+		parts = append(parts, string(t.Value.(ast.String)))
+	}
+	return strings.Join(parts, "/")
 }
 
 func parse(texts map[string]string) (map[string]*ast.Module, error) {

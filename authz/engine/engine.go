@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,10 @@ type Options struct {
 	// Now measures how long evaluations take; nil means time.Now. Decisions use
 	// Request.Time, never this.
 	Now func() time.Time
+	// Machine, if set, has programs run on the machine as soon as it has shown
+	// that it decides as OPA's evaluator does, which takes seconds in the
+	// background. nil leaves all to OPA's evaluator.
+	Machine *MachineOptions
 }
 
 // Engine judges requests by the active Program. It implements authz.Engine.
@@ -29,12 +34,7 @@ type Engine struct {
 	mu      sync.Mutex // orders activations
 	metrics *meters
 	now     func() time.Time
-}
-
-// activation is a program and its number.
-type activation struct {
-	program    *Program
-	generation uint64
+	trials  *trials // nil: all is left to OPA's evaluator
 }
 
 var _ authz.Engine = (*Engine)(nil)
@@ -54,7 +54,32 @@ func New(o Options) (*Engine, error) {
 			return nil, err
 		}
 	}
-	return &Engine{metrics: m, now: o.Now}, nil
+	e := &Engine{metrics: m, now: o.Now}
+	m.rules.engine.Store(e)
+	if o.Machine != nil {
+		if o.Machine.Logger == nil {
+			return nil, errors.New("engine: Options.Machine.Logger is missing")
+		}
+		e.trials = newTrials(*o.Machine, m)
+	}
+	return e, nil
+}
+
+// Close ends what runs in the background. Decisions may go on.
+func (e *Engine) Close(ctx context.Context) error {
+	if e.trials == nil {
+		return nil
+	}
+	return e.trials.close(ctx)
+}
+
+// Evaluator says which evaluator decides now, and why.
+func (e *Engine) Evaluator() EvaluatorState {
+	a := e.active.Load()
+	if a == nil {
+		return EvaluatorState{Evaluator: OPA, Why: "no policy is active"}
+	}
+	return *a.state.Load()
 }
 
 // Activate makes p the program of every decision that begins from now on and
@@ -66,8 +91,17 @@ func (e *Engine) Activate(p *Program) (generation uint64) {
 	if a := e.active.Load(); a != nil {
 		generation = a.generation + 1
 	}
-	e.active.Store(&activation{p, generation})
+	a := &activation{program: p, generation: generation}
+	a.state.Store(&EvaluatorState{Evaluator: OPA})
+	if e.trials != nil {
+		a.state.Store(&EvaluatorState{Evaluator: OPA, Pending: true, Why: "it is being compared with OPA's evaluator"})
+	}
+	e.active.Store(a)
 	e.metrics.activated(generation, e.now())
+	e.metrics.evaluator(a)
+	if e.trials != nil {
+		e.trials.offer(a)
+	}
 	return generation
 }
 
@@ -98,12 +132,11 @@ func (e *Engine) Decide(ctx context.Context, r *authz.Request) (*authz.Decision,
 		return nil, err
 	}
 	start := e.now()
-	d, err := a.program.Decide(ctx, r)
+	d, err := e.decide(ctx, a, r)
 	e.metrics.duration.Observe(e.now().Sub(start).Seconds())
 	if err != nil {
 		e.metrics.failed(err)
 		return nil, err
 	}
-	d.Generation = a.generation
 	return d, nil
 }

@@ -25,12 +25,14 @@ type item = [2]*ast.Term
 // builder puts requests into the shape of Input. It is immutable.
 type builder struct {
 	cookie          string
+	prefix          string
 	identityHeaders *ast.Term
 }
 
 func newBuilder(e Edge) *builder {
 	return &builder{
 		cookie:          e.SessionCookie,
+		prefix:          strings.ToLower(e.IdentityPrefix),
 		identityHeaders: ast.ObjectTerm(item{keyPrefix, ast.StringTerm(strings.ToLower(e.IdentityPrefix))}),
 	}
 }
@@ -149,9 +151,9 @@ func (b *builder) attributes(r *authz.Request) (*ast.Term, error) {
 func peerTerm(p authz.Peer, c *authz.Certificate) *ast.Term {
 	var items [3]item
 	n := 0
-	if p.Addr.IsValid() {
+	if address, ok := addressText(p.Addr); ok {
 		items[n] = item{keyAddress, ast.ObjectTerm(item{keySocketAddress, ast.ObjectTerm(
-			item{keyAddress, ast.StringTerm(p.Addr.Addr().Unmap().WithZone("").String())},
+			item{keyAddress, ast.StringTerm(address)},
 			item{keyPortValue, ast.IntNumberTerm(int(p.Addr.Port()))},
 		)})}
 		n++
@@ -283,7 +285,7 @@ func sessionTerm(s *session.Session) (*ast.Term, error) {
 }
 
 func timeTerm(t time.Time) *ast.Term {
-	return ast.StringTerm(t.UTC().Format(time.RFC3339Nano))
+	return ast.StringTerm(timeText(t))
 }
 
 func stringsTerm(ss []string) *ast.Term {

@@ -14,6 +14,13 @@ type meters struct {
 	generation prometheus.Gauge
 	success    prometheus.Gauge
 	timestamp  prometheus.Gauge
+	by         *prometheus.CounterVec
+	byMachine  prometheus.Counter
+	byCache    prometheus.Counter
+	byOPA      prometheus.Counter
+	compared   *prometheus.CounterVec
+	rules      *ruleCollector
+	active     *prometheus.GaugeVec
 }
 
 func newMeters(prefix string) *meters {
@@ -44,7 +51,24 @@ func newMeters(prefix string) *meters {
 			Name: prefix + "policy_last_activation_timestamp_seconds",
 			Help: "When the active policy was activated.",
 		}),
+		by: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prefix + "policy_decisions_total",
+			Help: "Decisions by what took them: the machine, its cache, or OPA's evaluator.",
+		}, []string{"evaluator"}),
+		compared: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prefix + "policy_comparisons_total",
+			Help: "Decisions of the machine that were compared with OPA's evaluator, by outcome.",
+		}, []string{"outcome"}),
+		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: prefix + "policy_evaluator",
+			Help: "1 for the evaluator that the active policy runs on, 0 for the other.",
+		}, []string{"evaluator"}),
+		rules:  newRuleCollector(prefix),
 		errors: map[Kind]prometheus.Counter{},
+	}
+	m.byMachine, m.byCache, m.byOPA = m.by.WithLabelValues(Machine), m.by.WithLabelValues(Cached), m.by.WithLabelValues(OPA)
+	for _, o := range []outcome{agreed, inconclusive, disagreed, dropped} {
+		m.compared.WithLabelValues(string(o))
 	}
 	for _, k := range []Kind{Undefined, Malformed, Timeout, Evaluation, BadRequest, Inactive} {
 		m.errors[k] = m.all.WithLabelValues(string(k))
@@ -53,7 +77,7 @@ func newMeters(prefix string) *meters {
 }
 
 func (m *meters) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.duration, m.all, m.generation, m.success, m.timestamp} {
+	for _, c := range []prometheus.Collector{m.duration, m.all, m.generation, m.success, m.timestamp, m.by, m.compared, m.active, m.rules} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -65,6 +89,35 @@ func (m *meters) activated(generation uint64, now time.Time) {
 	m.generation.Set(float64(generation))
 	m.success.Set(1)
 	m.timestamp.Set(float64(now.UnixMilli()) / 1e3)
+}
+
+// decided counts a decision that was taken, or failed, by an evaluator.
+func (m *meters) decided(by string) {
+	switch by {
+	case Machine:
+		m.byMachine.Inc()
+	case Cached:
+		m.byCache.Inc()
+	default:
+		m.byOPA.Inc()
+	}
+}
+
+func (m *meters) comparison(o outcome) { m.compared.WithLabelValues(string(o)).Inc() }
+
+// evaluator shows what a runs on, if nothing newer is active.
+func (m *meters) evaluator(a *activation) {
+	if e := m.rules.engine.Load(); e == nil || e.active.Load() != a {
+		return
+	}
+	on := a.state.Load().Evaluator
+	for _, by := range []string{OPA, Machine} {
+		v := 0.0
+		if by == on {
+			v = 1
+		}
+		m.active.WithLabelValues(by).Set(v)
+	}
 }
 
 func (m *meters) failed(err error) { m.errors[kindOf(err)].Inc() }

@@ -17,6 +17,8 @@ import (
 type Program struct {
 	revision string
 	data     map[string]any
+	texts    map[string]string // of the modules
+	entry    string            // as plans name it, "neosc/authz/decision"
 	edge     Edge
 	build    *builder
 	timeout  time.Duration

@@ -24,7 +24,6 @@ import (
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/cmd/gate/internal/teardown"
-	"github.com/neosc/gate/policies"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/cookie"
@@ -114,21 +113,6 @@ func edge(cfg *config.Config, f *route.File) engine.Edge {
 		SessionCookie: cfg.Cookie.Name, IdentityPrefix: cfg.Identity.HeaderPrefix,
 		Forwarded: f.Forwarded(), Settable: f.Settable().Patterns(), Reserved: []string{cfg.Identity.AssertionHeader()}, ResponseSettable: f.ResponseSettable().Patterns(),
 	}
-}
-
-func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
-	if a.engine, err = engine.New(engine.Options{Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix}); err != nil {
-		return err
-	}
-	o := bundles.Options{Engine: a.engine, Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Timeout: a.cfg.Policy.Timeout, Logger: a.log}
-	if o.Dir = a.cfg.Policy.Path; o.Dir == "" {
-		o.FS = policies.Files()
-	}
-	if a.policy, err = bundles.New(o); err != nil {
-		return err
-	}
-	a.health.Add("policy", a.policyHealth)
-	return a.policy.Reload()
 }
 
 func (a *app) openPages(context.Context, io.Writer) (err error) {

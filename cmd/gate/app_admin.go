@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/neosc/gate/authz/observe"
 	"github.com/neosc/gate/session/web/admin"
 )
 
@@ -54,16 +53,6 @@ func (a *app) status(ctx context.Context, started time.Time) admin.Status {
 		}
 	}
 	return out
-}
-
-// policyHealth: a refused reload is shown and keeps no request from being
-// served, once a policy is active.
-func (a *app) policyHealth(context.Context) error {
-	s := a.policy.Status()
-	if s.Generation == 0 {
-		return s.LastError
-	}
-	return observe.Degraded(s.LastError)
 }
 
 // version is the module's version as the build recorded it.

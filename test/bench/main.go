@@ -35,7 +35,12 @@ type part struct {
 
 func areas() []area {
 	return []area{
+<<<<<<< HEAD
 		{"check", checkParts()},
+=======
+		{"engine", []part{{"engine", engineArea}}},
+		{"check", []part{{"check", checkArea}}},
+>>>>>>> f394e02 (wip3)
 		{"limits", []part{{"limits", limitsArea}}},
 		{"sessions", sessionParts()},
 		{"edge", []part{{"edge", edgeArea}, {"routes", routesPart}}},

@@ -89,18 +89,6 @@ type Session struct {
 	StaleGrace time.Duration `yaml:"stale_grace"`
 }
 
-// Policy is where the rules come from.
-type Policy struct {
-	// Path is a directory of Rego and data, watched; empty means the rules
-	// built into gate.
-	Path       string `yaml:"path"`
-	Entrypoint string `yaml:"entrypoint"`
-	// Timeout ends an evaluation that takes longer, as a 503. The default is a
-	// thousand times the usual, since it counts waiting for a core as well, and
-	// a quarter of what the edge waits.
-	Timeout time.Duration `yaml:"timeout"`
-}
-
 // Accounts are local users.
 type Accounts struct {
 	// Passwords says whether people sign in with passwords here: auto (unless
@@ -168,7 +156,7 @@ func Default() Config {
 		Listen:   Listen{Authz: "run/authz.sock", HTTP: "run/http.sock", Admin: "run/admin.sock", Ops: "127.0.0.1:9464"},
 		Cookie:   Cookie{Name: "_pomerium", Keys: "cookie-keys.yaml"},
 		Session:  Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
-		Policy:   Policy{Entrypoint: "neosc/authz/decision", Timeout: 250 * time.Millisecond},
+		Policy:   defaultPolicy(),
 		Accounts: Accounts{Passwords: PasswordsAuto, GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
 		Limits:   Limits{Store: "local", Mode: "single", OnError: "local", Budget: 20 * time.Millisecond, MaxKeys: 1_000_000},
 		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
@@ -218,6 +206,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	c.Limits.RedisTLS.complete(dir)
 	c.Envoy.complete(dir, &c.Listen)
 	c.Audit.complete(dir, c.Session.Path)
+	c.Policy.complete(dir, c.Session.Path)
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)
 	}
@@ -260,8 +249,6 @@ func (c *Config) check() error {
 		{l < time.Minute || l > 30*24*time.Hour, "session.lifetime", "must be from 1m to 720h"},
 		{c.Session.Idle < 0 || c.Session.Idle > l, "session.idle", "must be from 0 (off) to session.lifetime"},
 		{c.Session.StaleGrace < 0 || c.Session.StaleGrace > time.Hour, "session.stale_grace", "must be from 0 to 1h"},
-		{c.Policy.Entrypoint == "", "policy.entrypoint", "is empty; the default is neosc/authz/decision"},
-		{c.Policy.Timeout < time.Millisecond || c.Policy.Timeout > time.Second, "policy.timeout", "must be from 1ms to 1s (the edge waits 1s)"},
 		{c.Accounts.Passwords != PasswordsAuto && c.Accounts.Passwords != PasswordsOn && c.Accounts.Passwords != PasswordsOff, "accounts.passwords", "must be auto, on or off"},
 		{!c.Passwords() && len(c.Providers) == 0, "accounts.passwords", "is off and there are no providers: nobody could sign in"},
 		{c.Accounts.GuessesPerMinute < 1 || c.Accounts.GuessesPerMinute > 6000, "accounts.guesses_per_minute", "must be from 1 to 6000"},
@@ -285,7 +272,7 @@ func (c *Config) check() error {
 			return c.errf(r.key, "%s", r.mend)
 		}
 	}
-	return errors.Join(c.checkListen(), c.checkRedis(), c.checkRedisTLS(), c.checkPostgres())
+	return errors.Join(c.checkPolicy(), c.checkListen(), c.checkRedis(), c.checkRedisTLS(), c.checkPostgres())
 }
 
 func cookieName(s string) bool {

@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/neosc/gate/authz"
+)
+
+// Evaluators, as EvaluatorState and metrics name them.
+const (
+	// OPA is OPA's own evaluator.
+	OPA = "opa"
+	// Machine is the compiled program of package machine.
+	Machine = "machine"
+	// Cached is the machine's decision on an equal request.
+	Cached = "cache"
+)
+
+// MachineOptions have policies run on the machine once it has shown that it
+// decides as OPA's evaluator does. All but Logger may be zero.
+type MachineOptions struct {
+	// Logger says when a policy set runs on the machine, and when and why not.
+	Logger *slog.Logger
+	// Dir is a folder for verdicts, which spare the next start the comparison,
+	// and for inputs on which the two disagreed; "" keeps neither.
+	Dir string
+	// Build names the program that is running; a verdict is good for one build.
+	// "" keeps no verdicts.
+	Build func() (string, error)
+	// Inputs is how many generated inputs the two are compared on; 0 means
+	// DefaultInputs.
+	Inputs int
+	// SampleEvery is one in how many decisions is compared in production; 0
+	// means DefaultSample.
+	SampleEvery int
+	// CacheBytes bounds the cache of decisions; 0 is none.
+	CacheBytes int64
+}
+
+// Defaults of MachineOptions.
+const (
+	DefaultInputs = 10_000
+	DefaultSample = 10_000
+)
+
+// EvaluatorState says which evaluator decides, and why.
+type EvaluatorState struct {
+	// Evaluator is OPA or Machine.
+	Evaluator string
+	// Why is, for OPA, what keeps the machine from deciding; "" when that is
+	// what was asked for.
+	Why string
+	// Pending: the machine may decide yet, once it is compared.
+	Pending bool
+	// Inputs is how many inputs the two were compared on for this activation; 0
+	// when an earlier verdict was found. Rules is how many rules there are, and
+	// Held and Failed how many of them held and did not on some input.
+	Inputs, Rules, Held, Failed int
+}
+
+// activation is a program, its number, and how it is evaluated.
+type activation struct {
+	program    *Program
+	generation uint64
+	fast       atomic.Pointer[runner] // nil: on OPA's evaluator
+	facts      atomic.Pointer[facts]
+	state      atomic.Pointer[EvaluatorState]
+}
+
+// runner is what decides fast, for one activation.
+type runner struct {
+	*fast
+	keys   *keyer // nil: nothing is cached
+	cache  *cache
+	facts  *facts
+	buffer sync.Pool
+	seed   maphash.Seed
+}
+
+func newRunner(f *fast, cacheBytes int64, facts *facts) *runner {
+	r := &runner{fast: f, facts: facts, seed: maphash.MakeSeed()}
+	r.buffer.New = func() any { return new([]byte) }
+	if r.cache = newCache(cacheBytes); r.cache != nil {
+		r.keys = newKeyer(f.build, f.slots)
+	}
+	return r
+}
+
+// Decide evaluates r, or finds what was decided on an equal request. The
+// decision is shared when by is Cached. by is OPA for an input that is left to it.
+func (x *runner) Decide(ctx context.Context, r *authz.Request, generation uint64) (d *authz.Decision, by string, err error) {
+	if x.keys == nil {
+		return x.evaluate(ctx, r, generation, 0, nil)
+	}
+	if err := judgeable(r); err != nil {
+		return nil, Machine, err
+	}
+	buffer := x.buffer.Get().(*[]byte)
+	defer x.buffer.Put(buffer)
+	key := x.keys.append((*buffer)[:0], r)
+	if cap(key) <= maxKey {
+		*buffer = key
+	}
+	hash := maphash.Bytes(x.seed, key)
+	if d := x.cache.get(hash, key, r.Time.UnixNano()); d != nil {
+		return d, Cached, nil
+	}
+	return x.evaluate(ctx, r, generation, hash, key)
+}
+
+func (x *runner) evaluate(ctx context.Context, r *authz.Request, generation, hash uint64, key []byte) (*authz.Decision, string, error) {
+	frame := x.machine.Frame()
+	defer frame.Release()
+	j, err := x.decide(ctx, frame, r)
+	if err == errLeft {
+		return nil, OPA, nil
+	}
+	if err != nil {
+		return nil, Machine, err
+	}
+	x.facts.note(j.hits)
+	j.decision.Generation = generation
+	if key != nil && j.horizon.Cacheable(r.Time) {
+		x.cache.put(hash, key, j.decision, r.Time.UnixNano(), j.horizon.Until)
+	}
+	return j.decision, Machine, nil
+}
+
+// panicked is a defect of the machine: the decision is OPA's to take, and the
+// program leaves the machine.
+type panicked struct{ what string }
+
+func (e *panicked) Error() string { return e.what }
+
+// try is Decide, with a panic as an error.
+func (x *runner) try(ctx context.Context, r *authz.Request, generation uint64) (d *authz.Decision, by string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d, by, err = nil, OPA, &panicked{fmt.Sprintf("the machine panicked: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	return x.Decide(ctx, r, generation)
+}
+
+// decide takes one decision by whatever evaluates this activation.
+func (e *Engine) decide(ctx context.Context, a *activation, r *authz.Request) (*authz.Decision, error) {
+	if x := a.fast.Load(); x != nil {
+		d, by, err := x.try(ctx, r, a.generation)
+		if by != OPA {
+			e.metrics.decided(by)
+			e.trials.sample(a, r, d, err)
+			return d, err
+		}
+		if err != nil {
+			e.trials.retire(a, err.Error())
+		}
+	}
+	if e.trials != nil {
+		e.trials.recent.note(r)
+	}
+	e.metrics.decided(OPA)
+	d, err := a.program.Decide(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	d.Generation = a.generation
+	return d, nil
+}
