@@ -116,7 +116,7 @@ func (x *runner) Decide(ctx context.Context, r *authz.Request, generation uint64
 
 func (x *runner) evaluate(ctx context.Context, r *authz.Request, generation, hash uint64, key []byte) (*authz.Decision, string, error) {
 	frame := x.machine.Frame()
-	defer frame.Release()
+	defer done(frame)
 	j, err := x.decide(ctx, frame, r)
 	if err == errLeft {
 		return nil, OPA, nil

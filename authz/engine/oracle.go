@@ -179,7 +179,7 @@ func (x *trial) explore(ctx context.Context) error {
 		if err == nil {
 			x.learn(r, j.hits)
 		}
-		frame.Release()
+		done(frame)
 		if i%(exploring*pauseEvery) == 0 {
 			if err := x.pause(ctx); err != nil {
 				return err
@@ -240,7 +240,7 @@ func keep(list *[]*authz.Request, r *authz.Request, most int) {
 // one compares on one request.
 func (x *trial) one(ctx context.Context, r *authz.Request) error {
 	frame := x.runner.machine.Frame()
-	defer frame.Release()
+	defer done(frame)
 	j, err := x.runner.decide(ctx, frame, r)
 	if ctx.Err() != nil {
 		return ctx.Err()

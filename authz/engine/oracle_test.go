@@ -45,7 +45,7 @@ func trialOf(tb testing.TB, p *Program, n int) *trial {
 
 func TestTheShippedPolicyAgreesOnGeneratedRequests(t *testing.T) {
 	t.Parallel()
-	n := 4000
+	n := 1500
 	if testing.Short() {
 		n = 500
 	}

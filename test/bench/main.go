@@ -35,12 +35,8 @@ type part struct {
 
 func areas() []area {
 	return []area{
-<<<<<<< HEAD
-		{"check", checkParts()},
-=======
 		{"engine", []part{{"engine", engineArea}}},
-		{"check", []part{{"check", checkArea}}},
->>>>>>> f394e02 (wip3)
+		{"check", checkParts()},
 		{"limits", []part{{"limits", limitsArea}}},
 		{"sessions", sessionParts()},
 		{"edge", []part{{"edge", edgeArea}, {"routes", routesPart}}},

@@ -97,9 +97,6 @@ func (f *Frame) prepareOPA() {
 // weight is about how many steps it takes to copy v.
 func weight(v *Value) int {
 	n := 1 + len(v.s)/16
-	if !v.composite() { // its room may still have what it held before
-		return n
-	}
 	for i, x := range v.elems {
 		if n += weight(x); v.kind == Object {
 			n += weight(v.keys[i])
