@@ -41,7 +41,7 @@ type resolver struct {
 	there  map[*node]bool        // paths that are known to be present
 }
 
-// resolve follows one block, from what is known at its beginning.
+// block follows one block, from what is known at its beginning.
 func (r *resolver) block(b *ir.Block) {
 	for _, s := range b.Stmts {
 		reads(s, r.operand, r.local)
