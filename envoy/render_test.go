@@ -34,6 +34,7 @@ func demoRoutes(t *testing.T) []byte {
 	}
 	var out bytes.Buffer
 	err = tmpl.Option("missingkey=error").Execute(&out, map[string]any{
+		"Scheme": "http", "Cert": "", "Key": "",
 		"Port": 8080, "Listen": "127.0.0.1:8080", "Frontend": "unix:/run/gate/frontend.sock", "Backend": "127.0.0.1:8001", "KasmProxy": "127.0.0.1:6900",
 	})
 	if err != nil {
