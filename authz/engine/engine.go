@@ -60,7 +60,7 @@ func New(o Options) (*Engine, error) {
 		if o.Machine.Logger == nil {
 			return nil, errors.New("engine: Options.Machine.Logger is missing")
 		}
-		e.trials = newTrials(*o.Machine, m)
+		e.trials = newTrials(*o.Machine, m, o.Now)
 	}
 	return e, nil
 }
@@ -131,9 +131,7 @@ func (e *Engine) Decide(ctx context.Context, r *authz.Request) (*authz.Decision,
 		e.metrics.failed(err)
 		return nil, err
 	}
-	start := e.now()
 	d, err := e.decide(ctx, a, r)
-	e.metrics.duration.Observe(e.now().Sub(start).Seconds())
 	if err != nil {
 		e.metrics.failed(err)
 		return nil, err

@@ -8,8 +8,10 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/neosc/gate/authz"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Evaluators, as EvaluatorState and metrics name them.
@@ -81,6 +83,8 @@ type runner struct {
 	facts  *facts
 	buffer sync.Pool
 	seed   maphash.Seed
+	now    func() time.Time
+	took   prometheus.Observer // nil: nobody is told
 }
 
 func newRunner(f *fast, cacheBytes int64, facts *facts) *runner {
@@ -96,7 +100,7 @@ func newRunner(f *fast, cacheBytes int64, facts *facts) *runner {
 // decision is shared when by is Cached. by is OPA for an input that is left to it.
 func (x *runner) Decide(ctx context.Context, r *authz.Request, generation uint64) (d *authz.Decision, by string, err error) {
 	if x.keys == nil {
-		return x.evaluate(ctx, r, generation, 0, nil)
+		return x.timed(ctx, r, generation, 0, nil)
 	}
 	if err := judgeable(r); err != nil {
 		return nil, Machine, err
@@ -111,7 +115,20 @@ func (x *runner) Decide(ctx context.Context, r *authz.Request, generation uint64
 	if d := x.cache.get(hash, key, r.Time.UnixNano()); d != nil {
 		return d, Cached, nil
 	}
-	return x.evaluate(ctx, r, generation, hash, key)
+	return x.timed(ctx, r, generation, hash, key)
+}
+
+// timed is evaluate for the histogram of evaluations.
+func (x *runner) timed(ctx context.Context, r *authz.Request, generation, hash uint64, key []byte) (*authz.Decision, string, error) {
+	if x.took == nil {
+		return x.evaluate(ctx, r, generation, hash, key)
+	}
+	start := x.now()
+	d, by, err := x.evaluate(ctx, r, generation, hash, key)
+	if by != OPA {
+		x.took.Observe(x.now().Sub(start).Seconds())
+	}
+	return d, by, err
 }
 
 func (x *runner) evaluate(ctx context.Context, r *authz.Request, generation, hash uint64, key []byte) (*authz.Decision, string, error) {
@@ -165,7 +182,9 @@ func (e *Engine) decide(ctx context.Context, a *activation, r *authz.Request) (*
 		e.trials.recent.note(r)
 	}
 	e.metrics.decided(OPA)
+	start := e.now()
 	d, err := a.program.Decide(ctx, r)
+	e.metrics.duration.Observe(e.now().Sub(start).Seconds())
 	if err != nil {
 		return nil, err
 	}

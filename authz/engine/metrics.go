@@ -27,7 +27,7 @@ func newMeters(prefix string) *meters {
 	m := &meters{
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "policy_evaluation_duration_seconds",
-			Help: "Time from a request to policy's decision on it.",
+			Help: "Time from a request to policy's decision on it, without those from the cache.",
 			// A compiled program takes single microseconds, OPA's evaluator about a
 			// hundred, and the timeout is 50 ms.
 			Buckets: []float64{

@@ -115,6 +115,7 @@ func (x *trial) settle(err error, v verdict) {
 		}
 		return
 	}
+	x.runner.now, x.runner.took = t.now, t.metrics.duration
 	a.facts.Store(x.runner.facts)
 	a.fast.Store(x.runner)
 	t.settle(a, x.settled)

@@ -39,7 +39,7 @@ func trialOf(tb testing.TB, p *Program, n int) *trial {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	t := &trials{opt: MachineOptions{Logger: slog.New(slog.DiscardHandler), Inputs: n, Dir: tb.TempDir()}, metrics: newMeters("x_")}
+	t := &trials{opt: MachineOptions{Logger: slog.New(slog.DiscardHandler), Inputs: n, Dir: tb.TempDir()}, metrics: newMeters("x_"), now: time.Now}
 	return newTrial(t, &activation{program: p}, newRunner(f, 1<<20, newFacts(f.machine.Rules())))
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/neosc/gate/authz"
@@ -65,6 +68,51 @@ func TestNoDecisionMixesGenerations(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
+}
+
+// Fifty activations while requests are judged: the machine and its cache take
+// over in the midst of it, and no decision is of two generations or fails.
+func TestActivationsOnTheMachineUnderLoadMixNothing(t *testing.T) {
+	t.Parallel()
+	e, err := engine.New(engine.Options{Machine: &engine.MachineOptions{Logger: slog.New(slog.DiscardHandler), Inputs: 10, SampleEvery: 50, CacheBytes: 1 << 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close(context.Background()) })
+	e.Activate(mustCompile(t, agreeing(1)))
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for last := uint64(0); !done.Load(); {
+				d, err := e.Decide(context.Background(), testRequest())
+				want := ""
+				if err == nil {
+					want = fmt.Sprintf("n_%d", d.Generation)
+				}
+				if err != nil || d.Revision != want || d.Reasons[0] != want || d.Headers[0].Value != want || d.Generation < last {
+					t.Errorf("%+v, %v after generation %d", d, err, last)
+					return
+				}
+				last = d.Generation
+			}
+		})
+	}
+	onMachine := 0
+	for n := 2; n <= 51; n++ {
+		e.Activate(mustCompile(t, agreeing(n)))
+		for n%5 == 0 && e.Evaluator().Pending {
+			runtime.Gosched()
+		}
+		if e.Evaluator().Evaluator == engine.Machine {
+			onMachine++
+		}
+	}
+	done.Store(true)
+	wg.Wait()
+	if onMachine < 10 {
+		t.Errorf("%d of 50 programs came to run on the machine; the last: %+v", onMachine, e.Evaluator())
+	}
 }
 
 func TestEngineWithoutAProgramRefuses(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/neosc/gate/authz"
 )
@@ -18,6 +19,7 @@ type trials struct {
 	every   uint64
 	metrics *meters
 	recent  recent
+	now     func() time.Time
 
 	mu     sync.Mutex
 	next   *activation        // offered and not begun
@@ -41,10 +43,10 @@ type sampled struct {
 // maxQueue is how many decisions wait to be compared; more are not.
 const maxQueue = 64
 
-func newTrials(o MachineOptions, m *meters) *trials {
+func newTrials(o MachineOptions, m *meters, now func() time.Time) *trials {
 	o.Inputs = cmp.Or(o.Inputs, DefaultInputs)
 	t := &trials{
-		opt: o, every: uint64(max(1, cmp.Or(o.SampleEvery, DefaultSample))), metrics: m,
+		opt: o, every: uint64(max(1, cmp.Or(o.SampleEvery, DefaultSample))), metrics: m, now: now,
 		wake: make(chan struct{}, 1), queue: make(chan sampled, maxQueue), done: make(chan struct{}),
 	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
