@@ -20,6 +20,10 @@ type Options struct {
 	CookieName string
 	// Observer is told of every outcome; nil tells nobody.
 	Observer Observer
+	// Keep is told of every outcome before it is one, and must neither block nor
+	// keep what it is given: an error, and the request is refused as one that
+	// cannot be decided. nil keeps nothing.
+	Keep func(r *Request, o *Outcome) error
 	// Now measures how long things took; nil means time.Now. Decisions use
 	// Request.Time, never this.
 	Now func() time.Time
@@ -70,11 +74,23 @@ func (d *Decider) DecideInto(ctx context.Context, r *Request, o *Outcome) {
 			o.fail(ReasonInternalError, &PanicError{Value: p, Stack: debug.Stack()})
 		}
 		o.Session = r.Session
+		d.keep(r, o)
 		d.opt.Observer.Observe(r, o, d.opt.Now().Sub(start))
 	}()
 	*o = Outcome{}
 	if d.admit(ctx, r, o) {
 		d.judge(ctx, r, o)
+	}
+}
+
+// keep has the outcome kept, or the request refused.
+func (d *Decider) keep(r *Request, o *Outcome) {
+	if d.opt.Keep == nil {
+		return
+	}
+	if err := d.opt.Keep(r, o); err != nil && o.Verdict != Failed {
+		o.fail(ReasonAuditUnavailable, err)
+		o.Session = r.Session
 	}
 }
 

@@ -58,6 +58,7 @@ const (
 	ReasonMethod           = "method_not_allowed"
 	ReasonStoreUnavailable = "session_store_unavailable"
 	ReasonLimitUnavailable = "limits_unavailable"
+	ReasonAuditUnavailable = "audit_unavailable"
 	ReasonInternalError    = "internal_error"
 
 	ReasonCertificateExpired  = "client_certificate_expired"

@@ -29,6 +29,13 @@ const (
 	// or lost.
 	ActionRoleAssigned Action = "role_assigned"
 	ActionRoleRevoked  Action = "role_revoked"
+	// ActionAuditPruned: days of the trail that were kept long enough are taken
+	// out, of which the details name the first and the last entry.
+	ActionAuditPruned Action = "audit_pruned"
+	// ActionRequestAllowed and ActionRequestDenied are decisions about requests,
+	// where those are kept.
+	ActionRequestAllowed Action = "request_allowed"
+	ActionRequestDenied  Action = "request_denied"
 )
 
 // Outcome is how what an event tells of ended.

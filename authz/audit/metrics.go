@@ -61,3 +61,31 @@ func (m *metrics) written(number uint64, n int) {
 	m.last.Set(float64(number))
 	m.shared.Observe(float64(n))
 }
+
+// notaryMetrics of a Notary.
+type notaryMetrics struct {
+	signed, exported, failed, pruned prometheus.Counter
+	last                             prometheus.Gauge
+}
+
+func newNotaryMetrics(reg prometheus.Registerer, prefix string) (*notaryMetrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + name, Help: help})
+	}
+	m := &notaryMetrics{
+		signed:   counter("audit_checkpoints_total", "Checkpoints of the audit trail that were signed."),
+		exported: counter("audit_checkpoints_exported_total", "Checkpoints that left the trail's database."),
+		failed:   counter("audit_checkpoint_failures_total", "Rounds in which no checkpoint could be signed or exported; at the first the log says why."),
+		pruned:   counter("audit_pruned_entries_total", "Entries that retention took out."),
+		last:     prometheus.NewGauge(prometheus.GaugeOpts{Name: prefix + "audit_checkpoint_number", Help: "Number of the entry of the last checkpoint that this gate signed."}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.signed, m.exported, m.failed, m.pruned, m.last} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+	}
+	return m, nil
+}

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/neosc/gate/session"
 )
@@ -50,83 +53,114 @@ func tampered(number uint64, format string, args ...any) error {
 	return &TamperedError{number, fmt.Sprintf(format, args...)}
 }
 
-// Verify reads a whole trail and returns where it ends. A *TamperedError names
+// Expected is what a trail must agree with. The zero value expects nothing but
+// that it agrees with itself.
+type Expected struct {
+	// Known are ends from before: heads that were printed, and checkpoints that
+	// were exported.
+	Known []Head
+	// Keys check the checkpoints that the trail's own database keeps; nil looks
+	// at none, and then a trail of which retention took the beginning out is an
+	// error.
+	Keys note.Verifiers
+	// KeptFrom is the first day of which retention may take nothing out; the
+	// zero time means that it may take nothing out at all.
+	KeptFrom time.Time
+}
+
+// Span is what was verified.
+type Span struct {
+	// Start is the last entry that retention took out, 0 if none, and End the
+	// last one that is there.
+	Start, End Head
+	// Checkpoints of the database agree with the entries; Unknown ones are signed
+	// by keys that were not given, and prove nothing.
+	Checkpoints, Unknown int
+}
+
+// Entries is how many were verified.
+func (s Span) Entries() uint64 { return s.End.Number - s.Start.Number }
+
+// Verify reads a whole trail and returns what it has. A *TamperedError names
 // the first entry that was changed, reordered or removed; cut off at its end,
-// too, unless whoever did that mended the head as well: against that there is
-// known, a head from before (the zero Head if there is none). A trail that a
-// gate writes to meanwhile is verified as it was at one instant.
-func Verify(ctx context.Context, db *sql.DB, d Dialect, known Head) (Head, error) {
+// too, unless whoever did that mended the head as well: against that there are
+// known ends. A trail that a gate writes to meanwhile is verified as it was at
+// one instant.
+func Verify(ctx context.Context, db *sql.DB, d Dialect, want Expected) (Span, error) {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
-		return Head{}, fmt.Errorf("audit trail: %w", d.Tidy(err))
+		return Span{}, fmt.Errorf("audit trail: %w", d.Tidy(err))
 	}
 	defer func() { _ = tx.Rollback() }() // it has only read
 	end, err := readHead(ctx, tx)
 	if err != nil {
-		return Head{}, fmt.Errorf("audit trail: %w", d.Tidy(err))
+		return Span{}, fmt.Errorf("audit trail: %w", d.Tidy(err))
 	}
-	v := verifier{known: known}
-	for more := true; more; {
-		if more, err = v.page(ctx, tx, d); err != nil {
-			return v.at, err
-		}
-	}
-	return v.at, v.end(end)
-}
-
-// pageSize is how many entries one statement reads: less than databases take
-// too long for.
-const pageSize = 10_000
-
-// page verifies the entries that follow, and reports whether there may be more.
-func (v *verifier) page(ctx context.Context, tx *sql.Tx, d Dialect) (more bool, err error) {
-	failed := func(err error) error {
-		return fmt.Errorf("audit trail after entry %d: %w", v.at.Number, d.Tidy(err))
-	}
-	rows, err := tx.QueryContext(ctx, d.Bind(`SELECT `+columns+` FROM audit_entries WHERE number > ? ORDER BY number LIMIT ?`), int64(v.at.Number), pageSize)
+	v := newVerifier(want.Known)
+	own, err := readOwn(ctx, tx, d, want.Keys)
 	if err != nil {
-		return false, failed(err)
+		return Span{}, err
 	}
-	defer func() { _ = rows.Close() }()
-	n := 0
-	for ; rows.Next(); n++ {
-		r, err := scan(rows)
-		if err != nil {
-			return false, failed(err)
-		}
-		if err := v.next(r); err != nil {
-			return false, err
-		}
+	if v.at, err = readStart(ctx, tx, d, own, want); err != nil {
+		return Span{}, err
 	}
-	if err := rows.Err(); err != nil {
-		return false, failed(err)
+	span := Span{Start: v.at, Checkpoints: len(own.known), Unknown: own.unknown}
+	for _, c := range own.known {
+		v.expect(c.Head)
 	}
-	return n == pageSize, nil
+	err = v.read(ctx, tx, d)
+	if span.End = v.at; err != nil {
+		return span, err
+	}
+	return span, v.end(end)
 }
 
 func readHead(ctx context.Context, tx *sql.Tx) (Head, error) {
+	return scanHead(tx.QueryRowContext(ctx, `SELECT number, hash FROM audit_head WHERE one = 1`))
+}
+
+func scanHead(r *sql.Row) (Head, error) {
 	var number int64
 	var hash []byte
-	if err := tx.QueryRowContext(ctx, `SELECT number, hash FROM audit_head WHERE one = 1`).Scan(&number, &hash); err != nil {
+	if err := r.Scan(&number, &hash); err != nil {
 		return Head{}, err
 	}
 	if number < 0 || len(hash) != len(Hash{}) {
-		return Head{}, fmt.Errorf("its head has number %d and a hash of %d bytes", number, len(hash))
+		return Head{}, fmt.Errorf("it has number %d and a hash of %d bytes", number, len(hash))
 	}
 	return Head{uint64(number), Hash(hash)}, nil
 }
 
 // verifier follows the chain.
 type verifier struct {
-	at, known Head
+	at    Head
+	known map[uint64]Hash
+	last  uint64 // the largest known number
+	// clash is a number of which two hashes are known.
+	clash uint64
+	// agreed is the last known end that the trail agreed with.
+	agreed uint64
 }
 
-func (v *verifier) next(r row) error {
-	want := v.at.Number + 1
-	if r.number != want {
-		return tampered(want, "entries %d to %d were removed", want, r.number-1)
+func newVerifier(known []Head) *verifier {
+	v := &verifier{known: make(map[uint64]Hash, len(known))}
+	for _, h := range known {
+		v.expect(h)
 	}
-	if r.hash != chain(v.at.Hash, r.number, r.event) {
+	return v
+}
+
+func (v *verifier) expect(h Head) {
+	if was, ok := v.known[h.Number]; ok && was != h.Hash && (v.clash == 0 || h.Number < v.clash) {
+		v.clash = h.Number
+	}
+	v.known[h.Number], v.last = h.Hash, max(v.last, h.Number)
+}
+
+// sound checks what an entry says of itself, given the hash of the one before.
+// It needs nothing else, so that several are checked at once.
+func sound(r row, before Hash) error {
+	if r.hash != chain(before, r.number, r.event) {
 		return tampered(r.number, "entry %d was changed, or put in the place of another", r.number)
 	}
 	var e session.Event
@@ -134,14 +168,21 @@ func (v *verifier) next(r row) error {
 		return tampered(r.number, "entry %d is no event: %v", r.number, err)
 	}
 	c := columnsOf(e)
-	c.number, c.event, c.hash = r.number, nil, r.hash
-	r.event = nil
 	if !c.equal(r) {
 		return tampered(r.number, "entry %d is found under other words than it has: its columns were changed", r.number)
 	}
-	v.at = Head{r.number, r.hash}
-	if v.known.Number == r.number && v.known.Hash != r.hash {
-		return tampered(r.number, "entry %d or one before it was changed since its hash was kept, and all hashes made anew", r.number)
+	return nil
+}
+
+// next checks the place of an entry that is sound in itself.
+func (v *verifier) next(number uint64, hash Hash) error {
+	v.at = Head{number, hash}
+	want, ok := v.known[number]
+	switch {
+	case number == v.clash || ok && want != hash:
+		return tampered(number, "entry %d or one before it was changed since its hash was kept, and all hashes made anew; up to entry %d all is as it was", number, v.agreed)
+	case ok:
+		v.agreed = number
 	}
 	return nil
 }
@@ -151,7 +192,7 @@ func (r row) equal(o row) bool {
 }
 
 func (v *verifier) end(head Head) error {
-	switch last := max(head.Number, v.known.Number); {
+	switch last := max(head.Number, v.last); {
 	case last > v.at.Number:
 		return tampered(v.at.Number+1, "entries %d to %d were cut off the end", v.at.Number+1, last)
 	case head != v.at:

@@ -167,6 +167,7 @@ var details = map[string]string{
 	authz.ReasonPolicyError:         "The policy could not decide. Nothing was done; the operator's log has the cause under this request id.",
 	authz.ReasonStoreUnavailable:    "Sessions cannot be looked up now. You are not signed out.",
 	authz.ReasonLimitUnavailable:    "Limits cannot be looked up now.",
+	authz.ReasonAuditUnavailable:    "What is decided cannot be kept now.",
 	authz.ReasonInternalError:       "The gate failed on this request. The operator's log has the cause under this request id.",
 	authz.ReasonCertificateExpired:  "The client certificate is not valid at this time.",
 	authz.ReasonCertificateRequired: "This host wants a client certificate on a connection of its own.",

@@ -49,6 +49,7 @@ type app struct {
 	guesses  *limit.Guesses
 	store    session.Store
 	trail    *audit.Trail
+	kept     *audit.Decisions // nil if none are
 	marks    *session.MarkCopies
 	sessions *session.Manager
 	ring     *cookie.Ring
@@ -156,7 +157,7 @@ func (a *app) openDecider(context.Context, io.Writer) (err error) {
 		observers = append(observers, a.access)
 	}
 	a.decider, err = authz.NewDecider(authz.Options{
-		Sessions: a.sessions, Engine: a.engine, Limiter: a.limiter, CookieName: a.cfg.Cookie.Name, Observer: observers,
+		Sessions: a.sessions, Engine: a.engine, Limiter: a.limiter, CookieName: a.cfg.Cookie.Name, Observer: observers, Keep: a.keepDecision,
 	})
 	return err
 }

@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/neosc/gate/authz/audit"
-	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/web/admin"
 )
@@ -22,6 +18,7 @@ func auditCommand() command {
 	return verbs("audit", "Show the audit trail, and prove that nobody changed it", []command{
 		{"list", "list entries of a running gate's trail", auditList},
 		{"verify", "read the whole trail and find what was changed, removed or cut off", auditVerify},
+		{"key", "print the public keys that check the trail's checkpoints", auditKey},
 	})
 }
 
@@ -91,39 +88,6 @@ func nameOf(p session.Person) string {
 		return p.Email
 	}
 	return p.ID
-}
-
-func auditVerify(ctx context.Context, args []string, s streams) int {
-	f := operatorFlagSet("audit verify", "gate audit verify [-head NUMBER:HASH] [flags]",
-		"Reads the whole trail from its database, while the gate runs or not, and says which entry\nwas changed, reordered or removed. Keep the head that it prints where the gate's machine\ncannot change it, and give it next time: it proves that nothing before it was made anew.", s)
-	var known audit.Head
-	f.Func("head", "the `head` that was printed before", func(text string) (err error) {
-		known, err = audit.ParseHead(text)
-		return err
-	})
-	if _, code, done := f.operands(args, 0, 0); done {
-		return code
-	}
-	var head audit.Head
-	cfg, err := config.Load(f.config, os.Environ())
-	if err == nil {
-		head, err = verifyTrail(ctx, cfg, known)
-	}
-	if err == nil {
-		err = f.print(s.out, map[string]any{"entries": head.Number, "head": head.String()}, func(w io.Writer) {
-			fmt.Fprintf(w, "%d entries, each as it was written\nhead: %s\n", head.Number, head)
-		})
-	}
-	return fail(s.err, f.Name(), err)
-}
-
-func verifyTrail(ctx context.Context, cfg *config.Config, known audit.Head) (audit.Head, error) {
-	db, d, closeIt, err := readAudit(ctx, cfg)
-	if err != nil {
-		return audit.Head{}, err
-	}
-	head, err := audit.Verify(ctx, db, d, known)
-	return head, errors.Join(err, closeIt())
 }
 
 func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -162,6 +162,7 @@ func Default() Config {
 		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
 		Metrics:  Metrics{Prefix: "pomerium_"},
 		Log:      Log{Level: "info", Access: "stdout"},
+		Audit:    defaultAudit(),
 	}
 }
 
@@ -205,7 +206,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	c.Session.RedisTLS.complete(dir)
 	c.Limits.RedisTLS.complete(dir)
 	c.Envoy.complete(dir, &c.Listen)
-	c.Audit.complete(dir, c.Session.Path)
+	c.Audit.complete(dir, c.Session.Path, c.Session.Store)
 	c.Policy.complete(dir, c.Session.Path)
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)
@@ -272,7 +273,7 @@ func (c *Config) check() error {
 			return c.errf(r.key, "%s", r.mend)
 		}
 	}
-	return errors.Join(c.checkPolicy(), c.checkListen(), c.checkRedis(), c.checkRedisTLS(), c.checkPostgres())
+	return errors.Join(c.checkPolicy(), c.checkListen(), c.checkRedis(), c.checkRedisTLS(), c.checkPostgres(), c.checkAudit())
 }
 
 func cookieName(s string) bool {
