@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 )
 
 // ProviderInfo is what a person may know of an identity provider.
@@ -41,6 +42,9 @@ type Login struct {
 	// Cookie is the sealed value of its cookie.
 	Cookie   string
 	ReturnTo string
+	// Started is when the browser was sent to the provider; zero for one who
+	// was sent there by somebody else.
+	Started time.Time
 }
 
 // Logins signs people in at identity providers. Safe for concurrent use. Its
@@ -99,7 +103,11 @@ type LoginError struct {
 	Provider string
 	// ReturnTo is where the person wanted to go, if that is known.
 	ReturnTo string
-	Err      error
+	// Anew: the provider no longer knew what it had just given, as when another
+	// tab of the browser signed in meanwhile. Beginning again may do; it may
+	// also be for ever so, hence not without an end.
+	Anew bool
+	Err  error
 }
 
 // Error implements error.

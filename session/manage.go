@@ -31,6 +31,18 @@ func (m *Manager) end(ctx context.Context, k Key) error {
 	return nil
 }
 
+// EndBy implements Issuer.
+func (m *Manager) EndBy(ctx context.Context, k Key, at time.Time) error {
+	_, err := m.update(ctx, k, func(s *Session) error {
+		s.endBy(at)
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // RevokeUser ends all sessions of a user id and returns how many there were.
 // Access tokens that the user was given before end as well, by Options.Marks on
 // all replicas; they are not counted.

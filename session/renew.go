@@ -43,11 +43,8 @@ func (m *Manager) Renew(ctx context.Context, k Key, r Renewal) (*Session, error)
 			s.Identity = *r.Identity
 		}
 		s.Fence, s.RefreshAt = r.Fence, r.RefreshAt
-		if !r.EndsBy.IsZero() && r.EndsBy.Before(s.ExpiresAt) {
-			s.ExpiresAt = r.EndsBy.UTC().Truncate(time.Millisecond)
-			if s.IdleExpiresAt.After(s.ExpiresAt) {
-				s.IdleExpiresAt = s.ExpiresAt
-			}
+		if !r.EndsBy.IsZero() {
+			s.endBy(r.EndsBy)
 		}
 		return nil
 	})
@@ -56,6 +53,17 @@ func (m *Manager) Renew(ctx context.Context, k Key, r Renewal) (*Session, error)
 	}
 	m.auditEnd(ctx, RoleEvents(ctx, s, before, s.Identity.Roles)...)
 	return s, nil
+}
+
+// endBy moves the end forward to at, unless it is before.
+func (s *Session) endBy(at time.Time) {
+	if !at.Before(s.ExpiresAt) {
+		return
+	}
+	s.ExpiresAt = at.UTC().Truncate(time.Millisecond)
+	if s.IdleExpiresAt.After(s.ExpiresAt) {
+		s.IdleExpiresAt = s.ExpiresAt
+	}
 }
 
 // Current returns the store's record, whatever local copies say: ErrNotFound

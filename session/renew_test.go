@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -110,4 +111,23 @@ func TestARenewalOnlyShortensTheSession(t *testing.T) {
 	r.clock.Advance(time.Millisecond)
 	_, err := r.lookup(value)
 	wantErr(t, err, session.ErrInvalid)
+}
+
+func TestASessionCanBeHadToEndSooner(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	s, v := r.create(t)
+	for _, by := range []time.Duration{10 * time.Second, time.Hour} { // never later again
+		if err := r.EndBy(t.Context(), s.Key, base.Add(by)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.EndBy(t.Context(), session.NewID().Key(), base); err != nil {
+		t.Errorf("one that is gone: %v", err)
+	}
+	for after, want := range map[time.Duration]error{9999 * time.Millisecond: nil, 10 * time.Second: session.ErrInvalid} {
+		if _, err := r.ByCookies(t.Context(), []string{v}, base.Add(after)); !errors.Is(err, want) {
+			t.Errorf("%s on: %v, want %v", after, err, want)
+		}
+	}
 }

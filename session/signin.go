@@ -33,6 +33,9 @@ type Issuer interface {
 	ByCookies(ctx context.Context, values []string, now time.Time) (*Session, error)
 	// Revoke ends one session. A session that is gone is no error.
 	Revoke(ctx context.Context, k Key) error
+	// EndBy has one session end at an instant at the latest, whatever it is used
+	// for until then. A session that is gone is no error.
+	EndBy(ctx context.Context, k Key, at time.Time) error
 }
 
 // Errors of signing in, matched with errors.Is.

@@ -90,7 +90,7 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 	if err != nil {
 		return nil, errors.Join(err, l.o.Sessions.Revoke(context.WithoutCancel(ctx), s.Key))
 	}
-	return &session.Login{Session: s, Cookie: cookie, ReturnTo: st.ReturnTo}, nil
+	return &session.Login{Session: s, Cookie: cookie, ReturnTo: st.ReturnTo, Started: st.Started}, nil
 }
 
 // provision keeps who signs in, for good.

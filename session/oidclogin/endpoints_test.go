@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -93,6 +94,9 @@ func TestATokenTakenBackAtOnceIsASignInOvertaken(t *testing.T) {
 		r.idp.answer["/userinfo"] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 		_, err := r.signIn(t)
 		wantReason(t, err, want)
+		if e, ok := errors.AsType[*session.LoginError](err); !ok || e.Anew != (status == 401) {
+			t.Errorf("%d: %+v", status, e)
+		}
 	}
 }
 
@@ -132,6 +136,11 @@ func TestATokenEndpointsRefusalsAreToldApart(t *testing.T) {
 		r.idp.answer["/token"] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(c.status); fmt.Fprint(w, c.body) }
 		_, err := r.signIn(t)
 		wantReason(t, err, c.want)
+		// A code that the provider does not know any more may have been taken back
+		// for another tab; what else is wrong stays wrong.
+		if e, ok := errors.AsType[*session.LoginError](err); !ok || e.Anew != strings.Contains(c.body, "invalid_grant") {
+			t.Errorf("%d %s: %+v", c.status, c.body, e)
+		}
 		if strings.Contains(fmt.Sprint(err), "script") {
 			t.Errorf("the error repeats the body: %v", err)
 		}

@@ -120,13 +120,25 @@ func (l *Logins) Finish(ctx context.Context, r session.FinishLogin) (*session.Lo
 	}
 	t, err := p.redeem(ctx, m, code[0], s.Verifier, p.redirectURI)
 	if err != nil {
-		return fail(reasonOf(err), err)
+		return nil, p.failed(s, err)
 	}
 	who, err := p.identify(ctx, m, t, s.Nonce)
 	if err != nil {
-		return fail(reasonOf(err), err)
+		return nil, p.failed(s, err)
 	}
 	return l.begin(ctx, p, s, t, who, session.Browser)
+}
+
+// failed is the error of a sign-in whose code or tokens came to nothing. A
+// provider refuses a code (invalid_grant) or an access token of seconds ago when
+// the sign-in of another tab has replaced its session: such a browser may begin
+// anew. Whoever planted a code gains nothing by it, as what begins is a request
+// of its own, with a state, nonce and verifier of its own.
+func (p *provider) failed(s *loginState, err error) error {
+	e := &session.LoginError{Reason: reasonOf(err), Provider: p.ID, ReturnTo: s.ReturnTo, Err: err}
+	refused, ok := errors.AsType[*tokenError](err)
+	e.Anew = e.Reason == session.LoginSuperseded || ok && refused.spent
+	return e
 }
 
 // takeState returns the state that the callback belongs to, and sees to it

@@ -91,7 +91,7 @@ func (p *provider) token(ctx context.Context, m *metadata, form url.Values) (*to
 type tokenError struct {
 	status int
 	code   string
-	// spent: the refresh token opens nothing any more.
+	// spent: the code or refresh token opens nothing any more.
 	spent bool
 }
 

@@ -84,6 +84,17 @@ func (f *sessions) Revoke(_ context.Context, k session.Key) error {
 	return f.down
 }
 
+func (f *sessions) EndBy(_ context.Context, k session.Key, at time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.live {
+		if s.Key == k {
+			s.ExpiresAt = at
+		}
+	}
+	return f.down
+}
+
 func (f *sessions) values() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -2,13 +2,11 @@ package web
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/neosc/gate/session"
@@ -103,7 +101,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if _, err := h.end(r); err != nil {
+	if err := h.replace(r, l); err != nil {
 		err = errors.Join(err, h.o.Sessions.Revoke(r.Context(), l.Session.Key))
 		h.metrics.count(provider, outcomeUnavailable)
 		h.trouble(w, r, "ending the session before", err)
@@ -113,21 +111,6 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request) {
 	h.clearCookies(w, r, to)
 	h.countRound(w, r, l.ReturnTo)
 	h.welcome(w, r, l.Session, l.Cookie, to)
-}
-
-// startAnew sends somebody back to the beginning whose sign-in another tab's has
-// overtaken at the provider: by now that one has signed them in, or the next
-// round does. Rounds are counted, so it cannot go on for ever.
-func (h *Handler) startAnew(w http.ResponseWriter, r *http.Request, err error) bool {
-	e, ok := errors.AsType[*session.LoginError](err)
-	if !ok || e.Reason != session.LoginSuperseded || e.ReturnTo == "" {
-		return false
-	}
-	h.metrics.count(e.Provider, outcome(e.Reason))
-	h.o.Logger.Info("sign-in begins anew", "outcome", e.Reason, "provider", e.Provider, "error", e.Err, "request_id", requestID(r))
-	h.countRound(w, r, e.ReturnTo)
-	redirect(w, http.StatusFound, h.o.GateOrigin+"/oauth2/sign_in?rd="+url.QueryEscape(e.ReturnTo))
-	return true
 }
 
 // loginFailed shows why a sign-in at a provider did not come about.
@@ -253,60 +236,4 @@ func (h *Handler) bind(w http.ResponseWriter, r *http.Request) string {
 		HttpOnly: true, Secure: h.o.Cookie.Secure, SameSite: http.SameSiteLaxMode,
 	})
 	return seed
-}
-
-// Rounds. A session that vanishes as soon as it is made would send somebody
-// from application to provider and back without end, as the provider asks no
-// question of whom it knows. So finished sign-ins are counted by target.
-const (
-	maxRounds    = 5
-	roundSeconds = 60
-	maxTargets   = 4
-)
-
-func roundOf(to string) string {
-	h := sha256.Sum256([]byte(to))
-	return hex.EncodeToString(h[:4])
-}
-
-func (h *Handler) roundsCookie() string {
-	return strings.TrimSuffix(h.csrf.cookie, "_csrf") + "_rounds"
-}
-
-// rounds returns how often each target was come back to lately.
-func (h *Handler) rounds(r *http.Request) map[string]int {
-	out := map[string]int{}
-	c, err := r.Cookie(h.roundsCookie())
-	if err != nil || len(c.Value) > 128 {
-		return out
-	}
-	for part := range strings.SplitSeq(c.Value, "-") {
-		target, count, _ := strings.Cut(part, ".")
-		if n, err := strconv.Atoi(count); err == nil && len(target) == 8 && n > 0 && len(out) < maxTargets {
-			out[target] = min(n, maxRounds)
-		}
-	}
-	return out
-}
-
-func (h *Handler) countRound(w http.ResponseWriter, r *http.Request, to string) {
-	all := h.rounds(r)
-	n := all[roundOf(to)] + 1
-	if len(all) == maxTargets && n == 1 {
-		all = map[string]int{}
-	}
-	all[roundOf(to)] = n
-	h.setRounds(w, all)
-}
-
-func (h *Handler) setRounds(w http.ResponseWriter, all map[string]int) {
-	parts := make([]string, 0, len(all))
-	for target, n := range all {
-		parts = append(parts, target+"."+strconv.Itoa(n))
-	}
-	c := &http.Cookie{Name: h.roundsCookie(), Value: strings.Join(parts, "-"), Path: "/", MaxAge: roundSeconds, HttpOnly: true, Secure: h.o.Cookie.Secure, SameSite: http.SameSiteLaxMode}
-	if len(parts) == 0 {
-		c.MaxAge = -1
-	}
-	http.SetCookie(w, c)
 }
