@@ -226,6 +226,9 @@ func (m *Manager) load(ctx context.Context, k Key, epoch uint64) (*liveCopy, err
 		// Whatever else a store says, it did not say that there is no session.
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	if err := m.endedWithAll(ctx, s); err != nil {
+		return nil, err
+	}
 	c := newLiveCopy(s)
 	if c.liveAt(m.o.Clock().UnixNano()) {
 		if m.live.put(k, c, epoch) {

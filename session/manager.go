@@ -50,8 +50,9 @@ type Options struct {
 	// beginning it cannot keep does not begin; an end does not wait for it.
 	Audit Auditor
 	// Marks are those by which Bearer goes: they end the tokens of a user, or of
-	// everybody, on all replicas, and keep a sign-in that is under way when all
-	// sessions end from outliving that. nil: nothing does.
+	// everybody, on all replicas. Everybody's also ends the sessions that began
+	// before it, those whose sign-in was under way included, at once and however
+	// long their records take to be deleted. nil: nothing does.
 	Marks *MarkCopies
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
@@ -96,6 +97,7 @@ type Manager struct {
 	// unpacked are those of live that are ready to hand out.
 	unpacked unpacked
 
+	everyone   []Key // the mark of everybody, if there are marks
 	touchEvery time.Duration
 	touches    chan touch
 	recount    chan struct{}
@@ -133,7 +135,8 @@ func NewManager(o Options) (*Manager, error) {
 	m.unpacked.limit = unpackedCopies
 	m.fills.flights = make(map[fillKey]*fill)
 	if o.Marks != nil {
-		told := func() { m.watchers.tell(Change{}) }
+		m.everyone = []Key{EveryoneMark()}
+		told := m.marked
 		o.Marks.told.Store(&told)
 	}
 	if f, ok := o.Store.(Feed); ok {
@@ -189,6 +192,17 @@ func (m *Manager) changed(k Key) {
 		return
 	}
 	m.forget(k)
+}
+
+// marked is told that a mark has changed. Copies were looked at when they were
+// made, so that lookups need not: they go when everybody's mark moves.
+func (m *Manager) marked(k Key, known bool) {
+	switch {
+	case k == Key{} || k == m.everyone[0]:
+		m.forgetAll()
+	case known:
+		m.watchers.tell(Change{})
+	}
 }
 
 // Create implements Issuer. The identity is checked (a user id, clean role and group

@@ -71,8 +71,9 @@ type MarkCopies struct {
 	generation atomic.Uint64
 	until      func(time.Time) time.Duration
 	lastFresh  atomic.Int64
-	// told is called after a mark of which there was a copy has changed.
-	told atomic.Pointer[func()]
+	// told is called after a mark has changed, known if there was a copy of it:
+	// with the zero Key after any may have.
+	told atomic.Pointer[func(k Key, known bool)]
 }
 
 type markCopy struct {
@@ -119,8 +120,8 @@ func (c *MarkCopies) changed(k Key) {
 	}
 	// After the copies: whoever read the generation before looks again.
 	c.generation.Add(1)
-	if f := c.told.Load(); known && f != nil {
-		(*f)()
+	if f := c.told.Load(); f != nil {
+		(*f)(k, known)
 	}
 }
 

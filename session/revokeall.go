@@ -25,7 +25,7 @@ func (m *Manager) stillWanted(ctx context.Context, s *Session) error {
 	if m.o.Marks == nil {
 		return nil
 	}
-	at, err := m.o.Marks.ask(ctx, []Key{EveryoneMark()})
+	at, err := m.o.Marks.ask(ctx, m.everyone)
 	if err == nil && at <= s.CreatedAt.UnixNano() {
 		return nil
 	}
@@ -35,6 +35,21 @@ func (m *Manager) stillWanted(ctx context.Context, s *Session) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwindTime)
 	defer cancel()
 	return errors.Join(err, m.o.Store.Delete(ctx, s.Key))
+}
+
+// endedWithAll returns ErrInvalid for a session that began before everybody's
+// were ended: deleting 100,000 records takes longer than the second in which they
+// are to be over. A change of the mark drops the copies and outdates the reads
+// that did not see it.
+func (m *Manager) endedWithAll(ctx context.Context, s *Session) error {
+	if m.o.Marks == nil {
+		return nil
+	}
+	at, err := m.o.Marks.Latest(ctx, m.o.Clock(), m.everyone...)
+	if err == nil && at > s.CreatedAt.UnixNano() {
+		err = ErrInvalid
+	}
+	return err
 }
 
 // RevokeToken ends what the key of a session names: one with a record, as
@@ -61,6 +76,7 @@ func (m *Manager) RevokeToken(ctx context.Context, k Key) error {
 // some may go on; it may be called again.
 func (m *Manager) RevokeAll(ctx context.Context) (int, error) {
 	at := m.o.Clock()
+	// From here on none of them is let in, on any replica once it has heard.
 	if err := m.setMark(ctx, EveryoneMark(), at); err != nil {
 		return 0, fmt.Errorf("revoke all sessions: %w", err)
 	}

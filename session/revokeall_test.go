@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,71 @@ func TestRevokingAllEndsWhatBeganBefore(t *testing.T) {
 	if !slices.ContainsFunc(kept.events, func(e session.Event) bool { return e.Details["sessions"] == "all" }) {
 		t.Errorf("the trail does not say so: %q", kept.say())
 	}
+}
+
+// TestAllAreOverBeforeTheirRecordsAreDeleted: the mark alone ends them, those of
+// which there are copies and those that are being read.
+func TestAllAreOverBeforeTheirRecordsAreDeleted(t *testing.T) {
+	t.Parallel()
+	var marks *session.MarkCopies
+	r := newRig(t, withMarks(t, &marks))
+	_, copied := r.create(t)
+	_, read := r.create(t)
+	if _, err := r.lookup(copied); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.Advance(time.Second)
+	at := r.clock.Now()
+	r.store.onGet = func(*session.Session) {
+		r.store.onGet = nil
+		if err := marks.Set(t.Context(), session.EveryoneMark(), at); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 2 {
+		_, err := r.lookup(read)
+		wantErr(t, err, session.ErrInvalid)
+		_, err = r.lookup(copied)
+		wantErr(t, err, session.ErrInvalid)
+	}
+	if n, err := r.store.Store.CountLive(t.Context(), at); n != 2 || err != nil {
+		t.Errorf("%d records, %v, want 2", n, err)
+	}
+	s, v := r.create(t)
+	got, err := r.lookup(v)
+	wantLive(t, got, err, s)
+}
+
+func TestMarksThatCannotBeReadLetNobodyIn(t *testing.T) {
+	t.Parallel()
+	var marks *session.MarkCopies
+	r := newRig(t, func(o *session.Options) {
+		m, err := session.NewMarkCopies(session.MarkOptions{Marks: &silent{Marks: o.Store.(*spy).Store.(session.Marks)}, Clock: o.Clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		o.Marks, marks = m, m
+	})
+	_, v := r.create(t)
+	if err := marks.Set(t.Context(), session.EveryoneMark(), base.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.lookup(v)
+	wantErr(t, err, session.ErrUnavailable)
+}
+
+// silent answers the first question for marks, that of a sign-in, and no other.
+type silent struct {
+	session.Marks
+	asked atomic.Int64
+}
+
+func (s *silent) GetMarks(ctx context.Context, keys ...session.Key) ([]time.Time, error) {
+	if s.asked.Add(1) > 1 {
+		return nil, errors.New("no answer")
+	}
+	return s.Marks.GetMarks(ctx, keys...)
 }
 
 // TestASignInUnderWayDoesNotOutliveTheEndOfAll: the mark is set between the

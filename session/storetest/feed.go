@@ -59,6 +59,8 @@ func RunFeed[B Backend](t *testing.T, f Feeds[B]) {
 	for name, test := range map[string]func(*testing.T, []*Gate){
 		"FillsThatRaceARevocationLose": fillsThatRace,
 		"ChangedRolesReachOtherGates":  changedRoles,
+		"AllEndBeforeTheirRecordsGo":   allEndBeforeTheirRecords,
+		"FillsThatRaceTheEndOfAllLose": fillsThatRaceTheEndOfAll,
 		"UseDropsNoCopies":             useDropsNothing,
 	} {
 		t.Run(name, func(t *testing.T) {

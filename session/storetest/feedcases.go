@@ -77,6 +77,73 @@ func fillsThatRace(t *testing.T, gs []*Gate) {
 	}
 }
 
+// allEndBeforeTheirRecords: everybody's mark ends sessions on all gates, whenever
+// their records are deleted, and none that begins after it.
+func allEndBeforeTheirRecords(t *testing.T, gs []*Gate) {
+	k, value := Begin(t, gs)
+	s, err := gs[0].Store.Get(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := s.CreatedAt.Add(time.Millisecond)
+	Insist(t, func() error {
+		return gs[0].Store.SetMark(t.Context(), session.EveryoneMark(), marked, time.Now().Add(time.Hour))
+	})
+	began := time.Now()
+	for i, g := range gs {
+		for {
+			ok, _ := g.Admits(value)
+			if !ok {
+				break
+			}
+			if time.Since(began) > session.FeedPromise {
+				t.Fatalf("gate %d admits after %v", i, time.Since(began))
+			}
+			runtime.Gosched()
+		}
+	}
+	t.Logf("over on all gates after %v", time.Since(began))
+	if _, err := gs[0].Store.Get(t.Context(), k); err != nil {
+		t.Errorf("the record: %v", err)
+	}
+	for time.Now().Before(marked) {
+		runtime.Gosched()
+	}
+	_, later := Begin(t, gs)
+	Warm(t, gs, later)
+	for _, g := range gs {
+		if ok, err := g.Admits(value); ok || !errors.Is(err, session.ErrInvalid) {
+			t.Errorf("the old session: %v, %v", ok, err)
+		}
+	}
+}
+
+// fillsThatRaceTheEndOfAll: records that were read before the mark was set leave
+// no copy behind it.
+func fillsThatRaceTheEndOfAll(t *testing.T, gs []*Gate) {
+	for range 50 {
+		k, v := gs[0].SignIn(t, "ana")
+		s, err := gs[0].Store.Get(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := s.CreatedAt.Add(time.Millisecond)
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = gs[1].Admits(v) }) // fills
+		Insist(t, func() error {
+			return gs[0].Store.SetMark(t.Context(), session.EveryoneMark(), at, time.Now().Add(time.Hour))
+		})
+		wg.Wait()
+		Fence(t, gs[1].Store)
+		if ok, _ := gs[1].Admits(v); ok {
+			t.Fatal("a session is still admitted that began before all were ended")
+		}
+		for time.Now().Before(at) {
+			runtime.Gosched()
+		}
+	}
+}
+
 func changedRoles(t *testing.T, gs []*Gate) {
 	k, v := Begin(t, gs)
 	Insist(t, func() error {
