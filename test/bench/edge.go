@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -105,7 +106,7 @@ func startEdge(ctx context.Context, dir string, c *contender) (*edge, error) {
 		return nil, err
 	}
 	b, err := envoy.Bootstrap(envoy.Options{
-		Routes: f, AuthzSocket: c.socket, GateSocket: filepath.Join(dir, "run", "http.sock"), Listen: addr,
+		Routes: f, AuthzSocket: cmp.Or(c.socket, filepath.Join(dir, "run", "authz.sock")), GateSocket: filepath.Join(dir, "run", "http.sock"), Listen: addr,
 		AdminSocket: filepath.Join(dir, c.name+"-admin.sock"), AccessLogPath: filepath.Join(dir, c.name+"-edge.log"),
 	})
 	if err != nil {
@@ -135,7 +136,7 @@ func startEdge(ctx context.Context, dir string, c *contender) (*edge, error) {
 	if err := waitFor(ctx, p, "tcp", addr.String()); err != nil {
 		return nil, err
 	}
-	tr := &http.Transport{MaxIdleConnsPerHost: manyCallers, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	tr := &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", addr.String())
 	}}

@@ -39,7 +39,7 @@ func areas() []area {
 		{"check", checkParts()},
 		{"limits", []part{{"limits", limitsArea}}},
 		{"sessions", sessionParts()},
-		{"edge", []part{{"edge", edgeArea}, {"routes", routesPart}}},
+		{"edge", []part{{"edge", edgeArea}, {"routes", routesPart}, {"through", onStand(throughPart)}}},
 	}
 }
 
