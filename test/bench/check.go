@@ -116,6 +116,10 @@ func checkWays(ctx context.Context, r *report, s *stand) error {
 	if err != nil {
 		return err
 	}
+	cached, err := s.startGate(ctx, gateOptions{name: "cached", cache: true})
+	if err != nil {
+		return err
+	}
 	shared, err := s.startGate(ctx, gateOptions{name: "redis", more: fmt.Sprintf("limits: {store: redis, redis: %q}\n", redis.URL)})
 	if err != nil {
 		return err
@@ -128,12 +132,14 @@ func checkWays(ctx context.Context, r *report, s *stand) error {
 	if err != nil {
 		return err
 	}
-	m, err := interleave(blocks, []*contender{noop, gate, shared, bearer}, func(c *contender) (*burst, error) {
+	m, err := interleave(blocks, []*contender{noop, gate, cached, shared, bearer}, func(c *contender) (*burst, error) {
 		return c.client.run(ctx, c.calls, manyCallers, blockTime)
 	})
 	if err != nil {
 		return err
 	}
+	m.costs(r, manyCallers)
+	m.cost(r, manyCallers, cached, gate, maxCached)
 	m.cost(r, manyCallers, shared, noop, maxRedis)
 	m.cost(r, manyCallers, bearer, gate, maxBearer)
 	return nil

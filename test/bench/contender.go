@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/neosc/gate/test/idp/hostile"
 )
@@ -43,6 +45,8 @@ type contender struct {
 // gateOptions tell gates apart.
 type gateOptions struct {
 	name string
+	// cache has decisions remembered.
+	cache bool
 	// more is added to its configuration.
 	more string
 }
@@ -65,8 +69,12 @@ func (s *stand) startGate(ctx context.Context, o gateOptions) (*contender, error
 	if err != nil {
 		return nil, err
 	}
-	config = append([]byte(strings.Replace(string(config), "127.0.0.1:0", ops.String(), 1)), o.more...)
-	if err := os.WriteFile(file, config, 0o600); err != nil {
+	changes := []string{"127.0.0.1:0", ops.String()}
+	if !o.cache {
+		changes = append(changes, "{path: policies}", "{path: policies, cache_mib: 0}")
+	}
+	text := strings.NewReplacer(changes...).Replace(string(config)) + o.more
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	p, err := start(ctx, "gate-serve", dir, s.gateBin, "serve", "-config", "gate.yaml")
@@ -76,6 +84,9 @@ func (s *stand) startGate(ctx context.Context, o gateOptions) (*contender, error
 	c := &contender{process: p, name: o.name, dir: dir, socket: filepath.Join(dir, "run", "authz.sock"), stats: tcpClient(ops.String())}
 	s.all = append(s.all, c)
 	if err := waitFor(ctx, p, "unix", c.socket); err != nil {
+		return nil, err
+	}
+	if err := c.waitMachine(ctx); err != nil {
 		return nil, err
 	}
 	if c.people, err = signIn(ctx, filepath.Join(dir, "run", "admin.sock")); err != nil {
@@ -152,9 +163,29 @@ func (c *contender) allocations(ctx context.Context) (float64, error) {
 	return (after - before) / float64(b.calls), err
 }
 
-const mallocsMetric = "go_memstats_mallocs_total "
-
 func (c *contender) mallocs(ctx context.Context) (float64, error) {
+	return c.metric(ctx, "go_memstats_mallocs_total")
+}
+
+// waitMachine waits until policy has been compared and runs on the machine.
+func (c *contender) waitMachine(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		v, err := c.metric(ctx, `pomerium_policy_evaluator{evaluator="machine"}`)
+		if err == nil && v == 1 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s decides by OPA's evaluator, see %s (%w)", c.name, filepath.Join(c.dir, "gate-serve.log"), errors.Join(err, ctx.Err()))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// metric reads one of the server's metrics.
+func (c *contender) metric(ctx context.Context, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://stats/metrics", nil)
 	if err != nil {
 		return 0, err
@@ -166,11 +197,11 @@ func (c *contender) mallocs(ctx context.Context) (float64, error) {
 	defer func() { _ = resp.Body.Close() }()
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
-		if n, ok := strings.CutPrefix(lines.Text(), mallocsMetric); ok {
+		if n, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
 			return strconv.ParseFloat(n, 64)
 		}
 	}
-	return 0, fmt.Errorf("%s does not tell %s", c.name, mallocsMetric)
+	return 0, fmt.Errorf("%s has no metric %s", c.name, name)
 }
 
 func unixClient(socket string) *http.Client { return clientOf("unix", socket) }
