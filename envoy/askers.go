@@ -151,7 +151,7 @@ func (a *askers) tell() {
 // or with why one has not.
 func (a *askers) await(ctx context.Context, kind, version string) error {
 	for {
-		pending, err, news := a.progress(kind, version)
+		pending, news, err := a.progress(kind, version)
 		if err != nil || !pending {
 			return err
 		}
@@ -163,7 +163,7 @@ func (a *askers) await(ctx context.Context, kind, version string) error {
 	}
 }
 
-func (a *askers) progress(kind, version string) (pending bool, refusal error, news <-chan struct{}) {
+func (a *askers) progress(kind, version string) (pending bool, news <-chan struct{}, refusal error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.streams {
@@ -171,12 +171,12 @@ func (a *askers) progress(kind, version string) (pending bool, refusal error, ne
 		switch {
 		case k == nil:
 		case k.version == version && k.refusal != nil:
-			return false, k.refusal, a.news
+			return false, a.news, k.refusal
 		case k.version != version || !k.taken:
 			pending = true
 		}
 	}
-	return pending, nil, a.news
+	return pending, a.news, nil
 }
 
 // content reports whether no Envoy refuses what it got of a kind.

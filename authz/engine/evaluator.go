@@ -133,7 +133,7 @@ func (x *runner) timed(ctx context.Context, r *authz.Request, generation, hash u
 
 func (x *runner) evaluate(ctx context.Context, r *authz.Request, generation, hash uint64, key []byte) (*authz.Decision, string, error) {
 	frame := x.machine.Frame()
-	defer done(frame)
+	defer frame.Release()
 	j, err := x.decide(ctx, frame, r)
 	if err == errLeft {
 		return nil, OPA, nil

@@ -180,6 +180,6 @@ func TestTheMachineRefusesWhatTheInputDocumentRefuses(t *testing.T) {
 		if o := compareDecisions(j.decision, err, want, wantErr); o != agreed {
 			t.Errorf("%.40q: %v %v, want %v %v", path, j.decision, err, want, wantErr)
 		}
-		done(frame)
+		frame.Release()
 	}
 }

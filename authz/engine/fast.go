@@ -78,12 +78,6 @@ func (p *Program) plan() (*ir.Policy, error) {
 	return plan, nil
 }
 
-// done is what becomes of a frame after its evaluation. It is left to the
-// collector: in a frame that is used again, a scalar may still have the elements
-// that were in its place before, and guards of the machine follow those without
-// end. To take it back is frame.Release().
-func done(*machine.Frame) {}
-
 // errLeft says that an input is OPA's to evaluate.
 var errLeft = errors.New("left to OPA")
 

@@ -180,7 +180,7 @@ func (x *trial) explore(ctx context.Context) error {
 		if err == nil {
 			x.learn(r, j.hits)
 		}
-		done(frame)
+		frame.Release()
 		if i%(exploring*pauseEvery) == 0 {
 			if err := x.pause(ctx); err != nil {
 				return err
@@ -241,7 +241,7 @@ func keep(list *[]*authz.Request, r *authz.Request, most int) {
 // one compares on one request.
 func (x *trial) one(ctx context.Context, r *authz.Request) error {
 	frame := x.runner.machine.Frame()
-	defer done(frame)
+	defer frame.Release()
 	j, err := x.runner.decide(ctx, frame, r)
 	if ctx.Err() != nil {
 		return ctx.Err()

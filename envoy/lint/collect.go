@@ -44,9 +44,7 @@ func (l *linter) routes(r node) {
 }
 
 func (l *linter) bootstrap(b node) {
-	for _, x := range b.at("static_resources", "listeners").list() {
-		l.listeners = append(l.listeners, x)
-	}
+	l.listeners = append(l.listeners, b.at("static_resources", "listeners").list()...)
 	for _, x := range b.at("static_resources", "clusters").list() {
 		l.cluster(x)
 	}

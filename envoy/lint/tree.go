@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,22 +132,6 @@ func (n node) list() []node {
 		out[i] = node{path: fmt.Sprintf("%s[%d]", n.path, i), v: el}
 	}
 	return out
-}
-
-// entries are the values of a map, sorted by key.
-func (n node) entries() []node {
-	m, _ := n.v.(map[string]any)
-	var out []node
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, n.at(k))
-	}
-	return out
-}
-
-// keys of a map, sorted.
-func (n node) keys() []string {
-	m, _ := n.v.(map[string]any)
-	return slices.Sorted(maps.Keys(m))
 }
 
 func (n node) text() string {

@@ -39,7 +39,11 @@ func (f *Frame) make(k Kind) *Value {
 			v.elems, v.keys, v.table = nil, nil, nil
 		}
 		v.elems, v.keys, v.table = v.elems[:0], v.keys[:0], v.table[:0]
-		v.sorted = true
+		v.sorted, v.s = true, ""
+	} else if len(v.elems) > 0 {
+		// A scalar where a composite was: whoever follows elements without asking
+		// for the kind would follow those, to this very value perhaps.
+		v.elems, v.keys = v.elems[:0], v.keys[:0]
 	}
 	v.kind, v.clock, v.isInt, v.frozen, v.sealed, v.moves, v.shape, v.base, v.wall = k, still, false, false, false, false, false, false, false
 	return v
@@ -63,13 +67,6 @@ func (f *Frame) integer(n int64) *Value {
 	}
 	v := f.make(Number)
 	v.isInt, v.n = true, n
-	return v
-}
-
-func (f *Frame) literal(text string) *Value {
-	v := f.make(Number)
-	n := numberOf(text)
-	v.isInt, v.n, v.s = n.isInt, n.n, n.s
 	return v
 }
 

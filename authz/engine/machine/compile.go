@@ -27,7 +27,6 @@ type Program struct {
 	funcs  []*fn
 	byPath map[string]*fn
 	slots  []Path
-	root   int // the slot of the input itself
 	data   *Value
 	rules  []Rule
 	widest int

@@ -83,8 +83,6 @@ func (v *Value) Field(name string) *Value {
 // Sort puts an Object or Set into Rego's order.
 func (v *Value) Sort() { v.sort() }
 
-func (v *Value) composite() bool { return v.kind >= Array }
-
 // get looks key up in v: nil if it is not there or v has no elements.
 func (v *Value) get(key *Value) *Value {
 	switch v.kind {
