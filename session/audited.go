@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -12,8 +13,9 @@ const unwindTime = storeTimeout
 
 // auditBegin keeps the beginning of a session that is stored already, and ends
 // it if that fails: nobody holds its cookie yet. The other way round the trail
-// would tell of sessions that never were.
-func (m *Manager) auditBegin(ctx context.Context, s *Session) error {
+// would tell of sessions that never were. signIn is the action of the sign-in
+// that is kept with it, "" for none.
+func (m *Manager) auditBegin(ctx context.Context, s *Session, signIn Action) error {
 	if m.o.Audit == nil {
 		return nil
 	}
@@ -23,13 +25,27 @@ func (m *Manager) auditBegin(ctx context.Context, s *Session) error {
 	}
 	e := NewEvent(ctx, a, s)
 	e.Details = map[string]string{"provider": s.Identity.Provider, "kind": string(s.Kind), "expires": s.ExpiresAt.Format("2006-01-02T15:04:05Z07:00")}
-	err := m.o.Audit.Append(ctx, e)
+	events := []Event{e}
+	if signIn != "" {
+		events = append(events, SignInEvent(ctx, signIn, s))
+	}
+	err := m.o.Audit.Append(ctx, events...)
 	if err == nil {
 		return nil
+	}
+	if !errors.Is(err, ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err) // it is nobody's identity that is at fault
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwindTime)
 	defer cancel()
 	return errors.Join(err, m.o.Store.Delete(ctx, s.Key))
+}
+
+// SignInEvent is the event of a sign-in that began a session.
+func SignInEvent(ctx context.Context, a Action, s *Session) Event {
+	e := NewEvent(ctx, a, s)
+	e.Details = map[string]string{"provider": s.Identity.Provider, "roles": strings.Join(s.Identity.Roles, ","), "amr": strings.Join(s.Identity.AMR, ",")}
+	return e
 }
 
 // auditWho returns the session of a key for the event of its end, nil if there

@@ -85,6 +85,32 @@ func TestWhatHappensToSessionsIsInTheTrail(t *testing.T) {
 	}
 }
 
+// TestASignInIsKeptTogetherWithTheSessionThatItBegins by one call, and without
+// either there is no session.
+func TestASignInIsKeptTogetherWithTheSessionThatItBegins(t *testing.T) {
+	t.Parallel()
+	kept := &trail{told: make(chan struct{}, 4)}
+	r := newRig(t, audited(kept))
+	d := session.Draft{Identity: ana(), Kind: session.Browser, SignIn: session.ActionSSOLogin}
+	ctx := session.WithOrigin(t.Context(), session.Origin{ClientIP: "203.0.113.9"})
+	s, _, _, err := r.Begin(ctx, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"session_created ana by ana", "sso_login ana by ana user"}; !slices.Equal(kept.say(), want) || len(kept.told) != 1 {
+		t.Errorf("the trail says %q by %d calls, want %q by one", kept.say(), len(kept.told), want)
+	}
+	if e := kept.events[1]; e.Session != s.Key.String() || e.ClientIP != "203.0.113.9" || e.Outcome != session.OutcomeSuccess || e.Details["provider"] != "local" || e.Details["amr"] != "pwd" {
+		t.Errorf("the sign-in is kept as %+v", e)
+	}
+	kept.down = true
+	_, _, _, err = r.Begin(ctx, d)
+	wantErr(t, err, session.ErrUnavailable)
+	if n, err := r.store.Store.CountLive(ctx, base); n != 1 || err != nil {
+		t.Errorf("%d sessions, %v, want the first alone", n, err)
+	}
+}
+
 // TestTheEndOfAllThatAUserHasIsInTheTrail: of each session by its kind, and of
 // access tokens, with the email where a session told it.
 func TestTheEndOfAllThatAUserHasIsInTheTrail(t *testing.T) {

@@ -224,6 +224,9 @@ type Draft struct {
 	IdPSession string
 	// RefreshAt is that of the session; zero for never.
 	RefreshAt time.Time
+	// SignIn, if set, is the action of the sign-in by which it begins: the trail
+	// keeps both together, which costs one write instead of two.
+	SignIn Action
 }
 
 // Begin is Create for all that a draft says. It also returns the secret that
@@ -263,7 +266,7 @@ func (m *Manager) Begin(ctx context.Context, d Draft) (*Session, string, Secret,
 	if err := m.stillWanted(ctx, s); err != nil {
 		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
-	if err := m.auditBegin(ctx, s); err != nil {
+	if err := m.auditBegin(ctx, s, d.SignIn); err != nil {
 		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
 	}
 	m.metrics.created.WithLabelValues(string(d.Kind)).Inc()

@@ -18,6 +18,11 @@ const seenEvery = time.Minute
 
 const peopleColumns = `id, issuer, subject, provider, email, email_verified, name, organization, roles, first_seen, last_seen`
 
+const (
+	personByID   = `SELECT ` + peopleColumns + ` FROM people WHERE id = ?`
+	insertPerson = `INSERT INTO people (` + peopleColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+)
+
 // SignedIn implements session.Directory. Most sign-ins of somebody who was here
 // a moment ago write nothing.
 func (st *Store) SignedIn(ctx context.Context, id session.Identity, at time.Time) (bool, error) {
@@ -27,7 +32,7 @@ func (st *Store) SignedIn(ctx context.Context, id session.Identity, at time.Time
 	at = at.UTC().Truncate(time.Millisecond)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	known, verified, err := scanPerson(st.db.QueryRowContext(ctx, st.o.Dialect.Bind(`SELECT `+peopleColumns+` FROM people WHERE id = ?`), id.UserID).Scan)
+	known, verified, err := scanPerson(st.person.QueryRowContext(ctx, id.UserID).Scan)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return st.provision(ctx, id, at)
@@ -59,9 +64,16 @@ func (st *Store) provision(ctx context.Context, id session.Identity, at time.Tim
 	if err != nil {
 		return false, fmt.Errorf("roles: %w", err)
 	}
-	n, err := st.exec(ctx, `INSERT INTO people (`+peopleColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+	res, err := st.newPerson.ExecContext(ctx,
 		id.UserID, id.Issuer, id.Subject, id.Provider, id.Email, id.EmailVerified, id.Name, id.Organization, string(roles), at.UnixMicro(), at.UnixMicro())
-	return n == 1, err
+	if err != nil {
+		return false, st.unavailable(err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return false, st.unavailable(err)
+	}
+	return n == 1, nil
 }
 
 // ListPeople implements session.Directory.

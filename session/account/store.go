@@ -83,6 +83,9 @@ type Store struct {
 	o      Options
 	db     *sql.DB
 	hasher *hasher
+	// person and newPerson are made ready once: each sign-in at a provider asks
+	// the one, and SQLite would read the text anew each time.
+	person, newPerson *sql.Stmt
 }
 
 // New returns a Store on o.DB, whose schema it brings up to date.
@@ -97,7 +100,13 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accounts: %w", err)
 	}
-	return &Store{o: o, db: o.DB, hasher: newHasher(o.Params, o.HashesAtOnce, o.HashesWaiting)}, nil
+	st := &Store{o: o, db: o.DB, hasher: newHasher(o.Params, o.HashesAtOnce, o.HashesWaiting)}
+	for to, query := range map[**sql.Stmt]string{&st.person: personByID, &st.newPerson: insertPerson} {
+		if *to, err = o.DB.PrepareContext(ctx, o.Dialect.Bind(query)); err != nil {
+			return nil, fmt.Errorf("accounts: %w", o.Dialect.Tidy(err))
+		}
+	}
+	return st, nil
 }
 
 func (o *Options) complete() error {

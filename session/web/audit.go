@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,19 +21,14 @@ func origin(r *http.Request) session.Origin {
 	return session.Origin{ClientIP: ClientAddr(r), UserAgent: r.UserAgent(), RequestID: requestID(r)}
 }
 
-// auditSignIn keeps a sign-in before its cookie is handed out, and ends the
-// session again if that fails: nobody is to be in whom the trail does not know.
+// auditSignIn keeps a sign-in by password before its cookie is handed out, and
+// ends the session again if that fails: nobody is to be in whom the trail does
+// not know. Those at providers are kept with the beginning of their session.
 func (h *Handler) auditSignIn(ctx context.Context, s *session.Session) error {
 	if h.o.Audit == nil {
 		return nil
 	}
-	a := session.ActionSSOLogin
-	if s.Identity.Provider == local {
-		a = session.ActionLogin
-	}
-	e := session.NewEvent(ctx, a, s)
-	e.Details = map[string]string{"provider": s.Identity.Provider, "roles": strings.Join(s.Identity.Roles, ","), "amr": strings.Join(s.Identity.AMR, ",")}
-	err := h.o.Audit.Append(ctx, e)
+	err := h.o.Audit.Append(ctx, session.SignInEvent(ctx, session.ActionLogin, s))
 	if err == nil {
 		return nil
 	}

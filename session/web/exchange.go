@@ -134,9 +134,6 @@ func (h *Handler) exchangeFor(ctx context.Context, w http.ResponseWriter, r *htt
 	l, err := h.o.Exchange.Exchanger.Exchange(ctx, session.ExchangeLogin{
 		Provider: q.Provider, Code: q.Code, Verifier: q.Verifier, RedirectURI: q.RedirectURI, Nonce: q.Nonce, Issuer: q.Issuer, Origin: origin,
 	})
-	if err == nil {
-		err = h.auditSignIn(ctx, l.Session)
-	}
 	if err != nil {
 		if e, ok := errors.AsType[*session.LoginError](err); ok && h.nameOf(e.Provider) != "" {
 			h.auditRefused(ctx, session.ActionSSOLogin, e.Provider, string(e.Reason))

@@ -138,6 +138,11 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, form url.Values,
 		h.trouble(w, r, "creating a session", err)
 		return
 	}
+	if err := h.auditSignIn(r.Context(), s); err != nil {
+		h.metrics.count(local, outcomeUnavailable)
+		h.trouble(w, r, "keeping a sign-in in the audit trail", err)
+		return
+	}
 	to, _ := h.target(form["rd"])
 	h.clearCookies(w, r, to)
 	h.welcome(w, r, s, value, to)
@@ -145,11 +150,6 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, form url.Values,
 
 // welcome hands out the cookie of a new session and sends its owner on.
 func (h *Handler) welcome(w http.ResponseWriter, r *http.Request, s *session.Session, cookie, to string) {
-	if err := h.auditSignIn(r.Context(), s); err != nil {
-		h.metrics.count(s.Identity.Provider, outcomeUnavailable)
-		h.trouble(w, r, "keeping a sign-in in the audit trail", err)
-		return
-	}
 	w.Header().Add("Set-Cookie", h.o.Cookie.Set(cookie, s.ExpiresAt.Sub(h.o.Clock())))
 	id := s.Identity
 	h.metrics.count(id.Provider, outcomeSuccess)
