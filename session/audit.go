@@ -136,7 +136,8 @@ type AuditQuery struct {
 	// who did it.
 	User   string
 	Action Action
-	// Since is the first instant and Until the one after the last.
+	// Since is the first instant and Until the one after the last. An entry that
+	// was added more than five minutes from its own time may be left out.
 	Since, Until time.Time
 	// Before continues a listing: only entries with a smaller number.
 	Before uint64

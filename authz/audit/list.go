@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -18,12 +19,16 @@ const listTimeout = 5 * time.Second
 
 // Entries implements session.AuditReader.
 func (t *Trail) Entries(ctx context.Context, q session.AuditQuery) ([]session.AuditEntry, error) {
-	query, args, err := selection(q)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	from, to, err := t.between(ctx, q)
+	if err != nil {
+		return nil, t.unavailable(err)
+	}
+	query, args, err := selection(q, from, to)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
 	rows, err := t.o.DB.QueryContext(ctx, t.o.Dialect.Bind(query), args...)
 	if err != nil {
 		return nil, t.unavailable(err)
@@ -52,7 +57,7 @@ const columns = `number, at, action, user_id, user_email, actor_id, actor_email,
 // selection is the statement of a query. A user's entries are looked up by four
 // indexes, each of which gives its newest, since OR over them would have the
 // database read all that somebody ever did to sort it.
-func selection(q session.AuditQuery) (string, []any, error) {
+func selection(q session.AuditQuery, from, to uint64) (string, []any, error) {
 	limit := q.Limit
 	switch {
 	case limit == 0:
@@ -60,7 +65,7 @@ func selection(q session.AuditQuery) (string, []any, error) {
 	case limit < 0 || limit > 1000:
 		return "", nil, fmt.Errorf("audit list: limit %d is not 1 to 1000", limit)
 	}
-	where, args := conditions(q)
+	where, args := conditions(q, from, to)
 	if q.User == "" {
 		return `SELECT ` + columns + ` FROM audit_entries` + whole(where) + ` ORDER BY number DESC LIMIT ?`, append(args, limit), nil
 	}
@@ -77,6 +82,35 @@ func selection(q session.AuditQuery) (string, []any, error) {
 	return `SELECT ` + columns + ` FROM (` + strings.Join(parts, ` UNION `) + `) AS found ORDER BY number DESC LIMIT ?`, append(all, limit), nil
 }
 
+// skew is how far an entry's time may be from when it was added: gates that share
+// a trail have clocks of their own, and decisions wait in a queue.
+const skew = 5 * time.Minute
+
+// between returns the numbers that entries from q.Since to q.Until have: from
+// the first to before the second. Else the database would read all entries that
+// are newer, or sort all that are in the time. One whose time is two skews off was
+// added a skew off at least, and so before all that are sought, or after them.
+func (t *Trail) between(ctx context.Context, q session.AuditQuery) (from, to uint64, err error) {
+	number := func(query string, at time.Time, none int64) (uint64, error) {
+		n := none
+		err := t.o.DB.QueryRowContext(ctx, t.o.Dialect.Bind(query), at.UnixMicro()).Scan(&n)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+		return uint64(n), err
+	}
+	from, to = 0, math.MaxInt64
+	if !q.Since.IsZero() {
+		if from, err = number(`SELECT number FROM audit_entries WHERE at < ? ORDER BY at DESC LIMIT 1`, q.Since.Add(-2*skew), 0); err != nil {
+			return 0, 0, err
+		}
+	}
+	if !q.Until.IsZero() {
+		to, err = number(`SELECT number FROM audit_entries WHERE at >= ? ORDER BY at LIMIT 1`, q.Until.Add(2*skew), math.MaxInt64)
+	}
+	return from, to, err
+}
+
 func whole(where []string) string {
 	if len(where) == 0 {
 		return ""
@@ -84,7 +118,7 @@ func whole(where []string) string {
 	return ` WHERE ` + strings.Join(where, ` AND `)
 }
 
-func conditions(q session.AuditQuery) (where []string, args []any) {
+func conditions(q session.AuditQuery, from, to uint64) (where []string, args []any) {
 	add := func(condition string, arg any) {
 		where, args = append(where, condition), append(args, arg)
 	}
@@ -92,13 +126,19 @@ func conditions(q session.AuditQuery) (where []string, args []any) {
 		add("action = ?", string(q.Action))
 	}
 	if !q.Since.IsZero() {
-		add("at >= ?", q.Since.UnixMicro())
+		add("+at >= ?", q.Since.UnixMicro())
 	}
 	if !q.Until.IsZero() {
-		add("at < ?", q.Until.UnixMicro())
+		add("+at < ?", q.Until.UnixMicro())
+	}
+	if from > 0 {
+		add("number > ?", int64(from))
 	}
 	if q.Before != 0 {
-		add("number < ?", int64(min(q.Before, math.MaxInt64)))
+		to = min(to, q.Before)
+	}
+	if to < math.MaxInt64 {
+		add("number < ?", int64(to))
 	}
 	return where, args
 }

@@ -214,3 +214,43 @@ func TestAuditLogsHaveTheFieldsThatClientsKnowAndNameTheNextPage(t *testing.T) {
 		t.Errorf("Link: %s", link)
 	}
 }
+
+func TestAuditLogsComeAsCSVAndLinesOfJSON(t *testing.T) {
+	t.Parallel()
+	kept := &trail{}
+	b := newHouse(t, audited(kept), func(o *Options) { o.Tokens = tokens{} }).browser()
+	kept.events = []session.Event{
+		{Action: session.ActionLogin, Outcome: session.OutcomeSuccess, User: session.Person{ID: "u1"}, Origin: session.Origin{UserAgent: `=cmd|' /C calc'!A0`}, Details: map[string]string{"x": `a "b", c`}},
+		{Action: session.ActionLogout, Outcome: session.OutcomeSuccess, User: session.Person{ID: "u1"}},
+	}
+	for name, tt := range map[string]struct {
+		query, accept, mediaType string
+		lines                    int
+		has                      string
+	}{
+		"Lines":         {"?format=ndjson", "", "application/x-ndjson", 2, `"action":"logout"`},
+		"LinesByAccept": {"", "text/html;q=0.1, application/x-ndjson;q=0.5, application/json;q=0.3", "application/x-ndjson", 2, `"id":"2"`},
+		"CSV":           {"?format=csv", "", "text/csv", 3, "id,timestamp,action"},
+		"CSVByAccept":   {"", "text/csv", "text/csv", 3, `"x=a ""b"", c"`},
+		"NoFormula":     {"?format=csv", "", "text/csv", 3, `,'=cmd|`},
+		"FormatWins":    {"?format=json", "text/csv", "application/json", 1, `[{"id":"2"`},
+		"Anything":      {"", "*/*", "application/json", 1, `[{"id":"2"`},
+	} {
+		resp := b.do("GET", "/api/audit-logs"+tt.query, nil, bearer("admin-token"), func(r *http.Request) {
+			if tt.accept != "" {
+				r.Header.Set("Accept", tt.accept)
+			}
+		})
+		body := text(t, resp)
+		if resp.Header.Get("Content-Type") != tt.mediaType || strings.Count(body, "\n") != tt.lines || !strings.Contains(body, tt.has) {
+			t.Errorf("%s: %s %s", name, resp.Header.Get("Content-Type"), body)
+		}
+	}
+	if resp := b.do("GET", "/api/audit-logs?format=xml", nil, bearer("admin-token")); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("xml: %s", resp.Status)
+	}
+	resp := b.do("GET", "/api/audit-logs?format=csv&limit=1", nil, bearer("admin-token"))
+	if link := resp.Header.Get("Link"); link != `</api/audit-logs?before=2&format=csv&limit=1>; rel="next"` {
+		t.Errorf("Link: %s", link)
+	}
+}

@@ -82,7 +82,8 @@ func (h *Handler) auditLogs() map[string]http.HandlerFunc {
 }
 
 // listAuditLogs answers with the newest entries first, and names the next page
-// in a Link header (RFC 8288), so that the body stays the plain list.
+// in a Link header (RFC 8288), so that the body stays the plain list: of JSON, or of
+// what Accept or ?format= asks for.
 func (h *Handler) listAuditLogs(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	s, err := h.caller(r)
@@ -95,7 +96,11 @@ func (h *Handler) listAuditLogs(w http.ResponseWriter, r *http.Request) {
 		h.problem(w, r, problem{Status: http.StatusUnauthorized, Detail: "Sign in, or send an access token that is valid now.", Reason: "unauthenticated"})
 		return
 	}
-	q, err := auditQuery(r.URL.RawQuery)
+	q, form, err := auditQuery(r.URL.RawQuery)
+	var format auditFormat
+	if err == nil {
+		format, err = auditFormatOf(r, form)
+	}
 	if err != nil {
 		h.problem(w, r, problem{Status: http.StatusBadRequest, Detail: err.Error(), Reason: "request_invalid"})
 		return
@@ -121,7 +126,13 @@ func (h *Handler) listAuditLogs(w http.ResponseWriter, r *http.Request) {
 		next.Set("before", strconv.FormatUint(found[len(found)-1].Number, 10))
 		w.Header().Set("Link", `</api/audit-logs?`+next.Encode()+`>; rel="next"`)
 	}
-	h.json(w, http.StatusOK, "application/json", out)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Vary", "Accept")
+	w.Header().Set("Content-Type", format.mediaType)
+	if format.name != "json" {
+		w.Header().Set("Content-Disposition", `attachment; filename="audit-logs.`+format.name+`"`)
+	}
+	_ = format.write(w, out) // who has gone away has nobody to be told
 }
 
 // apiTrouble answers a program when something that the gate needs did not.
@@ -131,16 +142,16 @@ func (h *Handler) apiTrouble(w http.ResponseWriter, r *http.Request, doing strin
 	h.problem(w, r, problem{Status: http.StatusServiceUnavailable, Detail: "Something that the gate needs does not answer. Try again in a moment.", Reason: "unavailable"})
 }
 
-// auditQuery reads user, action, since, until, before and limit.
-func auditQuery(raw string) (session.AuditQuery, error) {
-	q := session.AuditQuery{Limit: 100}
+// auditQuery reads user, action, since, until, before, limit and format.
+func auditQuery(raw string) (q session.AuditQuery, format string, err error) {
+	q.Limit = 100
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return q, errors.New("the query is not well-formed")
+		return q, format, errors.New("the query is not well-formed")
 	}
 	for name, v := range values {
 		if len(v) != 1 {
-			return q, fmt.Errorf("the parameter %q is there %d times", clipText(name), len(v))
+			return q, format, fmt.Errorf("the parameter %q is there %d times", clipText(name), len(v))
 		}
 		switch name {
 		case "user":
@@ -153,18 +164,20 @@ func auditQuery(raw string) (session.AuditQuery, error) {
 			q.Until, err = time.Parse(time.RFC3339, v[0])
 		case "before":
 			q.Before, err = strconv.ParseUint(v[0], 10, 63)
+		case "format":
+			format = v[0]
 		case "limit":
 			if q.Limit, err = strconv.Atoi(v[0]); err == nil && (q.Limit < 1 || q.Limit > 1000) {
 				err = errors.New("out of range")
 			}
 		default:
-			return q, fmt.Errorf("there is no parameter %q; there are user, action, since, until (RFC 3339), before (a number) and limit (1 to 1000)", clipText(name))
+			return q, format, fmt.Errorf("there is no parameter %q; there are user, action, since, until (RFC 3339), before (a number), limit (1 to 1000) and format (json, ndjson or csv)", clipText(name))
 		}
 		if err != nil {
-			return q, fmt.Errorf("the parameter %s cannot be %q: since and until are RFC 3339 instants, before is a number and limit one from 1 to 1000", name, clipText(v[0]))
+			return q, format, fmt.Errorf("the parameter %s cannot be %q: since and until are RFC 3339 instants, before is a number and limit one from 1 to 1000", name, clipText(v[0]))
 		}
 	}
-	return q, nil
+	return q, format, nil
 }
 
 func clipText(s string) string {

@@ -39,6 +39,7 @@ func areas() []area {
 		{"check", checkParts()},
 		{"limits", []part{{"limits", limitsArea}}},
 		{"sessions", sessionParts()},
+		{"audit", auditParts()},
 		{"edge", []part{{"edge", edgeArea}, {"routes", routesPart}, {"through", onStand(throughPart)}}},
 	}
 }
