@@ -215,9 +215,7 @@ func (d *Decider) judge(ctx context.Context, r *Request, o *Outcome) {
 
 // ask puts the request before policy and works out how long a stream may live.
 func (d *Decider) ask(ctx context.Context, r *Request, o *Outcome) {
-	start := d.opt.Now()
 	dec, err := d.opt.Engine.Decide(ctx, r)
-	o.PolicyTime = d.opt.Now().Sub(start)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrBadRequest):
@@ -286,7 +284,7 @@ func (d *Decider) spend(ctx context.Context, r *Request, o *Outcome) {
 // refuse makes o a refusal by the gate itself. It returns false, for callers
 // that go no further then.
 func (o *Outcome) refuse(v Verdict, status int, reason string) bool {
-	*o = Outcome{Verdict: v, Status: status, Reasons: []string{reason}, PolicyTime: o.PolicyTime}
+	*o = Outcome{Verdict: v, Status: status, Reasons: []string{reason}}
 	return false
 }
 

@@ -69,8 +69,6 @@ type Outcome struct {
 	// StreamFor is how long a stream opened by this answer may live; 0 means
 	// without end.
 	StreamFor time.Duration
-	// PolicyTime is how long policy took.
-	PolicyTime time.Duration
 	// Err is the cause of a Failed verdict, for the log alone.
 	Err error
 }

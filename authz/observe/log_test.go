@@ -34,7 +34,7 @@ func sample() (*authz.Request, *authz.Outcome) {
 			Source: authz.Peer{Addr: netip.MustParseAddrPort("203.0.113.9:4711")}, Session: s,
 		}, &authz.Outcome{
 			Verdict: authz.Allowed, Status: 200, Reasons: []string{"matched_policy"}, Session: s,
-			Decision: &authz.Decision{Revision: "r7"}, PolicyTime: 5 * time.Microsecond,
+			Decision: &authz.Decision{Revision: "r7"},
 		}
 }
 
