@@ -230,8 +230,8 @@ func TestExplainIsBounded(t *testing.T) {
 	p := mustCompile(t, rego(`
 default decision := false
 decision if {
-	some i in numbers.range(1, 100000)
-	big := numbers.range(1, 50)
+	some i in numbers.range(1, 40000)
+	big := numbers.range(1, 5)
 	count(big) < i - 200000
 }
 `))
