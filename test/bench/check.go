@@ -184,13 +184,18 @@ func checkOPA(ctx context.Context, r *report, s *stand) error {
 	if err != nil {
 		return err
 	}
-	m, err := interleave(blocks, []*contender{opa, gate}, func(c *contender) (*burst, error) {
+	noop, err := s.startStock(ctx, "noop", gate.people)
+	if err != nil {
+		return err
+	}
+	m, err := interleave(blocks, []*contender{noop, opa, gate}, func(c *contender) (*burst, error) {
 		return c.client.run(ctx, c.calls, manyCallers, blockTime)
 	})
 	if err != nil {
 		return err
 	}
 	m.costs(r, manyCallers)
+	m.cost(r, manyCallers, opa, noop, 0)
 	m.cost(r, manyCallers, gate, opa, 0)
 	return nil
 }
