@@ -28,7 +28,12 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	if a.engine, err = engine.New(e); err != nil {
 		return err
 	}
-	a.teardown.Add("policy engine", time.Second, a.engine.Close)
+	a.teardown.Add("policy engine", time.Second, func(ctx context.Context) error {
+		// A comparison that does not end at once ends with the process: it keeps
+		// nothing that would be lost.
+		_ = a.engine.Close(ctx)
+		return nil
+	})
 	o := bundles.Options{Engine: a.engine, Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Timeout: a.cfg.Policy.Timeout, Logger: a.log}
 	if o.Dir = a.cfg.Policy.Path; o.Dir == "" {
 		o.FS = policies.Files()

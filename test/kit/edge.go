@@ -205,7 +205,7 @@ func (e *Edge) Serve(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := &Server{log: &output{}, gone: make(chan struct{})}
 	s.cmd = exec.Command(e.Bin, "serve", "-config", e.file("gate.yaml"))
-	s.cmd.Env = append(os.Environ(), patience)
+	s.cmd.Env = append(os.Environ(), patience, verdicts())
 	for _, a := range args {
 		if !strings.HasPrefix(a, "-") && strings.Contains(a, "=") {
 			s.cmd.Env = append(s.cmd.Env, a)
