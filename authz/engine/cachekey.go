@@ -2,10 +2,8 @@ package engine
 
 import (
 	"encoding/binary"
-	"hash/maphash"
 	"maps"
 	"slices"
-	"sync/atomic"
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/session"
@@ -17,8 +15,8 @@ import (
 type keyer struct {
 	builder                 *builder
 	request, route, session []slot
-	routes                  *parts[authz.Route]
-	sessions                *parts[session.Session]
+	routes                  *parts[authz.Route, []byte]
+	sessions                *parts[session.Session, []byte]
 }
 
 // newKeyer returns nil for a program whose slots are hardly ever the same twice:
@@ -27,7 +25,7 @@ func newKeyer(b *builder, t *slots) *keyer {
 	if t.document {
 		return nil
 	}
-	k := &keyer{builder: b, route: t.route, session: t.session, routes: newParts[authz.Route](256), sessions: newParts[session.Session](4096)}
+	k := &keyer{builder: b, route: t.route, session: t.session, routes: newParts[authz.Route, []byte](256), sessions: newParts[session.Session, []byte](4096)}
 	wholePath := slices.ContainsFunc(t.request, func(s slot) bool { return s.kind == slotPath })
 	for _, s := range t.request {
 		switch {
@@ -46,12 +44,22 @@ func (k *keyer) append(to []byte, r *authz.Request) []byte {
 	for i := range k.request {
 		to = k.request[i].appendKey(to, k.builder, r)
 	}
-	to = append(to, k.routes.of(r.Route, func() []byte { return k.part(k.route, r) })...)
-	return append(to, k.sessions.of(r.Session, func() []byte { return k.part(k.session, r) })...)
+	route, ok := k.routes.get(r.Route)
+	if !ok {
+		if route = k.part(k.route, r); len(route) <= maxPart {
+			k.routes.put(r.Route, route)
+		}
+	}
+	of, ok := k.sessions.get(r.Session)
+	if !ok {
+		if of = k.part(k.session, r); len(of) <= maxPart {
+			k.sessions.put(r.Session, of)
+		}
+	}
+	return append(append(to, route...), of...)
 }
 
-func (k *keyer) part(list []slot, r *authz.Request) []byte {
-	var to []byte
+func (k *keyer) part(list []slot, r *authz.Request) (to []byte) {
 	for i := range list {
 		to = list[i].appendKey(to, k.builder, r)
 	}
@@ -120,7 +128,7 @@ func appendPeer(to []byte, p authz.Peer) []byte {
 	if !p.Addr.IsValid() {
 		return append(to, keyAbsent)
 	}
-	a := p.Addr.Addr().Unmap().As16()
+	a := p.Addr.Addr().As16() // as that of the same address mapped into IPv6, which policies see unmapped
 	return append(append(to, keyAddressBytes), a[:]...)
 }
 
@@ -176,34 +184,5 @@ func appendJSON(to []byte, x any) []byte {
 	return append(appendText(append(to, keyNumber), text), keyNumber)
 }
 
-// parts are the parts of keys that depend on one shared, unchanging thing. Each
-// place of the table holds on to the thing itself, so that its address cannot
-// become another's meanwhile.
-type parts[T any] struct {
-	seed  maphash.Seed
-	table []atomic.Pointer[part[T]]
-}
-
-type part[T any] struct {
-	of   *T
-	text []byte
-}
-
-func newParts[T any](n int) *parts[T] {
-	return &parts[T]{seed: maphash.MakeSeed(), table: make([]atomic.Pointer[part[T]], n)}
-}
-
-func (p *parts[T]) of(x *T, write func() []byte) []byte {
-	at := &p.table[maphash.Comparable(p.seed, x)%uint64(len(p.table))]
-	if have := at.Load(); have != nil && have.of == x {
-		return have.text
-	}
-	text := write()
-	if len(text) <= maxPart {
-		at.Store(&part[T]{x, text})
-	}
-	return text
-}
-
-// maxPart is the most bytes of one part that are kept.
+// maxPart is the most bytes of one part of a key that are kept.
 const maxPart = 8 << 10

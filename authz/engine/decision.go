@@ -101,13 +101,9 @@ func (p *parser) field(name string, v *machine.Value) (err error) {
 	case "reasons":
 		p.d.Reasons, err = p.reasons(v)
 	case "headers":
-		allow, where := p.edge.settable, "the request"
-		if !p.d.Allowed {
-			allow, where = p.edge.responseSettable, "the response"
-		}
-		p.d.Headers, err = p.headers(name, where, v, allow)
+		p.d.Headers, err = p.headers(name, v, !p.d.Allowed)
 	case "response_headers_to_add":
-		p.d.ResponseHeaders, err = p.headers(name, "the response", v, p.edge.responseSettable)
+		p.d.ResponseHeaders, err = p.headers(name, v, true)
 	case "request_headers_to_remove":
 		p.d.RemoveRequestHeaders, err = p.removals(v)
 	case "http_status":
@@ -139,12 +135,21 @@ func (p *parser) reasons(v *machine.Value) ([]string, error) {
 		return nil, err
 	}
 	for i, r := range reasons {
-		if r == "" || strings.Trim(r, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		if !isCode(r) {
 			return nil, fmt.Errorf("reasons[%d] is no code: want 1 to %d of a-z, 0-9 and _", i, maxReason)
 		}
 	}
 	slices.Sort(reasons)
 	return slices.Compact(reasons), nil
+}
+
+func isCode(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // status is read on an allow too, so that a bad one is found, but means

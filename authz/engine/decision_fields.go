@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/neosc/gate/authz"
@@ -12,20 +11,23 @@ import (
 )
 
 // headers reads an object from name to value or values, or an array of such
-// objects (which opa-envoy-plugin takes too).
-func (p *parser) headers(field, on string, v *machine.Value, allow func(string) bool) ([]authz.Header, error) {
+// objects (which opa-envoy-plugin takes too), for the response or the request.
+func (p *parser) headers(field string, v *machine.Value, response bool) ([]authz.Header, error) {
 	out := p.room.headers[:0]
 	if len(p.d.Headers)+len(p.d.ResponseHeaders) > 0 {
 		out = nil
 	}
 	add := func(o *machine.Value) error {
 		return eachField(o, func(k, v *machine.Value) error {
-			name := k.Text()
-			if !validHeaderName(name) {
+			name := p.edge.nameOf(k.Text())
+			if !name.valid {
 				return fmt.Errorf("%s has a key that is no header name", field)
 			}
-			lower := strings.ToLower(name)
-			if !allow(lower) {
+			lower, allowed, on := name.lower, name.settable, "the request"
+			if response {
+				allowed, on = name.responseSettable, "the response"
+			}
+			if !allowed {
 				return fmt.Errorf("%s sets %s, which policy may not set on %s: name it in set_headers (towards upstreams) or response_headers (towards clients) of the routes file, or take it out", field, lower, on)
 			}
 			return eachString(field, lower, v, func(value string) error {
@@ -63,12 +65,14 @@ func (p *parser) headers(field, on string, v *machine.Value, allow func(string) 
 // NUL; RFC 9110, 5.5), any other control character, and what protobuf strings
 // cannot carry.
 func validHeaderValue(s string) bool {
+	plain := true
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] == 0x7f {
 			return false
 		}
+		plain = plain && s[i] < utf8.RuneSelf
 	}
-	return len(s) <= maxHeaderValue && utf8.ValidString(s)
+	return len(s) <= maxHeaderValue && (plain || utf8.ValidString(s))
 }
 
 func (p *parser) querySet(v *machine.Value) ([]authz.QueryParameter, error) {

@@ -25,6 +25,39 @@ type Edge struct {
 	// ResponseSettable are the headers that policy may set on a response: those
 	// of an allow (response_headers_to_add) and those of a denial.
 	ResponseSettable []string
+
+	names map[string]headerName // of names that are known beforehand
+}
+
+// headerName is what there is to know of a header's name that policy gives.
+type headerName struct {
+	lower                             string
+	valid, settable, responseSettable bool
+}
+
+// withNames returns e with what there is to know of names, which are a policy's
+// own: a decision then needs to look them up only.
+func (e Edge) withNames(names []string) Edge {
+	e.names = nil
+	known := map[string]headerName{}
+	for _, name := range names {
+		if n := e.nameOf(name); n.valid {
+			known[name] = n
+		}
+	}
+	e.names = known
+	return e
+}
+
+func (e *Edge) nameOf(name string) headerName {
+	if n, ok := e.names[name]; ok {
+		return n
+	}
+	if !validHeaderName(name) {
+		return headerName{}
+	}
+	lower := strings.ToLower(name)
+	return headerName{lower: lower, valid: true, settable: e.settable(lower), responseSettable: e.responseSettable(lower)}
 }
 
 // neverSettable are headers that frame a message, choose where it goes or

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -179,7 +180,7 @@ func (e *Engine) decide(ctx context.Context, a *activation, r *authz.Request) (*
 		}
 	}
 	if e.trials != nil {
-		e.trials.recent.note(r)
+		e.trials.recent.note(r, rand.Uint64())
 	}
 	e.metrics.decided(OPA)
 	start := e.now()

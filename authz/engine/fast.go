@@ -22,6 +22,7 @@ type fast struct {
 	machine *machine.Program
 	slots   *slots
 	words   []string // texts of the policy
+	edge    Edge     // the program's, with the names among words
 }
 
 // newFast compiles p for the machine. What goes wrong is never the policy's
@@ -46,6 +47,7 @@ func newFast(p *Program) (f *fast, err error) {
 			f.words = append(f.words, s.Value)
 		}
 	}
+	f.edge = p.edge.withNames(f.words)
 	return f, nil
 }
 

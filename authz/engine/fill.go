@@ -25,29 +25,51 @@ func (t *slots) fill(b *builder, f *machine.Frame, r *authz.Request) error {
 			return err
 		}
 	}
-	for i := range t.all {
-		s := &t.all[i]
-		switch k := s.kind; {
-		case k == slotDocument:
-			s.fillFrom(doc, f)
-		case k <= slotIdentityHeaders:
-			if s.there(r) {
-				f.SetPresent(s.index)
-			}
-		case k <= slotKindOfSession:
-			if text, ok := s.text(b, r); ok {
-				f.SetText(s.index, text)
-			}
-		case k <= slotAMR:
-			var room [usualPath]string
-			if list, ok := s.list(r, room[:0]); ok {
-				f.SetTexts(s.index, list)
-			}
-		default:
-			if err := s.fillOther(f, r); err != nil {
+	for _, i := range t.always {
+		f.SetPresent(i)
+	}
+	for i := range t.request {
+		if err := t.request[i].fill(b, f, r, doc); err != nil {
+			return err
+		}
+	}
+	if t.document {
+		return t.fillRest(b, f, r, doc)
+	}
+	return t.fillShared(b, f, r)
+}
+
+// fillRest fills in what depends on route and session.
+func (t *slots) fillRest(b *builder, f *machine.Frame, r *authz.Request, doc *machine.Value) error {
+	for _, list := range [][]slot{t.route, t.session} {
+		for i := range list {
+			if err := list[i].fill(b, f, r, doc); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+func (s *slot) fill(b *builder, f *machine.Frame, r *authz.Request, doc *machine.Value) error {
+	switch k := s.kind; {
+	case k == slotDocument:
+		s.fillFrom(doc, f)
+	case k <= slotIdentityHeaders:
+		if s.there(r) {
+			f.SetPresent(s.index)
+		}
+	case k <= slotKindOfSession:
+		if text, ok := s.text(b, r); ok {
+			f.SetText(s.index, text)
+		}
+	case k <= slotAMR:
+		var room [usualPath]string
+		if list, ok := s.list(r, room[:0]); ok {
+			f.SetTexts(s.index, list)
+		}
+	default:
+		return s.fillOther(f, r)
 	}
 	return nil
 }

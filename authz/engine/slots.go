@@ -7,6 +7,7 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/engine/machine"
+	"github.com/neosc/gate/session"
 )
 
 // slotKind says where in a request a slot's value comes from.
@@ -103,12 +104,18 @@ type slot struct {
 // the others' parts of a cache key are put together once.
 type slots struct {
 	all, request, route, session []slot
+	always                       []int // those of objects that are always there
+	routes                       *parts[authz.Route, []*machine.Value]
+	sessions                     *parts[session.Session, []*machine.Value]
 	// document: one at least is not filled from the request itself.
 	document bool
 }
 
 func slotsOf(p *machine.Program) *slots {
-	t := &slots{}
+	t := &slots{
+		routes:   newParts[authz.Route, []*machine.Value](256),
+		sessions: newParts[session.Session, []*machine.Value](4096),
+	}
 	for i, path := range p.Slots() {
 		s := slotOf(path)
 		s.index = i
@@ -116,6 +123,7 @@ func slotsOf(p *machine.Program) *slots {
 		t.all = append(t.all, s)
 		switch {
 		case s.kind == slotAlways:
+			t.always = append(t.always, i)
 		case len(path.Segments) > 0 && path.Segments[0] == "session":
 			t.session = append(t.session, s)
 		case len(path.Segments) > 0 && path.Segments[0] == "route":
@@ -259,7 +267,7 @@ func judgeable(r *authz.Request) error {
 		return badRequest("the path has %d bytes, at most %d are judged", len(r.Path), maxPath)
 	}
 	path, query := r.SplitPath()
-	if strings.Contains(path, "%") || strings.Count(path, "/") >= maxPathSegments {
+	if strings.IndexByte(path, '%') >= 0 || len(path) >= maxPathSegments && strings.Count(path, "/") >= maxPathSegments {
 		if _, err := parsedPath(r); err != nil {
 			return err
 		}

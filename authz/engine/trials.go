@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -101,10 +102,12 @@ func (t *trials) run() {
 	}
 }
 
-// sample puts one in so many decisions by for comparison; it never waits.
+// sample puts one in so many decisions by for comparison; it never waits. One
+// number is drawn for that, by its upper bits, and for recent, by its lower ones.
 func (t *trials) sample(a *activation, r *authz.Request, d *authz.Decision, err error) {
-	t.recent.note(r)
-	if rand.Uint64N(t.every) != 0 {
+	drawn := rand.Uint64()
+	t.recent.note(r, drawn)
+	if drawn > math.MaxUint64/t.every {
 		return
 	}
 	s := sampled{of: a, request: ownRequest(r), err: err}
@@ -147,10 +150,10 @@ type recent struct {
 // maxRecent is how many requests are remembered.
 const maxRecent = 256
 
-// note remembers a request: each of the first ones, and then one in 64. It never
-// waits.
-func (x *recent) note(r *authz.Request) {
-	if x.full.Load() && rand.Uint32N(64) != 0 || len(r.Path) > maxKey || len(r.Headers) > 64 || !x.mu.TryLock() {
+// note remembers a request: each of the first ones, and then one in 1,024, by
+// the lower bits of a number that was drawn for it. It never waits.
+func (x *recent) note(r *authz.Request, drawn uint64) {
+	if x.full.Load() && drawn%1024 != 0 || len(r.Path) > maxKey || len(r.Headers) > 64 || !x.mu.TryLock() {
 		return
 	}
 	defer x.mu.Unlock()

@@ -69,11 +69,9 @@ func (f *Frame) Release() {
 	f.program.frames.Put(f)
 }
 
-// Reset empties the slots and forgets the last result, to evaluate again.
-func (f *Frame) Reset() {
-	clear(f.slots)
-	f.arena.reset()
-}
+// Again forgets the last result, to evaluate again with the slots as they are:
+// each must be filled with a value that is shared.
+func (f *Frame) Again() { f.arena.reset() }
 
 // begin prepares an evaluation.
 func (f *Frame) begin(ctx context.Context, now int64) {

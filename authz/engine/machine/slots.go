@@ -23,7 +23,7 @@ func (p Path) String() string { return strings.Join(append([]string{"input"}, p.
 func (p *Program) Slots() []Path { return p.slots }
 
 // SetText fills a slot. The string must stay as it is until the Frame is
-// released or reset.
+// released.
 func (f *Frame) SetText(slot int, s string) { f.slots[slot] = f.text(s) }
 
 // SetBool fills a slot.
@@ -35,6 +35,9 @@ func (f *Frame) SetInt(slot int, n int64) { f.slots[slot] = f.integer(n) }
 // SetPresent says that there is an object at the path of a slot that is not
 // Whole. Those above it must be present as well.
 func (f *Frame) SetPresent(slot int) { f.slots[slot] = present }
+
+// Present is what SetPresent fills in, for Set.
+func Present() *Value { return present }
 
 // SetTexts fills a slot with an array of texts.
 func (f *Frame) SetTexts(slot int, list []string) {
