@@ -28,7 +28,9 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	if a.engine, err = engine.New(e); err != nil {
 		return err
 	}
-	a.teardown.Add("policy engine", time.Second, func(ctx context.Context) error {
+	a.teardown.Add("policy engine", 5*time.Second, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		defer cancel()
 		// A comparison that does not end at once ends with the process: it keeps
 		// nothing that would be lost.
 		_ = a.engine.Close(ctx)

@@ -138,7 +138,7 @@ func linksByConfiguredOrigin(t *testing.T, s *siege) {
 	user := "Cookie: _pomerium=" + s.cookieOf(t, "user")
 	for _, host := range []string{"gate." + kit.Domain, "GATE." + kit.Domain + ".:4443", "admin.portal." + kit.Domain + ":1"} {
 		for _, target := range []string{"/", "/oauth2/sign_in", "/oauth2/sign_out", "/no/such"} {
-			r := request{method: "GET", host: host, target: target, header: with(navigation, user, "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "Forwarded: host=evil.example", "Referer: http://evil.example/")}
+			r := request{method: "GET", host: host, target: target, header: with(navigation, user, "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: "+s.otherScheme(), "Forwarded: host=evil.example", "Referer: http://evil.example/")}
 			s.both(t, r, func(proto string, a answer) {
 				all := append([]string{a.header.Get("Location")}, a.header.Values("Content-Security-Policy")...)
 				for _, m := range link.FindAllStringSubmatch(a.body, -1) {
@@ -147,7 +147,7 @@ func linksByConfiguredOrigin(t *testing.T, s *siege) {
 						t.Errorf("%s %s%s links to %s", proto, host, target, m[1])
 					}
 				}
-				if text := strings.Join(all, " "); strings.Contains(text, "evil") || strings.Contains(text, ":4443") || strings.Contains(text, "https:") {
+				if text := strings.Join(all, " "); strings.Contains(text, "evil") || strings.Contains(text, ":4443") || strings.Contains(text, s.otherScheme()+":") {
 					t.Errorf("%s %s%s links to what the client said: %s", proto, host, target, text)
 				}
 			})

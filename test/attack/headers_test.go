@@ -104,16 +104,16 @@ func methodOverrides(t *testing.T, s *siege) {
 
 // H3: the scheme is the listener's.
 func forwardedProto(t *testing.T, s *siege) {
-	for _, v := range []string{"https", "HTTPS", "http, https", "javascript", "wss"} {
+	for _, v := range []string{s.otherScheme(), strings.ToUpper(s.otherScheme()), "http, https", "javascript", "wss"} {
 		for proto, x := range s.reaches(t, "X-Forwarded-Proto: "+v, "X-Forwarded-Scheme: "+v, "X-Scheme: "+v, "X-Forwarded-Ssl: on", "X-Url-Scheme: "+v, "Front-End-Https: on") {
-			if got := x.Headers["X-Forwarded-Proto"]; !slices.Equal(got, []string{"http"}) {
+			if got := x.Headers["X-Forwarded-Proto"]; !slices.Equal(got, []string{s.scheme()}) {
 				t.Errorf("%s: with X-Forwarded-Proto: %s the upstream got %q", proto, v, got)
 			}
 		}
 	}
-	s.both(t, request{method: "GET", host: s.host("portal"), target: "/", header: with(navigation, "X-Forwarded-Proto: https")}, func(proto string, a answer) {
+	s.both(t, request{method: "GET", host: s.host("portal"), target: "/", header: with(navigation, "X-Forwarded-Proto: "+s.otherScheme())}, func(proto string, a answer) {
 		s.refused(t, proto, a, http.StatusFound)
-		if l := a.header.Get("Location"); !strings.HasPrefix(l, s.Origin("gate")+"/oauth2/sign_in?rd=http%3A") {
+		if l := a.header.Get("Location"); !strings.HasPrefix(l, s.Origin("gate")+"/oauth2/sign_in?rd="+s.scheme()+"%3A") {
 			t.Errorf("%s: the redirect goes to %s", proto, l)
 		}
 	})

@@ -76,7 +76,7 @@ func twoHosts(t *testing.T, s *siege) {
 		text := "GET /api/whoami HTTP/1.1\r\n" + strings.Join(append(lines, "Accept: application/json", cookie, "Connection: close"), "\r\n") + "\r\n\r\n"
 		s.refused(t, strings.Join(lines, " | "), s.raw(t, text), http.StatusBadRequest, http.StatusNotFound)
 	}
-	f := request{method: "GET", host: api, target: "/api/whoami", header: with(program, cookie)}.fields()
+	f := request{method: "GET", host: api, target: "/api/whoami", header: with(program, cookie)}.fields(s.scheme())
 	for what, extra := range map[string][]field{"other Host": {{"host", admin}}, "two authorities": {{":authority", admin}}, "two Hosts": {{"host", api}, {"host", admin}}} {
 		all := append(append([]field(nil), f[:4]...), extra...)
 		a := s.stream(t, append(all, f[4:]...))

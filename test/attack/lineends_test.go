@@ -24,7 +24,7 @@ func lineEndsInValues(t *testing.T, s *siege) {
 	// HTTP/2 could carry what HTTP/1 cannot.
 	for _, v := range []string{"a\r\nX-Evil: 1", "a\nb", "a\r\n\r\nGET /admin HTTP/1.1\r\nHost: x\r\n\r\n"} {
 		for _, name := range []string{"user-agent", "x-custom", "cookie", "origin", ":path", ":authority", ":method"} {
-			f := request{method: "GET", host: s.host("api.portal"), target: "/api/whoami", header: with(program, "Cookie: _pomerium="+s.cookieOf(t, "neosc"))}.fields()
+			f := request{method: "GET", host: s.host("api.portal"), target: "/api/whoami", header: with(program, "Cookie: _pomerium="+s.cookieOf(t, "neosc"))}.fields(s.scheme())
 			if i := slices.IndexFunc(f, func(x field) bool { return x.name == name }); i >= 0 && name[0] == ':' {
 				f[i].value += v
 			} else {

@@ -28,12 +28,12 @@ func connects(t *testing.T, s *siege) {
 	for what, f := range map[string][]field{
 		"plain":           {{":method", "CONNECT"}, {":authority", s.host("portal")}, c},
 		"elsewhere":       {{":method", "CONNECT"}, {":authority", "127.0.0.1:22"}, c},
-		"with a path":     {{":method", "CONNECT"}, {":scheme", "http"}, {":path", "/"}, {":authority", s.host("portal")}, c},
-		"no path":         {{":method", "CONNECT"}, {":scheme", "http"}, {":authority", s.host("portal")}, {":protocol", "websocket"}, c},
-		"empty protocol":  {{":method", "CONNECT"}, {":scheme", "http"}, {":path", "/ws"}, {":authority", s.host("portal")}, {":protocol", ""}, c},
-		"connect-udp":     {{":method", "CONNECT"}, {":scheme", "http"}, {":path", "/ws"}, {":authority", s.host("portal")}, {":protocol", "connect-udp"}, c},
+		"with a path":     {{":method", "CONNECT"}, {":scheme", s.scheme()}, {":path", "/"}, {":authority", s.host("portal")}, c},
+		"no path":         {{":method", "CONNECT"}, {":scheme", s.scheme()}, {":authority", s.host("portal")}, {":protocol", "websocket"}, c},
+		"empty protocol":  {{":method", "CONNECT"}, {":scheme", s.scheme()}, {":path", "/ws"}, {":authority", s.host("portal")}, {":protocol", ""}, c},
+		"connect-udp":     {{":method", "CONNECT"}, {":scheme", s.scheme()}, {":path", "/ws"}, {":authority", s.host("portal")}, {":protocol", "connect-udp"}, c},
 		"no authority":    {{":method", "CONNECT"}, c},
-		"GET of protocol": {{":method", "GET"}, {":scheme", "http"}, {":path", "/ws"}, {":authority", s.host("portal")}, {":protocol", "websocket"}, c},
+		"GET of protocol": {{":method", "GET"}, {":scheme", s.scheme()}, {":path", "/ws"}, {":authority", s.host("portal")}, {":protocol", "websocket"}, c},
 	} {
 		s.refused(t, "HTTP/2 CONNECT "+what, s.stream(t, f), closed...)
 	}
@@ -44,7 +44,7 @@ var sockets = map[string]string{"portal": "user", "workspace.portal": "admin"}
 
 // foreign are origins from which no socket of host may be opened.
 func (s *siege) foreign(host string) []string {
-	out := []string{"", "null", "http://evil.example", s.Origin("gate"), s.Origin("api.portal"), "https://" + s.host(host), strings.ToUpper(s.Origin(host)), s.Origin(host) + "/",
+	out := []string{"", "null", "http://evil.example", s.Origin("gate"), s.Origin("api.portal"), s.otherScheme() + "://" + s.host(host), strings.ToUpper(s.Origin(host)), s.Origin(host) + "/",
 		strings.TrimSuffix(s.Origin(host), fmt.Sprintf(":%d", s.Port)), s.Origin(host) + ".evil.example", s.Origin(host) + "@evil.example", s.host(host), "*"}
 	for other := range sockets {
 		if other != host {
@@ -80,7 +80,7 @@ func (s *siege) socket2(t *testing.T, host, target, protocol string, more ...fie
 	t.Helper()
 	h := s.h2(t, nil)
 	defer h.conn.Close()
-	h.send(append([]field{{":method", "CONNECT"}, {":protocol", protocol}, {":scheme", "http"}, {":authority", s.host(host)}, {":path", target}, {"sec-websocket-version", "13"}, {"sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="}}, more...), "", false)
+	h.send(append([]field{{":method", "CONNECT"}, {":protocol", protocol}, {":scheme", s.scheme()}, {":authority", s.host(host)}, {":path", target}, {"sec-websocket-version", "13"}, {"sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="}}, more...), "", false)
 	return h.readHeaders(t)
 }
 
@@ -114,7 +114,7 @@ func foreignSocketsOverHTTP2(t *testing.T, s *siege) {
 // W4: pseudo-headers that are missing, double, late, unknown or not what they
 // should be.
 func oddPseudoHeaders(t *testing.T, s *siege) {
-	good := request{method: "GET", host: s.host("api.portal"), target: "/api/whoami", header: with(program, "Cookie: _pomerium="+s.cookieOf(t, "neosc"))}.fields()
+	good := request{method: "GET", host: s.host("api.portal"), target: "/api/whoami", header: with(program, "Cookie: _pomerium="+s.cookieOf(t, "neosc"))}.fields(s.scheme())
 	without := func(name string) []field {
 		return slices.DeleteFunc(slices.Clone(good), func(f field) bool { return f.name == name })
 	}
@@ -232,17 +232,17 @@ func oddSchemes(t *testing.T, s *siege) {
 	for _, scheme := range []string{"hTtPs", "HTTPS", "https", "hTTp", "ftp", "file", "javascript", "wss", "http:", ""} {
 		whole := scheme + "://" + s.host("admin.portal") + "/users"
 		s.refused(t, whole, s.http1(t, request{method: "GET", host: s.host("portal"), target: whole, header: user}), http.StatusForbidden, http.StatusBadRequest, http.StatusNotFound)
-		f := request{method: "GET", host: s.host("admin.portal"), target: "/users", header: user}.fields()
+		f := request{method: "GET", host: s.host("admin.portal"), target: "/users", header: user}.fields(s.scheme())
 		f[1].value = scheme
 		s.refused(t, "HTTP/2 scheme "+scheme, s.stream(t, f), 0, http.StatusForbidden, http.StatusBadRequest)
-		f = request{method: "GET", host: s.host("api.portal"), target: "/api/whoami", header: with(program, "Cookie: _pomerium="+s.cookieOf(t, "neosc"))}.fields()
+		f = request{method: "GET", host: s.host("api.portal"), target: "/api/whoami", header: with(program, "Cookie: _pomerium="+s.cookieOf(t, "neosc"))}.fields(s.scheme())
 		f[1].value = scheme
 		a := s.stream(t, f)
 		if a.status != http.StatusOK {
 			s.refused(t, "HTTP/2 scheme "+scheme, a, 0, http.StatusBadRequest, http.StatusForbidden)
 			continue
 		}
-		if x := s.arrived(t, "HTTP/2 scheme "+scheme, a); strings.Join(x.Headers["X-Forwarded-Proto"], "|") != "http" {
+		if x := s.arrived(t, "HTTP/2 scheme "+scheme, a); strings.Join(x.Headers["X-Forwarded-Proto"], "|") != s.scheme() {
 			t.Errorf("scheme %s arrived as X-Forwarded-Proto %q", scheme, x.Headers["X-Forwarded-Proto"])
 		}
 	}

@@ -61,7 +61,7 @@ func TestSiege(t *testing.T) {
 		r.lay(t, s, providers)
 		s.end(t)
 	})
-	t.Run("Fort", func(t *testing.T) { t.Parallel(); fort(t, r) })
+	t.Run("Fort", func(t *testing.T) { t.Parallel(); fort(t, r, false) })
 }
 
 // deliveries are the other ways in which Envoy gets what `gate envoy bootstrap`
@@ -79,15 +79,20 @@ func TestSiegeOfEveryDelivery(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			fort(t, &roll{ran: map[string]string{}}, setting+filepath.Join(dir, "xds"))
+			fort(t, &roll{ran: map[string]string{}}, false, setting+filepath.Join(dir, "xds"))
 		})
 	}
 }
 
+// TestSiegeOverTLS sends it to an Envoy that speaks TLS, over HTTP/1.1 and HTTP/2.
+func TestSiegeOverTLS(t *testing.T) {
+	fort(t, &roll{ran: map[string]string{}}, true)
+}
+
 // fort sends all that goes through one Envoy and one gate that are well, with
 // settings of theirs.
-func fort(t *testing.T, r *roll, settings ...string) {
-	s := begin(t, kit.DemoOptions{Policy: watchedPolicy(t), Env: append(settings, "GATE_ACCOUNTS_GUESS_BURST=1000", "GATE_ACCOUNTS_GUESSES_PER_MINUTE=6000")})
+func fort(t *testing.T, r *roll, tls bool, settings ...string) {
+	s := begin(t, kit.DemoOptions{TLS: tls, Policy: watchedPolicy(t), Env: append(settings, "GATE_ACCOUNTS_GUESS_BURST=1000", "GATE_ACCOUNTS_GUESSES_PER_MINUTE=6000")})
 	t.Run("Groups", func(t *testing.T) {
 		for name, attacks := range map[string][]attack{
 			"ReturnTarget": returnTargets, "Path": paths, "Headers": headers, "Host": hosts, "Protocol": protocols,
@@ -213,7 +218,7 @@ func (s *siege) visitor(t *testing.T) *kit.Person {
 	t.Helper()
 	p := s.Stranger(t)
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: s.freshAddress()}}
-	tr := &http.Transport{MaxIdleConnsPerHost: 4, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	tr := &http.Transport{MaxIdleConnsPerHost: 4, TLSClientConfig: s.Trust(t), DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "tcp", s.addr())
 	}}
 	t.Cleanup(tr.CloseIdleConnections)
@@ -223,8 +228,24 @@ func (s *siege) visitor(t *testing.T) *kit.Person {
 
 func (s *siege) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.Port) }
 
+func (s *siege) scheme() string {
+	scheme, _, _ := strings.Cut(s.Origin("portal"), "://")
+	return scheme
+}
+
+// otherScheme is the one that the edge does not serve.
+func (s *siege) otherScheme() string {
+	if s.TLS {
+		return "http"
+	}
+	return "https"
+}
+
 // host is the authority of one of the demo's hosts, with its port.
-func (s *siege) host(name string) string { return strings.TrimPrefix(s.Origin(name), "http://") }
+func (s *siege) host(name string) string {
+	_, host, _ := strings.Cut(s.Origin(name), "://")
+	return host
+}
 
 // refused holds an answer to be the edge's refusal with one of the statuses:
 // no upstream gave it, nor was any asked, which the logs tell in the end.

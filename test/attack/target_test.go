@@ -26,7 +26,7 @@ var returnTargets = []attack{
 		"http://evil.example%23@portal.neosc.localhost:@port/", "http://evil.example%3F@portal.neosc.localhost:@port/", "http://evil.example%2F@portal.neosc.localhost:@port/")},
 	{"R6", unsafeTargets("http://portal.neosc.localhost:4443/", "http://portal.neosc.localhost/", "http://portal.neosc.localhost:/", "http://portal.neosc.localhost:0@port/",
 		"http://portal.neosc.localhost:@port:80/", "javascript:alert(1)", "JaVaScRiPt:alert(1)//http://portal.neosc.localhost", "data:text/html,x", "https:/evil.example",
-		"https:evil.example", "http:evil.example", "https://portal.neosc.localhost:@port/", "HTTP://portal.neosc.localhost:@port/", "ftp://portal.neosc.localhost:@port/", "http:portal.neosc.localhost:@port")},
+		"https:evil.example", "http:evil.example", "@other://portal.neosc.localhost:@port/", "HTTP://portal.neosc.localhost:@port/", "ftp://portal.neosc.localhost:@port/", "http:portal.neosc.localhost:@port")},
 	{"R7", unsafeTargets("http://portal%E3%80%82neosc.localhost:@port/", "http://portal%EF%BC%8Eneosc.localhost:@port/", "%EF%BC%8F%EF%BC%8Fevil.example",
 		"http://%EF%BD%90ortal.neosc.localhost:@port/", "http:%EF%BC%8F/evil.example", "http://evil.example%EF%BC%8F.portal.neosc.localhost:@port/",
 		"http://portal.neosc.localhost:@port%EF%BC%BCevil.example", "http://xn--portal-.neosc.localhost:@port/", "%E2%80%AEhttp://evil.example")},
@@ -75,6 +75,7 @@ func (s *siege) spelled(target string) string {
 	for _, host := range []string{"portal", "gate"} {
 		target = strings.Replace(target, "@"+host, s.Origin(host), 1)
 	}
+	target = strings.Replace(target, "@other", s.otherScheme(), 1)
 	return strings.ReplaceAll(target, "@port", s.Origin("x")[strings.LastIndex(s.Origin("x"), ":")+1:])
 }
 

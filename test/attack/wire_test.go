@@ -3,6 +3,7 @@ package attack
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/neosc/gate/test/kit"
 )
 
 // patience is how long an answer may take.
@@ -49,7 +52,9 @@ func (s *siege) both(t testing.TB, r request, check func(proto string, a answer)
 	}
 }
 
-func (s *siege) dialFrom(t testing.TB, from net.IP) net.Conn {
+// dialFrom connects as a client that speaks proto ("http/1.1", "h2"), which
+// matters where the edge speaks TLS.
+func (s *siege) dialFrom(t testing.TB, from net.IP, proto string) net.Conn {
 	t.Helper()
 	d := net.Dialer{}
 	if from != nil {
@@ -63,6 +68,10 @@ func (s *siege) dialFrom(t testing.TB, from net.IP) net.Conn {
 		return closed
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience))
+	if trust := s.Trust(t); trust != nil {
+		trust.NextProtos, trust.ServerName = []string{proto}, "portal."+kit.Domain
+		return tls.Client(conn, trust)
+	}
 	return conn
 }
 
@@ -99,7 +108,7 @@ func (s *siege) raw(t testing.TB, text string) answer {
 
 func (s *siege) rawFrom(t testing.TB, from net.IP, text string) answer {
 	t.Helper()
-	conn := s.dialFrom(t, from)
+	conn := s.dialFrom(t, from, "http/1.1")
 	defer conn.Close()
 	// An edge that refuses early may close while we still write; what it said
 	// can be read all the same.
@@ -121,8 +130,8 @@ func (s *siege) rawFrom(t testing.TB, from net.IP, text string) answer {
 type field struct{ name, value string }
 
 // fields are the request's in HTTP/2's own form.
-func (r request) fields() []field {
-	f := []field{{":method", r.method}, {":scheme", "http"}, {":authority", r.host}, {":path", r.target}}
+func (r request) fields(scheme string) []field {
+	f := []field{{":method", r.method}, {":scheme", scheme}, {":authority", r.host}, {":path", r.target}}
 	for _, line := range r.header {
 		name, value, _ := strings.Cut(line, ":")
 		f = append(f, field{strings.ToLower(name), strings.TrimPrefix(value, " ")})
@@ -132,7 +141,7 @@ func (r request) fields() []field {
 
 func (s *siege) http2(t testing.TB, r request) answer {
 	t.Helper()
-	return s.patient(func() answer { return s.streamFrom(t, r.from, r.fields(), r.body) })
+	return s.patient(func() answer { return s.streamFrom(t, r.from, r.fields(s.scheme()), r.body) })
 }
 
 // stream sends one request of exactly these fields over HTTP/2.
@@ -157,7 +166,7 @@ type h2conn struct {
 
 func (s *siege) h2(t testing.TB, from net.IP) *h2conn {
 	t.Helper()
-	conn := s.dialFrom(t, from)
+	conn := s.dialFrom(t, from, "h2")
 	_, _ = io.WriteString(conn, http2.ClientPreface)
 	fr := http2.NewFramer(conn, conn)
 	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -237,7 +246,7 @@ func (h *h2conn) read(t testing.TB) answer {
 // what comes back for "ping" is the body.
 func (s *siege) upgrade(t testing.TB, host, target, protocol string, header ...string) answer {
 	t.Helper()
-	conn := s.dialFrom(t, nil)
+	conn := s.dialFrom(t, nil, "http/1.1")
 	defer conn.Close()
 	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + s.host(host), "Connection: Upgrade", "Upgrade: " + protocol,
 		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, header...)
@@ -295,7 +304,7 @@ type socket struct {
 // openSocket opens a WebSocket and watches for its end.
 func (s *siege) openSocket(t testing.TB, host string, header ...string) *socket {
 	t.Helper()
-	conn := s.dialFrom(t, nil)
+	conn := s.dialFrom(t, nil, "http/1.1")
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	r := request{method: "GET", host: s.host(host), target: "/ws", header: append([]string{"Upgrade: websocket",
 		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, header...)}

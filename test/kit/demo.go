@@ -46,6 +46,7 @@ type Demo struct {
 	State     string // folder of gate.yaml, edge.log, access.log
 	Bin       string // the gate binary
 	Passwords map[string]string
+	TLS       bool // the edge speaks it, by an authority of the demo's own
 
 	cmd    *exec.Cmd
 	done   chan struct{}
@@ -92,7 +93,7 @@ func StartDemo(t testing.TB, o DemoOptions) *Demo {
 	if o.Port == 0 {
 		o.Port = FreePort(t)
 	}
-	d := &Demo{Port: o.Port, State: o.State, Bin: bin, Passwords: map[string]string{}, done: make(chan struct{})}
+	d := &Demo{Port: o.Port, State: o.State, Bin: bin, Passwords: map[string]string{}, TLS: o.TLS, done: make(chan struct{})}
 	args := []string{"dev", "-port", fmt.Sprint(d.Port), "-state", d.State, "-ops", "127.0.0.1:0"}
 	if o.TLS {
 		args = append(args, "-tls")
@@ -192,7 +193,11 @@ func (d *Demo) Stop(t testing.TB) {
 // Origin is the external origin of one of the demo's hosts ("portal",
 // "api.portal", "gate").
 func (d *Demo) Origin(host string) string {
-	return fmt.Sprintf("http://%s.%s:%d", host, Domain, d.Port)
+	scheme := "http"
+	if d.TLS {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://%s.%s:%d", scheme, host, Domain, d.Port)
 }
 
 // Run runs another gate command against this demo and returns its output.

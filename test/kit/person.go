@@ -2,11 +2,15 @@ package kit
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,12 +38,27 @@ func (d *Demo) Stranger(t testing.TB) *Person {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &http.Transport{DialContext: d.Dial, MaxIdleConnsPerHost: 16}
+	tr := &http.Transport{DialContext: d.Dial, MaxIdleConnsPerHost: 16, TLSClientConfig: d.Trust(t)}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &Person{demo: d, Client: &http.Client{
 		Jar: jar, Transport: tr, Timeout: 60 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// Trust is what a client needs to speak TLS with the demo; nil where it does not.
+func (d *Demo) Trust(t testing.TB) *tls.Config {
+	t.Helper()
+	if !d.TLS {
+		return nil
+	}
+	pem, err := os.ReadFile(filepath.Join(d.State, "tls", "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &tls.Config{RootCAs: roots}
 }
 
 // Dial connects to the demo's Envoy, whatever the host is called: Go does not
