@@ -47,7 +47,8 @@ policy-test: $(OPA) ## opa fmt, check --strict, test (coverage is held by go tes
 	$(OPA) test -b policies --ignore testdata --timeout 60s
 
 unit: ## go test ./... with the race detector, and what deploy/ promises
-	go test $(RACE) -timeout 20m ./...
+	go test $(RACE) -timeout 20m $$(go list ./... | grep -v /test/)
+	go test $(RACE) -timeout 25m -p 1 ./test/... # each of these fills two cores by itself
 	go -C test/deploy test -timeout 10m ./...
 
 bench: ## ratios against stock parts; ONLY=check for one area

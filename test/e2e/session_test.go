@@ -105,20 +105,27 @@ func TestTooManyRequestsAreToldWhenToComeBack(t *testing.T) {
 	t.Parallel()
 	d := kit.StartDemo(t, kit.DemoOptions{})
 	p := d.SignedIn(t, "user")
-	for range 60 {
-		reply := p.Do(t, "GET", d.Origin("portal")+"/", nil, "Accept", "application/json")
-		if reply.StatusCode == http.StatusTooManyRequests {
-			if reply.Header.Get("Retry-After") != "1" || reply.Header.Get("Ratelimit") == "" || reply.Header.Get("Ratelimit-Policy") == "" {
-				t.Errorf("429 with headers %v", reply.Header)
-			}
-			page := p.Get(t, d.Origin("portal")+"/")
-			if page.StatusCode == http.StatusTooManyRequests && !strings.Contains(page.Header.Get("Content-Type"), "text/html") {
-				t.Errorf("a person got %v", page.Header)
-			}
-			return
-		}
+	// All at once: on a slow machine a row of requests stays below the rate.
+	const most = 60
+	replies := make(chan *kit.Reply, most)
+	for range most {
+		go func() { replies <- p.Do(t, "GET", d.Origin("portal")+"/", nil, "Accept", "application/json") }()
 	}
-	t.Error("60 requests in a row met no limit of 10/s with burst 20")
+	for range most {
+		reply := <-replies
+		if reply.StatusCode != http.StatusTooManyRequests {
+			continue
+		}
+		if reply.Header.Get("Retry-After") != "1" || reply.Header.Get("Ratelimit") == "" || reply.Header.Get("Ratelimit-Policy") == "" {
+			t.Errorf("429 with headers %v", reply.Header)
+		}
+		page := p.Get(t, d.Origin("portal")+"/")
+		if page.StatusCode == http.StatusTooManyRequests && !strings.Contains(page.Header.Get("Content-Type"), "text/html") {
+			t.Errorf("a person got %v", page.Header)
+		}
+		return
+	}
+	t.Errorf("%d requests at once met no limit of 10/s with burst 20", most)
 }
 
 // within waits for a condition that another process brings about.

@@ -26,7 +26,7 @@ import (
 // shieldRoutes has shields low enough to be met by a test.
 const shieldRoutes = `gate: http://gate.neosc.localhost:%[1]d
 listen: 127.0.0.1:%[1]d
-shields: {requests_per_second: 200, burst: 400, header_timeout: 1s, idle_timeout: 2s, streams: 50}
+shields: {requests_per_second: 100, burst: 200, header_timeout: 1s, idle_timeout: 2s, streams: 50}
 upstreams: {app: "%[2]s"}
 hosts:
 - origin: http://portal.neosc.localhost:%[1]d
@@ -138,7 +138,7 @@ func manyRequests(t *testing.T, e *kit.Edge, gate *kit.Server, cookie string) {
 	reached := checks(t, gate) - before
 	t.Logf("%d requests of strangers, %d refused before the gate, which decided %v", asked.Load(), refused.Load(), reached)
 	// The stranger's share, the worker's, and some for the bucket's arithmetic.
-	if most := 1.2*(400+200*time.Since(began).Seconds()) + 100*time.Since(began).Seconds(); reached > most {
+	if most := 1.2*(200+100*time.Since(began).Seconds()) + 100*time.Since(began).Seconds(); reached > most {
 		t.Errorf("%v checks reached the gate, want at most %.0f", reached, most)
 	}
 	resp := sample.Load()
