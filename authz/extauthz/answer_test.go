@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func TestAnswersDecodeToTheGeneratedOnes(t *testing.T) {
 		route, method, path, headers := drawCheck(t, text)
 		in, err := proto.Marshal(check(route, method, path, headers...))
 		if err != nil {
-			t.Skip("the drawn request does not encode")
+			t.Fatal(err)
 		}
 		s := f.newServer(t)
 		var r authz.Request
@@ -70,7 +71,9 @@ func drawCheck(t *rapid.T, text *rapid.Generator[string]) (route, method, path s
 				"_pomerium=s", "a=1; _pomerium=s; b=2", "a=\xff; _POMERIUM=s", " a=1 ", "Bearer x", "text/html", "navigate", "https://told.example.com",
 			})).Draw(t, "value"))
 	}
-	return route, method, "/" + text.Draw(t, "path"), headers
+	// A path that is no UTF-8 is no message; what becomes of such bytes is the
+	// scanner's to test.
+	return route, method, "/" + strings.ToValidUTF8(text.Draw(t, "path"), "?"), headers
 }
 
 func drawDecision(t *rapid.T, text, settable *rapid.Generator[string]) (*authz.Decision, error) {
