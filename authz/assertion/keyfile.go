@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -50,37 +49,11 @@ func Read(path string) (Keys, error) {
 }
 
 func read(path string) (Keys, error) {
-	// Nonblocking: opening a pipe that lies there would else wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	b, err := session.ReadPrivate(path, maxKeyFile)
 	if err != nil {
-		return nil, cause(err)
-	}
-	defer func() { _ = f.Close() }()
-	st, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, cause(err)
-	case !st.Mode().IsRegular():
-		return nil, errors.New("is not a regular file")
-	case !session.Private(st):
-		return nil, fmt.Errorf("has mode %#o, so others can use its keys; run: chmod 600 %s", st.Mode().Perm(), path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	switch {
-	case err != nil:
-		return nil, cause(err)
-	case len(b) > maxKeyFile:
-		return nil, fmt.Errorf("is larger than %d bytes", maxKeyFile)
+		return nil, err
 	}
 	return parse(b)
-}
-
-// cause takes the path out of an error, which names it already.
-func cause(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	return err
 }
 
 // ReadOrCreate is Read, but writes a file with one random key if there is none.

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -66,27 +65,9 @@ func ReadKeys(path string) (*Keys, error) {
 }
 
 func readKeys(path string) (*Keys, error) {
-	// Nonblocking: opening a pipe that lies there would else wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	b, err := session.ReadPrivate(path, maxKeyFile)
 	if err != nil {
-		return nil, withoutPath(err)
-	}
-	defer func() { _ = f.Close() }()
-	st, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, withoutPath(err)
-	case !st.Mode().IsRegular():
-		return nil, errors.New("is not a regular file")
-	case !session.Private(st):
-		return nil, fmt.Errorf("has mode %#o, so others can use its keys; run: chmod 600 %s", st.Mode().Perm(), path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	switch {
-	case err != nil:
-		return nil, withoutPath(err)
-	case len(b) > maxKeyFile:
-		return nil, fmt.Errorf("is larger than %d bytes", maxKeyFile)
+		return nil, err
 	}
 	return parseKeys(b)
 }
@@ -189,12 +170,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// withoutPath takes the path out of an error, which names it already.
-func withoutPath(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	return err
 }
