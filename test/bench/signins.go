@@ -54,7 +54,11 @@ func measureSignIns(ctx context.Context, r *report) error {
 	if err := writeWorld(dir); err != nil {
 		return err
 	}
-	config := fmt.Sprintf("cookie: {domain: .kappa4.com}\nlisten: {ops: \"127.0.0.1:0\"}\nsession: {store: redis, redis: %q}\npolicy: {path: policies}\nlog: {level: error, access: access.log}\nproviders:\n%s", redis.URL, issuer.Provider(""))
+	ops, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	config := fmt.Sprintf("cookie: {domain: .kappa4.com}\nlisten: {ops: %q}\nsession: {store: redis, redis: %q}\npolicy: {path: policies}\nlog: {level: error, access: access.log}\nproviders:\n%s", ops.String(), redis.URL, issuer.Provider(""))
 	if err := os.WriteFile(filepath.Join(dir, "gate.yaml"), []byte(config), 0o600); err != nil {
 		return err
 	}
@@ -63,8 +67,12 @@ func measureSignIns(ctx context.Context, r *report) error {
 		return err
 	}
 	defer p.stop()
-	g := &contender{process: p, name: "gate", socket: filepath.Join(dir, "run", "authz.sock")}
+	g := &contender{process: p, name: "gate", dir: dir, socket: filepath.Join(dir, "run", "authz.sock"), stats: tcpClient(ops.String())}
 	if err := waitFor(ctx, p, "unix", g.socket); err != nil {
+		return err
+	}
+	// What a gate compares when it starts takes a core for seconds, once.
+	if err := g.waitMachine(ctx); err != nil {
 		return err
 	}
 	e, err := startEdge(ctx, dir, g)
