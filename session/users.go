@@ -25,6 +25,11 @@ type User struct {
 	Issuer   string    `json:"issuer,omitempty"`
 	Subject  string    `json:"subject,omitempty"`
 	LastSeen time.Time `json:"last_seen,omitzero"`
+	// OrganizationID is that of a local account, EmailVerified whether its roles
+	// count, MFA whether a second factor is asked of it.
+	OrganizationID string `json:"organization_id,omitempty"`
+	EmailVerified  bool   `json:"email_verified,omitempty"`
+	MFA            bool   `json:"mfa_enabled,omitempty"`
 }
 
 // NewUser is an account to be. Email and Password are needed.
@@ -32,6 +37,9 @@ type NewUser struct {
 	Email, Name, Organization, Password string
 	Roles                               []string
 	Demo                                bool
+	// PasswordSHA256, instead of Password, is the unsalted SHA-256 of a password
+	// in hex, as older programs kept it. The first sign-in replaces it.
+	PasswordSHA256 string
 }
 
 // Users is what operators do with local accounts. An email names an account
