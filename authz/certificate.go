@@ -35,7 +35,9 @@ type Certificate struct {
 	// Fingerprint is the SHA-256 of the certificate, 64 hex digits.
 	Fingerprint string
 	// Serial is in hex.
-	Serial              string
+	Serial string
+	// RawIssuer is the issuer's name in DER: revocation lists are known by it.
+	RawIssuer           string
 	NotBefore, NotAfter time.Time
 }
 
@@ -65,7 +67,7 @@ func parseCertificate(encoded string) (*Certificate, error) {
 	sum := sha256.Sum256(c.Raw)
 	out := &Certificate{
 		Subject: c.Subject.String(), Issuer: c.Issuer.String(), DNSNames: c.DNSNames, Fingerprint: hex.EncodeToString(sum[:]),
-		Serial: hex.EncodeToString(c.SerialNumber.Bytes()), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		Serial: hex.EncodeToString(c.SerialNumber.Bytes()), RawIssuer: string(c.RawIssuer), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 	}
 	for _, u := range c.URIs {
 		out.URINames = append(out.URINames, u.String())
@@ -108,8 +110,7 @@ func (c *certificates) parse(encoded string) (*Certificate, error) {
 }
 
 // certificate sets r.Certificate, or refuses. Envoy has verified the certificate
-// when the connection began: it may have ended since, or have been verified long
-// before, in a session that was resumed. And it was verified for the host that
+// when the connection began: it may have ended or been revoked since. And it was verified for the host that
 // the connection was opened to (SNI): over HTTP/2 requests for others come by it
 // too, whose authorities are not the same.
 func (d *Decider) certificate(r *Request, o *Outcome) bool {
@@ -130,6 +131,9 @@ func (d *Decider) certificate(r *Request, o *Outcome) bool {
 	}
 	if r.Time.Before(c.NotBefore) || r.Time.After(c.NotAfter) {
 		return o.refuse(Denied, 401, ReasonCertificateExpired)
+	}
+	if list := r.Route.RevocationList; list != "" && d.opt.Revoked != nil && d.opt.Revoked(list, c) {
+		return o.refuse(Denied, 401, ReasonCertificateRevoked)
 	}
 	r.Certificate = c
 	return true

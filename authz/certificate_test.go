@@ -89,3 +89,59 @@ func TestClientCertificatesAreJudgedWithEveryRequest(t *testing.T) {
 		})
 	}
 }
+
+// TestARevokedCertificateIsRefused with every request, and when a stream that it
+// opened is judged again; a stream ends with its certificate at the latest.
+func TestARevokedCertificateIsRefused(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 5, 10, 0, 0, 0, time.UTC)
+	good := encodedCertificate(t, now)
+	revoked := false
+	policy := true
+	d, err := authz.NewDecider(authz.Options{
+		Sessions: &fakeSessions{}, Limiter: &fakeLimiter{}, CookieName: "_pomerium",
+		Engine: &fakeEngine{decide: func(r *authz.Request) (*authz.Decision, error) {
+			return &authz.Decision{Allowed: policy && r.Certificate != nil, Reasons: []string{"x"}}, nil
+		}},
+		Revoked: func(list string, c *authz.Certificate) bool {
+			return revoked && list == "people.crl" && c.Serial == "0a0b" && c.RawIssuer != ""
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(list string, at time.Time) *authz.Request {
+		return &authz.Request{
+			Time: at, Method: "GET", Path: "/", Host: "app.test", SNI: "app.test", Source: authz.Peer{Certificate: good},
+			Route: &authz.Route{Name: "app", ClientCertificate: authz.CertificateOptional, RevocationList: list},
+		}
+	}
+	want := func(what string, o *authz.Outcome, status int, reason string) {
+		t.Helper()
+		if o.Status != status || reason != "" && o.Reasons[0] != reason {
+			t.Errorf("%s: %d %q, want %d %q", what, o.Status, o.Reasons, status, reason)
+		}
+	}
+	o := d.Decide(t.Context(), request("people.crl", now))
+	if want("Good", o, 200, ""); o.StreamFor != 30*time.Minute {
+		t.Errorf("a stream may live %v, and the certificate holds for 30m", o.StreamFor)
+	}
+	want("Again", d.Rejudge(t.Context(), request("people.crl", now)), 200, "")
+	policy = false
+	want("CertificateAlone", d.Recertify(request("people.crl", now)), 200, "")
+	want("AgainDenied", d.Rejudge(t.Context(), request("people.crl", now)), 403, "x")
+	policy, revoked = true, true
+	for what, ask := range map[string]func(r *authz.Request) *authz.Outcome{
+		"Decide":    func(r *authz.Request) *authz.Outcome { return d.Decide(t.Context(), r) },
+		"Rejudge":   func(r *authz.Request) *authz.Outcome { return d.Rejudge(t.Context(), r) },
+		"Recertify": d.Recertify,
+	} {
+		want(what, ask(request("people.crl", now)), 401, authz.ReasonCertificateRevoked)
+		want(what+"OtherList", ask(request("others.crl", now)), 200, "")
+		want(what+"NoList", ask(request("", now)), 200, "")
+		want(what+"Expired", ask(request("", now.Add(time.Hour))), 401, authz.ReasonCertificateExpired)
+	}
+	gone := request("people.crl", now)
+	gone.Route = nil
+	want("NoRoute", d.Recertify(gone), 403, authz.ReasonUnknownRoute)
+}

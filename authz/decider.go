@@ -24,6 +24,10 @@ type Options struct {
 	// keep what it is given: an error, and the request is refused as one that
 	// cannot be decided. nil keeps nothing.
 	Keep func(r *Request, o *Outcome) error
+	// Revoked says whether the list of that name (Route.RevocationList) has a client
+	// certificate; it must be quick. nil leaves that to the edge, which looks when a
+	// connection begins.
+	Revoked func(list string, c *Certificate) bool
 	// Now measures how long things took; nil means time.Now. Decisions use
 	// Request.Time, never this.
 	Now func() time.Time
@@ -250,11 +254,14 @@ func deny(r *Request, o *Outcome) {
 }
 
 // streamEnd is when a stream that this request opens has to end: policy's
-// instant or the session's, whichever is first.
+// instant, the session's or that of the client certificate, whichever is first.
 func streamEnd(r *Request, dec *Decision) time.Time {
 	end := dec.StreamUntil
 	if r.Session != nil && (end.IsZero() || r.Session.ExpiresAt.Before(end)) {
 		end = r.Session.ExpiresAt
+	}
+	if r.Certificate != nil && (end.IsZero() || r.Certificate.NotAfter.Before(end)) {
+		end = r.Certificate.NotAfter
 	}
 	return end
 }

@@ -62,6 +62,7 @@ const (
 	ReasonInternalError    = "internal_error"
 
 	ReasonCertificateExpired  = "client_certificate_expired"
+	ReasonCertificateRevoked  = "client_certificate_revoked"
 	ReasonCertificateRequired = "client_certificate_required"
 )
 

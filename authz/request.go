@@ -148,6 +148,9 @@ type Route struct {
 	PassAuthorization bool
 	// ClientCertificate says what client certificates are to the route's host.
 	ClientCertificate CertificateUse
+	// RevocationList is the file of client certificates that are revoked, as the
+	// routes file names it; "" where there is none.
+	RevocationList string
 	// Gate marks the gate's own routes: cookie and Authorization pass.
 	Gate bool
 }

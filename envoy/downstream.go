@@ -17,9 +17,10 @@ import (
 )
 
 // certifiedFor is how long a connection with a client certificate is used: by
-// then a certificate that was revoked meanwhile opens nothing any more. HTTP/2
-// clients are told, HTTP/1.1 ones after an answer; what has been upgraded goes on.
-const certifiedFor = 10 * time.Minute
+// then a certificate that was revoked meanwhile opens nothing any more, also where
+// the gate cannot read the list. HTTP/2 clients are told, HTTP/1.1 ones after an
+// answer; what has been upgraded goes on.
+const certifiedFor = time.Minute
 
 // filterHeaders adds what every answer of the edge has.
 const filterHeaders = "envoy.filters.http.header_mutation"

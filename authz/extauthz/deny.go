@@ -170,6 +170,7 @@ var details = map[string]string{
 	authz.ReasonAuditUnavailable:    "What is decided cannot be kept now.",
 	authz.ReasonInternalError:       "The gate failed on this request. The operator's log has the cause under this request id.",
 	authz.ReasonCertificateExpired:  "The client certificate is not valid at this time.",
+	authz.ReasonCertificateRevoked:  "The client certificate has been revoked.",
 	authz.ReasonCertificateRequired: "This host wants a client certificate on a connection of its own.",
 	"role_required":                 "None of your roles opens this.",
 	"read_only":                     "Your role may read here, not write.",

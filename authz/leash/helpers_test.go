@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,10 +34,13 @@ type world struct {
 	deny     bool
 	until    time.Time
 	judged   int
+	lists    uint64
+	revoked  bool
+	looked   int // at certificates alone
 }
 
 func newWorld() *world {
-	return &world{sessions: map[session.Key]*session.Session{}, revision: "r1"}
+	return &world{sessions: map[session.Key]*session.Session{}, revision: "r1", lists: 1}
 }
 
 // signIn makes a session that lives an hour.
@@ -106,11 +110,22 @@ func (w *world) Rejudge(_ context.Context, r *authz.Request) *authz.Outcome {
 	defer w.mu.Unlock()
 	w.judged++
 	o := &authz.Outcome{Verdict: authz.Allowed, Decision: &authz.Decision{Revision: w.revision}}
-	if w.deny || r.Route == nil || r.Method != "GET" {
+	if w.deny || r.Route == nil || r.Method != "GET" || w.revoked && r.Source.Certificate != "" {
 		o.Verdict = authz.Denied
 	}
 	if !w.until.IsZero() {
 		o.StreamFor = w.until.Sub(r.Time)
+	}
+	return o
+}
+
+func (w *world) Recertify(r *authz.Request) *authz.Outcome {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.looked++
+	o := &authz.Outcome{Verdict: authz.Allowed}
+	if r.Source.Certificate != "PEM" || r.SNI != r.Host || w.revoked {
+		o.Verdict = authz.Denied
 	}
 	return o
 }
@@ -149,6 +164,7 @@ func start(t *testing.T, w *world, change func(*leash.Options)) *stage {
 	o := leash.Options{
 		Sessions: w, Judge: w, Routes: w, Tickets: tickets, Logger: slog.New(slog.DiscardHandler), Registerer: s.reg,
 		Revision: func() string { w.mu.Lock(); defer w.mu.Unlock(); return w.revision },
+		Lists:    func() uint64 { w.mu.Lock(); defer w.mu.Unlock(); return w.lists },
 	}
 	if change != nil {
 		change(&o)
@@ -178,7 +194,11 @@ func (s *stage) ticket(id string, who *session.Session, lives time.Duration) str
 	s.mu.Lock()
 	o := &authz.Outcome{Verdict: authz.Allowed, StreamFor: lives, Decision: &authz.Decision{Revision: s.revision}}
 	s.mu.Unlock()
-	text, err := s.tickets.Ticket(request(id, who), o)
+	r := request(id, who)
+	if strings.HasPrefix(id, "certified") {
+		r.SNI, r.Source.Certificate, r.Certificate = r.Host, "PEM", &authz.Certificate{}
+	}
+	text, err := s.tickets.Ticket(r, o)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -28,41 +28,33 @@ func (s *Server) judgeAll(g *group, who *session.Session, heard time.Time) {
 func (s *Server) refreshed(h *stream, who *session.Session, now time.Time) string {
 	t := s.table
 	t.mu.Lock()
-	g, revision := h.group, s.o.Revision()
+	g, revision, lists := h.group, s.o.Revision(), s.o.Lists()
 	same := h.judged == revision && (who == nil || h.version == who.Version)
 	if same {
 		h.judged = revision // one string for all
 	}
+	certain := !h.certified || h.lists == lists
 	denied := g.unstored && g.user == ""
 	t.mu.Unlock()
 	switch {
 	case denied:
 		return causeRevoked
-	case same || g.unstored:
+	case certain && (same || g.unstored):
 		// An access token's claims are not kept here, so policy cannot be asked
 		// again: it ends with its token.
 		return ""
 	}
-	k, err := decode(h.ticket, s.o.Routes)
-	if err != nil {
-		return causeError
-	}
-	r := &k.request
-	r.Time, r.Session = now, who
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	defer cancel()
-	o := s.o.Judge.Rejudge(ctx, r)
-	switch o.Verdict {
-	case authz.Allowed:
-	case authz.Failed:
-		s.o.Logger.Error("a stream cannot be judged again", "route", r.RouteName, "error", o.Err)
-		return causeError
-	default:
-		return causeDenied
+	o, cause := s.judge(h, who, now)
+	if cause != "" {
+		return cause
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if h.at < 0 {
+		return ""
+	}
+	h.lists = lists
+	if g.unstored {
 		return ""
 	}
 	h.judged = revision
@@ -75,6 +67,34 @@ func (s *Server) refreshed(h *stream, who *session.Session, now time.Time) strin
 		t.clear(&h.end)
 	}
 	return ""
+}
+
+// judge asks about a stream, or about its client certificate alone, and returns
+// why it must end, or "".
+func (s *Server) judge(h *stream, who *session.Session, now time.Time) (*authz.Outcome, string) {
+	k, err := decode(h.ticket, s.o.Routes)
+	if err != nil {
+		return nil, causeError
+	}
+	r := &k.request
+	r.Time, r.Session = now, who
+	var o *authz.Outcome
+	if h.group.unstored {
+		o = s.o.Judge.Recertify(r)
+	} else {
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		defer cancel()
+		o = s.o.Judge.Rejudge(ctx, r)
+	}
+	switch o.Verdict {
+	case authz.Allowed:
+		return o, ""
+	case authz.Failed:
+		s.o.Logger.Error("a stream cannot be judged again", "route", r.RouteName, "error", o.Err)
+		return nil, causeError
+	default:
+		return nil, causeDenied
+	}
 }
 
 // cut lets go of streams and returns of how many.

@@ -274,21 +274,6 @@ func TestATakenBackAccessTokenEndsItsStreams(t *testing.T) {
 	})
 }
 
-func TestBounds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := start(t, newWorld(), func(o *leash.Options) { o.MaxStreams, o.PerSession = 3, 2 })
-		one, two := s.signIn(1), s.signIn(2)
-		a := s.stream("a", one, 0)
-		s.stream("b", one, 0)
-		s.want(s.open("c", s.ticket("c", one, 0)), "leash_full")
-		s.stream("d", two, 0)
-		s.want(s.open("e", s.ticket("e", two, 0)), "leash_full")
-		a.hang()
-		synctest.Wait()
-		s.stream("f", two, 0)
-	})
-}
-
 func TestEnvoysOtherMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, newWorld(), nil)

@@ -1,6 +1,7 @@
 package leash
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -32,12 +33,15 @@ type Sessions interface {
 // Judge judges a request again. authz.Decider implements it.
 type Judge interface {
 	Rejudge(ctx context.Context, r *authz.Request) *authz.Outcome
+	// Recertify looks at the request's client certificate alone.
+	Recertify(r *authz.Request) *authz.Outcome
 }
 
 // Defaults of Options.
 const (
 	DefaultMaxStreams = 20_000 // as many as Envoy lets clients connect
 	DefaultPerSession = 2_000
+	DefaultMaxBytes   = 128 << 20
 )
 
 // Options make a Server; Sessions, Judge, Routes, Tickets, Revision and Logger
@@ -51,13 +55,20 @@ type Options struct {
 	// Revision names the active policy; when it changes, every stream is judged
 	// again. It must be quick.
 	Revision func() string
+	// Lists counts the changes of the lists of revoked client certificates; when it
+	// grows, every stream that one opened is judged again. It must be quick; nil
+	// means that there are none.
+	Lists func() uint64
 	// Grace is how long after session.FeedPromise streams are still held while
 	// the store of sessions cannot be heard or asked. Above 0 it forfeits the
 	// promise that a revoked session is dead within a second.
 	Grace time.Duration
-	// MaxStreams are held at once, and PerSession of one session; 0 means the
-	// defaults. What is beyond is refused with 503 and 429.
-	MaxStreams, PerSession int
+	// MaxStreams are held at once, PerSession of one session, and Strangers of
+	// nobody, so that a flood of them starves nobody who is signed in. MaxBytes is
+	// how much is kept of all of them to be judged again: a KiB or two each, and
+	// with a client certificate as much again; at most 48 KiB. 0 means the defaults;
+	// of Strangers half of MaxStreams. What is beyond is refused with 503.
+	MaxStreams, PerSession, Strangers, MaxBytes int
 	// Registerer takes the metrics; nil means none are shown.
 	Registerer prometheus.Registerer
 	// MetricPrefix is "pomerium_" if empty.
@@ -78,17 +89,16 @@ func (o *Options) complete() error {
 		return errors.New("leash: Options.Revision is missing")
 	case o.Logger == nil:
 		return errors.New("leash: Options.Logger is missing")
-	case o.Grace < 0 || o.MaxStreams < 0 || o.PerSession < 0:
-		return errors.New("leash: none of Options.Grace, MaxStreams and PerSession may be negative")
+	case o.Grace < 0 || min(o.MaxStreams, o.PerSession, o.Strangers, o.MaxBytes) < 0:
+		return errors.New("leash: none of Options.Grace, MaxStreams, PerSession, Strangers and MaxBytes may be negative")
 	}
-	if o.MaxStreams == 0 {
-		o.MaxStreams = DefaultMaxStreams
-	}
-	if o.PerSession == 0 {
-		o.PerSession = DefaultPerSession
-	}
-	if o.MetricPrefix == "" {
-		o.MetricPrefix = "pomerium_"
+	o.MaxStreams = cmp.Or(o.MaxStreams, DefaultMaxStreams)
+	o.PerSession = cmp.Or(o.PerSession, DefaultPerSession)
+	o.Strangers = cmp.Or(o.Strangers, (o.MaxStreams+1)/2)
+	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
+	o.MetricPrefix = cmp.Or(o.MetricPrefix, "pomerium_")
+	if o.Lists == nil {
+		o.Lists = func() uint64 { return 1 }
 	}
 	return nil
 }

@@ -136,8 +136,8 @@ func (s *Server) admit(st extprocv3.ExternalProcessor_ProcessServer, first *extp
 	if !t.until.IsZero() && !now.Before(t.until) {
 		return h, refusedOver
 	}
-	h.ticket, h.version, h.judged = plain, t.version, t.revision
-	if !s.table.add(h, t, s.o.MaxStreams, s.o.PerSession) {
+	h.ticket, h.version, h.judged, h.certified = plain, t.version, t.revision, t.certified()
+	if !s.table.add(h, t, &s.o) {
 		s.o.Logger.Warn("too many live streams", "session", t.key.Short(), "streams", s.table.size())
 		return h, refusedFull
 	}

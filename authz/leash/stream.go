@@ -20,7 +20,11 @@ type stream struct {
 	version uint64
 	// judged is the revision of the policy that allowed it.
 	judged string
-	end    alarm
+	// certified: a client certificate counted, and lists is the state of the lists
+	// of revoked ones by which it was looked at last.
+	certified bool
+	lists     uint64
+	end       alarm
 
 	mu   sync.Mutex // guards sending
 	grpc extprocv3.ExternalProcessor_ProcessServer

@@ -13,6 +13,7 @@ type table struct {
 	mu      sync.Mutex
 	groups  map[session.Key]*group
 	n       int
+	bytes   int // of all tickets
 	alarms  alarms
 	closing bool
 	// denied are users whose access tokens were taken back, and when; kept for
@@ -39,12 +40,15 @@ func (t *table) poke() {
 	}
 }
 
-// add takes a stream in; false when there are too many of it or its session.
-func (t *table) add(s *stream, of *ticket, total, each int) bool {
+// add takes a stream in; false when there are too many, of all or of its session.
+func (t *table) add(s *stream, of *ticket, o *Options) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g := t.groups[of.key]
-	if t.n >= total || g != nil && of.signedIn && len(g.streams) >= each {
+	g, each := t.groups[of.key], o.PerSession
+	if !of.signedIn {
+		each = o.Strangers
+	}
+	if t.n >= o.MaxStreams || t.bytes+len(s.ticket) > o.MaxBytes || g != nil && len(g.streams) >= each {
 		return false
 	}
 	if g == nil {
@@ -55,6 +59,7 @@ func (t *table) add(s *stream, of *ticket, total, each int) bool {
 	s.group, s.at = g, len(g.streams)
 	g.streams = append(g.streams, s)
 	t.n++
+	t.bytes += len(s.ticket)
 	s.end.stream = s
 	if !of.until.IsZero() {
 		t.set(&s.end, of.until)
@@ -82,6 +87,7 @@ func (t *table) drop(s *stream) bool {
 	g.streams = g.streams[:last]
 	s.at = -1
 	t.n--
+	t.bytes -= len(s.ticket)
 	t.clear(&s.end)
 	if last == 0 {
 		t.clear(&g.again)

@@ -27,6 +27,10 @@ type ticket struct {
 	request  authz.Request
 }
 
+// certified reports whether a client certificate counted for the request: the
+// ticket carries it, as Envoy sent it, so that it is judged again.
+func (t *ticket) certified() bool { return t.request.Source.Certificate != "" }
+
 // maxTicket bounds an encoded ticket. The edge takes 32 KiB of headers and
 // forwards a dozen of them.
 const maxTicket = 48 << 10
@@ -44,6 +48,9 @@ func issue(r *authz.Request, o *authz.Outcome, cookie string) *ticket {
 	if s := r.Session; s != nil {
 		t.signedIn, t.unstored, t.key, t.version, t.user = true, s.Unstored, s.Key, s.Version, s.Identity.UserID
 	}
+	if r.Certificate == nil { // counted for nothing
+		t.request.SNI, t.request.Source.Certificate = "", ""
+	}
 	t.request.Headers = make(authz.Headers, 0, len(r.Headers))
 	for _, h := range r.Headers {
 		switch h.Name {
@@ -60,7 +67,7 @@ func issue(r *authz.Request, o *authz.Outcome, cookie string) *ticket {
 }
 
 // format is the first byte of an encoded ticket.
-const format = 1
+const format = 2
 
 // Flags of a ticket.
 const (
@@ -89,7 +96,7 @@ func (t *ticket) encode() []byte {
 	b = binary.AppendUvarint(b, t.version)
 	for _, s := range []string{
 		t.user, t.revision, r.ID, r.Method, r.Scheme, r.Host, r.Path, r.Protocol, r.RouteName,
-		addrText(r.Source.Addr), r.Source.Principal, addrText(r.Destination.Addr), r.Destination.Principal,
+		addrText(r.Source.Addr), r.Source.Principal, addrText(r.Destination.Addr), r.Destination.Principal, r.SNI, r.Source.Certificate,
 	} {
 		b = appendText(b, s)
 	}
@@ -140,6 +147,7 @@ func decode(b []byte, routes authz.Routes) (t *ticket, err error) {
 		*s = d.text()
 	}
 	r.Source, r.Destination = d.peer(), d.peer()
+	r.SNI, r.Source.Certificate = d.text(), d.text()
 	if n := d.count(); n > 0 {
 		r.Extensions = make(map[string]string, n)
 		for range n {

@@ -45,8 +45,25 @@ func TestATicketComesBackWithoutCredentials(t *testing.T) {
 	}
 }
 
+func TestATicketCarriesTheCertificateThatCounted(t *testing.T) {
+	for _, c := range []*authz.Certificate{nil, {}} {
+		r := &authz.Request{Host: "h", SNI: "h", Certificate: c, Source: authz.Peer{Certificate: "PEM"}}
+		k := issue(r, &authz.Outcome{}, "_pomerium")
+		out, err := decode(k.encode(), noRoutes{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if counted := c != nil; out.certified() != counted || (out.request.SNI == "h") != counted || out.request.Certificate != nil {
+			t.Errorf("%v: %+v", counted, out.request)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(sample().encode())
+	certified := sample()
+	certified.request.SNI, certified.request.Source.Certificate = "h", "PEM"
+	f.Add(certified.encode())
 	f.Add([]byte{format})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := decode(b, noRoutes{})

@@ -36,15 +36,15 @@ func (s *Server) Run(ctx context.Context) {
 			}
 		})
 	}
-	revision := s.o.Revision()
+	revision, lists := s.o.Revision(), s.o.Lists()
 	timer := time.NewTimer(longestSleep)
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		now := time.Now()
 		s.ring(now)
 		s.listen(now)
-		if r := s.o.Revision(); r != revision {
-			revision = r
+		if r, l := s.o.Revision(), s.o.Lists(); r != revision || l != lists {
+			revision, lists = r, l
 			s.changed(session.Change{})
 		}
 		timer.Reset(s.table.sleep(time.Now()))

@@ -52,6 +52,7 @@ func (c *checker) host(y *hostYAML) {
 		entries := c.route(&y.Routes[i], y.Origin)
 		for j := range entries {
 			entries[j].Route.ClientCertificate = h.ClientCertificates.Use()
+			entries[j].Route.RevocationList = h.ClientCertificates.list()
 		}
 		h.Entries = append(h.Entries, entries...)
 	}

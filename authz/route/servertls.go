@@ -2,6 +2,7 @@ package route
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,24 @@ func (c *ClientCertificates) Use() authz.CertificateUse {
 		return authz.CertificateRequired
 	}
 	return authz.CertificateOptional
+}
+
+func (c *ClientCertificates) list() string {
+	if c == nil {
+		return ""
+	}
+	return c.CRL
+}
+
+// RevocationLists are the files that name revoked client certificates, each once.
+func (f *File) RevocationLists() []string {
+	var lists []string
+	for i := range f.hosts {
+		if list := f.hosts[i].ClientCertificates.list(); list != "" && !slices.Contains(lists, list) {
+			lists = append(lists, list)
+		}
+	}
+	return lists
 }
 
 // HSTS is what answers of https origins say of how long browsers use nothing

@@ -23,6 +23,7 @@ import (
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/cmd/gate/internal/crlfiles"
 	"github.com/neosc/gate/cmd/gate/internal/teardown"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
@@ -66,6 +67,7 @@ type app struct {
 	metrics  *observe.Metrics
 	recent   *observe.Recent
 	decider  *authz.Decider
+	revoked  *crlfiles.Lists
 }
 
 // newApp builds the parts. On an error nothing is left open.
@@ -156,8 +158,10 @@ func (a *app) openDecider(context.Context, io.Writer) (err error) {
 	if a.access != nil {
 		observers = append(observers, a.access)
 	}
+	a.openRevoked()
 	a.decider, err = authz.NewDecider(authz.Options{
 		Sessions: a.sessions, Engine: a.engine, Limiter: a.limiter, CookieName: a.cfg.Cookie.Name, Observer: observers, Keep: a.keepDecision,
+		Revoked: a.isRevoked,
 	})
 	return err
 }

@@ -27,7 +27,7 @@ func (a *app) listenLeash(ctx context.Context, run func(string, func() error), s
 		return err
 	}
 	s, err := leash.New(leash.Options{
-		Sessions: a.sessions, Judge: a.decider, Routes: a.routes, Tickets: tickets, Logger: a.log,
+		Sessions: a.sessions, Judge: a.decider, Routes: a.live, Lists: a.revoked.Changes, Tickets: tickets, Logger: a.log,
 		Revision: func() string { return a.policy.Status().Revision },
 		Grace:    a.cfg.Session.StaleGrace, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})

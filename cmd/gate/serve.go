@@ -157,7 +157,8 @@ func (a *app) listen(ctx context.Context, replaces bool) (<-chan error, error) {
 // background starts what runs beside requests.
 func (a *app) background(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{}, 4)
+	done := make(chan struct{}, 5)
+	go func() { a.revoked.Run(ctx); done <- struct{}{} }()
 	go func() { a.sessions.Run(ctx); done <- struct{}{} }()
 	go func() { succeedOnSignal(ctx, a.log); done <- struct{}{} }()
 	go func() { a.reloadOnHangup(ctx); done <- struct{}{} }()
