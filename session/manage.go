@@ -76,6 +76,16 @@ func (m *Manager) List(ctx context.Context, q Query) ([]*Session, error) {
 	return m.o.Store.List(ctx, q)
 }
 
+// Find returns the record of a session that is live now: ErrNotFound if there
+// is none.
+func (m *Manager) Find(ctx context.Context, k Key) (*Session, error) {
+	s, err := m.o.Store.Get(ctx, k)
+	if err == nil && !s.LiveAt(m.o.Clock()) {
+		return nil, ErrNotFound
+	}
+	return s, err
+}
+
 // updateTries bounds how often a change is tried again after another writer
 // was first.
 const updateTries = 8

@@ -17,6 +17,9 @@ import (
 const (
 	DefaultLifetime  = 8 * time.Hour
 	DefaultCacheSize = 100_000
+	// DefaultAccessLifetime is short: such a token lies where a page's scripts can
+	// read it.
+	DefaultAccessLifetime = 30 * time.Minute
 )
 
 // Options set up a Manager. Store and Sealer are needed.
@@ -49,6 +52,11 @@ type Options struct {
 	// Audit keeps what happens to sessions; nil keeps nothing. A session whose
 	// beginning it cannot keep does not begin; an end does not wait for it.
 	Audit Auditor
+	// Refreshes seals refresh tokens, apart from what Sealer seals; nil means that
+	// none are given. AccessLifetime is for how long an access token holds that
+	// comes with one; 0 means DefaultAccessLifetime.
+	Refreshes      Sealer
+	AccessLifetime time.Duration
 	// Marks are those by which Bearer goes: they end the tokens of a user, or of
 	// everybody, on all replicas. Everybody's also ends the sessions that began
 	// before it, those whose sign-in was under way included, at once and however
@@ -152,8 +160,8 @@ func (o *Options) complete() error {
 		return errors.New("no Store")
 	case o.Sealer == nil:
 		return errors.New("no Sealer")
-	case o.Lifetime < 0 || o.Idle < 0 || o.StaleGrace < 0 || o.Housekeeping < 0 || o.CacheSize < 0:
-		return errors.New("none of Lifetime, Idle, StaleGrace, Housekeeping and CacheSize may be negative")
+	case o.Lifetime < 0 || o.Idle < 0 || o.StaleGrace < 0 || o.Housekeeping < 0 || o.CacheSize < 0 || o.AccessLifetime < 0:
+		return errors.New("none of Lifetime, AccessLifetime, Idle, StaleGrace, Housekeeping and CacheSize may be negative")
 	case o.CacheSize > 1<<30:
 		return fmt.Errorf("a CacheSize of %d is above %d", o.CacheSize, 1<<30)
 	}
@@ -165,6 +173,9 @@ func (o *Options) complete() error {
 	}
 	if o.Lifetime == 0 {
 		o.Lifetime = DefaultLifetime
+	}
+	if o.AccessLifetime == 0 {
+		o.AccessLifetime = DefaultAccessLifetime
 	}
 	if o.Idle == 0 || o.Idle > o.Lifetime {
 		o.Idle = o.Lifetime
@@ -227,16 +238,25 @@ type Draft struct {
 	// SignIn, if set, is the action of the sign-in by which it begins: the trail
 	// keeps both together, which costs one write instead of two.
 	SignIn Action
+	// rotation and until are for BeginTokens: the first number of the session's
+	// refresh tokens, and for how long its credential holds, 0 for as long as it.
+	rotation uint64
+	until    time.Duration
 }
 
 // Begin is Create for all that a draft says. It also returns the secret that
 // the cookie carries, from which keys for sealed notes are derived.
 func (m *Manager) Begin(ctx context.Context, d Draft) (*Session, string, Secret, error) {
+	s, value, p, err := m.begin(ctx, d)
+	return s, value, p.Secret, err
+}
+
+func (m *Manager) begin(ctx context.Context, d Draft) (*Session, string, CookiePayload, error) {
 	if d.Kind != Browser && d.Kind != Service && d.Kind != Bearer {
-		return nil, "", Secret{}, fmt.Errorf("create session: there is no kind %q", clip(string(d.Kind)))
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: there is no kind %q", clip(string(d.Kind)))
 	}
 	if d.Lifetime < 0 {
-		return nil, "", Secret{}, fmt.Errorf("create session: lifetime %s is negative", d.Lifetime)
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: lifetime %s is negative", d.Lifetime)
 	}
 	if d.Lifetime == 0 || d.Lifetime > m.o.Lifetime {
 		d.Lifetime = m.o.Lifetime
@@ -247,31 +267,35 @@ func (m *Manager) Begin(ctx context.Context, d Draft) (*Session, string, Secret,
 	}
 	secretID, secret := NewID(), NewSecret()
 	draft := &Session{
-		Key: secretID.Key(), Kind: d.Kind, Identity: d.Identity, IdPSession: d.IdPSession, RefreshAt: d.RefreshAt, Version: 1,
+		Key: secretID.Key(), Kind: d.Kind, Identity: d.Identity, IdPSession: d.IdPSession, RefreshAt: d.RefreshAt, Version: 1, Rotation: d.rotation,
 		CreatedAt: now, ExpiresAt: now.Add(d.Lifetime), IdleExpiresAt: now.Add(min(d.Lifetime, m.o.Idle)),
 	}
 	s, err := m.clean(draft)
 	if err != nil {
-		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	// Sealed first: a record whose cookie could not be made would be a session
 	// that nobody holds.
-	value, err := m.o.Sealer.Seal(CookiePayload{ID: secretID, Secret: secret, ExpiresAt: s.ExpiresAt})
+	p := CookiePayload{ID: secretID, Secret: secret, ExpiresAt: s.ExpiresAt}
+	if d.until > 0 {
+		p.ExpiresAt = earlier(s.ExpiresAt, now.Add(d.until))
+	}
+	value, err := m.o.Sealer.Seal(p)
 	if err != nil {
-		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.o.Store.Create(ctx, s); err != nil {
-		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.stillWanted(ctx, s); err != nil {
-		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.auditBegin(ctx, s, d.SignIn); err != nil {
-		return nil, "", Secret{}, fmt.Errorf("create session: %w", err)
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	m.metrics.created.WithLabelValues(string(d.Kind)).Inc()
 	m.countSoon()
-	return s, value, secret, nil
+	return s, value, p, nil
 }
 
 // OpenSecret returns the key and the secret that a sealed value carries,

@@ -113,6 +113,9 @@ type Session struct {
 	// Fence is the number of the refresh that the record shows: one that began
 	// earlier must not overwrite it.
 	Fence uint64 `json:"fence,omitempty"`
+	// Rotation is the number of the refresh token that is worth something now; 0
+	// if the session has none.
+	Rotation uint64 `json:"rotation,omitempty"`
 	// Version grows by one with each Update of the record.
 	Version uint64 `json:"version"`
 	// Unstored marks the session of a provider's access token: no store has a
