@@ -27,6 +27,10 @@ type Options struct {
 	EntryPoint string
 	// Timeout is how long one decision may take; 0 means engine.DefaultTimeout.
 	Timeout time.Duration
+	// Adjust, if set, may put other data and another revision, which is always
+	// there, into a set that was read, before it is compiled; it must not change what
+	// the maps hold. An error refuses the set.
+	Adjust func(*engine.Source) error
 	// Logger says what was activated and what was refused. Required.
 	Logger *slog.Logger
 	// Now is the clock of Status; nil means time.Now.
@@ -60,6 +64,7 @@ type Manager struct {
 	reload sync.Mutex // one reload at a time
 	mu     sync.Mutex // guards status
 	status Status
+	read   engine.Source // that the active program was made of, before Adjust
 }
 
 // New returns a Manager; nothing is read yet.
@@ -86,7 +91,7 @@ func New(o Options) (*Manager, error) {
 func (m *Manager) Reload() error {
 	m.reload.Lock()
 	defer m.reload.Unlock()
-	program, err := m.compile()
+	program, src, err := m.compile()
 	s := m.Status()
 	s.LastAttempt, s.LastError = m.opt.Now(), err
 	unchanged := err == nil && s.Generation != 0 && program.Revision() == s.Revision
@@ -104,6 +109,9 @@ func (m *Manager) Reload() error {
 		s.Generation = m.opt.Engine.Activate(program)
 		m.opt.Logger.Info("policy activated", "place", m.place(), "revision", s.Revision, "generation", s.Generation)
 	}
+	if err == nil {
+		m.read = src
+	}
 	m.mu.Lock()
 	m.status = s
 	m.mu.Unlock()
@@ -111,6 +119,37 @@ func (m *Manager) Reload() error {
 		m.opt.Notify(s)
 	}
 	return err
+}
+
+// Renew has Adjust see the active set again and activates what comes of it, if
+// that is another program. Nothing is read, so that a set in the directory that
+// was refused, or is half written, holds nothing up. On an error, which is
+// logged, the active program goes on.
+func (m *Manager) Renew() error {
+	m.reload.Lock()
+	defer m.reload.Unlock()
+	s := m.Status()
+	if s.Generation == 0 {
+		return errors.New("no policy is active")
+	}
+	program, err := m.build(m.read)
+	if err != nil {
+		m.opt.Logger.Error("policy refused as it was to be adjusted, the one before goes on", "active_revision", s.Revision, "error", err)
+		return err
+	}
+	if program.Revision() == s.Revision {
+		return nil
+	}
+	s.Revision, s.LoadedAt = program.Revision(), m.opt.Now()
+	s.Generation = m.opt.Engine.Activate(program)
+	m.opt.Logger.Info("policy activated", "place", m.place(), "revision", s.Revision, "generation", s.Generation, "adjusted", true)
+	m.mu.Lock()
+	m.status = s
+	m.mu.Unlock()
+	if m.opt.Notify != nil {
+		m.opt.Notify(s)
+	}
+	return nil
 }
 
 // Status returns which set serves and how the last attempt went.
@@ -121,22 +160,35 @@ func (m *Manager) Status() Status {
 }
 
 // compile does all that can fail before anything live is touched.
-func (m *Manager) compile() (*engine.Program, error) {
+func (m *Manager) compile() (*engine.Program, engine.Source, error) {
 	fsys := m.opt.FS
 	if m.opt.Dir != "" {
 		// A Root keeps symbolic links inside the directory.
 		root, err := os.OpenRoot(m.opt.Dir)
 		if err != nil {
-			return nil, fmt.Errorf("policy directory: %w", err)
+			return nil, engine.Source{}, fmt.Errorf("policy directory: %w", err)
 		}
 		defer root.Close()
 		fsys = root.FS()
 	}
 	src, err := Load(fsys)
 	if err != nil {
-		return nil, err
+		return nil, engine.Source{}, err
 	}
 	src.EntryPoint, src.Timeout = m.opt.EntryPoint, m.opt.Timeout
+	p, err := m.build(src)
+	return p, src, err
+}
+
+func (m *Manager) build(src engine.Source) (*engine.Program, error) {
+	if m.opt.Adjust != nil {
+		if err := src.Identify(); err != nil {
+			return nil, err
+		}
+		if err := m.opt.Adjust(&src); err != nil {
+			return nil, fmt.Errorf("policy refused: %w", err)
+		}
+	}
 	return engine.Compile(src, m.opt.Edge)
 }
 

@@ -32,6 +32,9 @@ const (
 	// ActionAuditPruned: days of the trail that were kept long enough are taken
 	// out, of which the details name the first and the last entry.
 	ActionAuditPruned Action = "audit_pruned"
+	// ActionPolicySwitched: a switch of the policy was set, or set back; the
+	// details name it and its values before and after.
+	ActionPolicySwitched Action = "policy_switched"
 	// ActionRequestAllowed and ActionRequestDenied are decisions about requests,
 	// where those are kept.
 	ActionRequestAllowed Action = "request_allowed"

@@ -30,6 +30,20 @@ type Source struct {
 	Timeout time.Duration
 }
 
+// Identify sets Revision, if it is "", to what Compile would. Whoever changes a
+// set before it is compiled can keep what it was called.
+func (s *Source) Identify() (err error) {
+	if s.Revision != "" {
+		return nil
+	}
+	named := *s
+	if named.EntryPoint == "" {
+		named.EntryPoint = DefaultEntryPoint
+	}
+	s.Revision, err = named.hash()
+	return err
+}
+
 // hash is the same for the same content, whatever order the maps have.
 func (s *Source) hash() (string, error) {
 	h := sha256.New()

@@ -21,6 +21,7 @@ import (
 	"github.com/neosc/gate/authz/limit"
 	"github.com/neosc/gate/authz/observe"
 	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/authz/switches"
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/cmd/gate/internal/crlfiles"
@@ -46,6 +47,7 @@ type app struct {
 	reload   *routesReload
 	engine   *engine.Engine
 	policy   *bundles.Manager
+	switches *switches.Keeper
 	limiter  authz.Limiter
 	guesses  *limit.Guesses
 	store    session.Store

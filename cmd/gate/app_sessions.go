@@ -39,6 +39,9 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	if err := a.openAudit(ctx, db, dialect); err != nil {
 		return err
 	}
+	if err := a.openSwitches(ctx, db, dialect); err != nil {
+		return err
+	}
 	if err := a.openMarks(); err != nil {
 		return err
 	}

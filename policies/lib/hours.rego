@@ -36,12 +36,13 @@ exempt if {
 # METADATA
 # title: Closed
 # description: |
-#   The route's settings ask for business hours, it is outside them and nobody is
-#   exempt. Anything but false asks, so that a misspelt value closes and does not
-#   open.
+#   The route's settings ask for business hours, it is outside them, nobody is
+#   exempt and the switch is not off. Anything but false asks, so that a misspelt
+#   value closes and does not open.
 # scope: rule
 closed if {
 	input.route.policy.business_hours
+	not data.neosc.switches.business_hours == false
 	not open
 	not exempt
 }

@@ -96,3 +96,35 @@ test_closed[note] if {
 	}
 	closed(settings, roles, exempt) == expected
 }
+
+switched(position) if {
+	hours.closed with time.now_ns as time.parse_rfc3339_ns("2026-03-08T18:00:00Z")
+		with data.neosc.switches.business_hours as position
+		with input as fixtures.with_settings(
+			fixtures.signed_in(fixtures.request("portal", "GET", "/"), fixtures.session(["user"], {})),
+			{"business_hours": true},
+		)
+}
+
+else := false
+
+test_switch[note] if {
+	some note, [position, expected] in {
+		"on": [true, true],
+		"off": [false, false],
+		"anything else is on": ["off", true],
+		"null is on": [null, true],
+	}
+	switched(position) == expected
+}
+
+test_hours_hold_without_the_switch if {
+	hours.closed with time.now_ns as time.parse_rfc3339_ns("2026-03-08T18:00:00Z")
+		with data.neosc.switches as {}
+		with input as fixtures.with_settings(
+			fixtures.signed_in(fixtures.request("portal", "GET", "/"), fixtures.session(["user"], {})),
+			{"business_hours": true},
+		)
+}
+
+test_default_of_the_switch if data.neosc.switches.business_hours == true

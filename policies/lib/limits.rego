@@ -18,9 +18,17 @@ import data.neosc.lib.identity
 # scope: document
 default charges := []
 
-charges := [object.union(data.neosc.limits.user, {"name": "user", "key": identity.user, "cost": 1})] if {
+charges := [{
+	"name": "user", "key": identity.user, "cost": 1,
+	"requests_per_second": data.neosc.switches.user_requests_per_second,
+	"burst": data.neosc.switches.user_burst,
+}] if {
 	input.route.policy.rate_limit
-} else := [object.union(data.neosc.limits.address, {"name": "address", "key": address, "cost": 1})] if {
+} else := [{
+	"name": "address", "key": address, "cost": 1,
+	"requests_per_second": data.neosc.switches.address_requests_per_second,
+	"burst": data.neosc.switches.address_burst,
+}] if {
 	input.route.policy.rate_limit
 }
 

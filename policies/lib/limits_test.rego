@@ -34,9 +34,22 @@ test_limits_are_data if {
 		req({"rate_limit": true}),
 		fixtures.session(["user"], {}),
 	)
-		with data.neosc.limits.user.requests_per_second as 3
+		with data.neosc.switches.user_requests_per_second as 3
 }
 
 test_strangers_are_not_charged_unless_asked_for if {
 	limits.charges == [] with input as req({})
+}
+
+test_switches_set_the_limits[note] if {
+	some note, [request, expected] in {
+		"a person": [fixtures.signed_in(req({"rate_limit": true}), fixtures.session(["user"], {})), [0.5, 3]],
+		"an address": [req({"rate_limit": true}), [7, 9]],
+	}
+	charges := limits.charges with input as request
+		with data.neosc.switches as {
+			"user_requests_per_second": 0.5, "user_burst": 3,
+			"address_requests_per_second": 7, "address_burst": 9,
+		}
+	[charges[0].requests_per_second, charges[0].burst] == expected
 }

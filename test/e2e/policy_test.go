@@ -95,6 +95,8 @@ func TestARunningGateFollowsItsPolicyFolder(t *testing.T) {
 	if got := s.verdict(neosc, "api.portal"); got != "200" {
 		t.Errorf("the API, which asks for no hours, is answered %q", got)
 	}
+	s.switched(user)
+	s.remembered()
 	s.edit("data.yaml", "exempt_roles: []", "exempt_roles: [neosc]")
 	s.becomes(neosc, "portal", "200")
 	s.becomes(user, "portal", "403 outside_business_hours")

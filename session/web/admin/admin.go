@@ -46,6 +46,8 @@ type Options struct {
 	// kept; nil: nothing is.
 	Audit    session.Auditor
 	AuditLog session.AuditReader
+	// Switches are the policy's; nil: there is no changing them here.
+	Switches session.Switches
 	// Mask returns a copy of a session that may be shown. Nil: claims are left out.
 	Mask func(*session.Session) *session.Session
 	// CookieName is that of the session cookie.
@@ -84,6 +86,10 @@ func New(o Options) (*API, error) {
 	a.handle("POST /v1/policy/reload", a.reload)
 	if o.AuditLog != nil {
 		a.handle("GET /v1/audit", a.audit)
+	}
+	if o.Switches != nil {
+		a.handle("GET /v1/policy/switches", a.listSwitches)
+		a.handle("PUT /v1/policy/switches/{name}", a.setSwitch)
 	}
 	if o.Decision != nil {
 		a.handle("GET /v1/decisions/{id}", a.decision)
@@ -140,6 +146,12 @@ func (a *API) problemOf(r *http.Request, err error) *Problem {
 		return problem(http.StatusUnprocessableEntity, "%v", err)
 	case errors.Is(err, session.ErrBusy):
 		return problem(http.StatusServiceUnavailable, "the gate hashes as many passwords as it may at this moment; try again")
+	case errors.Is(err, session.ErrNoSwitch):
+		return problem(http.StatusNotFound, "%v", err)
+	case errors.Is(err, session.ErrBadSwitch):
+		return problem(http.StatusUnprocessableEntity, "%v", err)
+	case errors.Is(err, session.ErrSwitchChanged):
+		return problem(http.StatusConflict, "%v; look again and decide anew", err)
 	case errors.Is(err, session.ErrUnavailable):
 		a.o.Logger.Error("admin request failed", "path", r.URL.Path, "error", err)
 		return problem(http.StatusServiceUnavailable, "the store does not answer: %v", err)

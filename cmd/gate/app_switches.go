@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/authz/observe"
+	"github.com/neosc/gate/authz/switches"
+	"github.com/neosc/gate/session"
+)
+
+// newSwitches makes the keeper of the policy's switches, which stand at their
+// defaults until openSwitches.
+func (a *app) newSwitches() (err error) {
+	a.switches, err = switches.New(switches.Options{Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix})
+	return err
+}
+
+// foldSwitches puts the switches' values into a policy set before it is
+// compiled.
+func foldSwitches(k *switches.Keeper) func(*engine.Source) error {
+	return func(src *engine.Source) (err error) {
+		src.Data, src.Revision, err = k.Fold(src.Data, src.Revision)
+		return err
+	}
+}
+
+// openSwitches puts in force what the switches are set to, and from then on
+// what they are changed to. They are where sessions are if gates share those,
+// so that all gates have the same, else where accounts are.
+func (a *app) openSwitches(ctx context.Context, db *sql.DB, d switches.Dialect) error {
+	store, err := a.switchStore(ctx, db, d)
+	if err != nil {
+		return err
+	}
+	err = a.switches.Open(ctx, switches.Backing{
+		Store: store, Audit: a.trail, Activate: a.policy.Renew,
+		Active: func() (string, uint64) { s := a.policy.Status(); return s.Revision, s.Generation },
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() { defer close(done); a.switches.Run(ctx) }()
+	a.health.Add("policy switches", func(context.Context) error { return observe.Degraded(a.switches.Trouble()) })
+	a.teardown.Add("policy switches", 5*time.Second, func(limit context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-limit.Done():
+			return limit.Err()
+		}
+	})
+	return nil
+}
+
+func (a *app) switchStore(ctx context.Context, db *sql.DB, d switches.Dialect) (session.SwitchStore, error) {
+	if shared, ok := a.store.(session.SwitchStore); ok {
+		return shared, nil
+	}
+	return switches.NewSQL(ctx, db, d)
+}
