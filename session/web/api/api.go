@@ -38,6 +38,8 @@ type Options struct {
 	Members       session.Members
 	Organizations session.Organizations
 	Sessions      Sessions
+	// Switches are the policy's; nil: their addresses are not there.
+	Switches session.Switches
 	// NoAccounts says that nobody signs in with a password here.
 	NoAccounts bool
 	// Audit keeps sign-outs; nil keeps nothing. All else keeps its own events.
@@ -139,7 +141,7 @@ func (a *API) table() []served {
 	add("POST", "/api/auth/login", Public, a.login)
 	add("POST", "/api/auth/logout", Session, a.logout)
 	add("GET", "/api/auth/me", Session, a.me)
-	return out
+	return append(out, a.switchTable()...)
 }
 
 // Routes lists the addresses.
