@@ -53,7 +53,7 @@ func TestProductionExampleSaysWhatTheSourceTextsSay(t *testing.T) {
 		"workspace/": {"https://workspace.portal.kappa4.com", "/", "kasm-proxy", "0s", "websocket,spdy/3.1"},
 		"gate/":      {"https://gate.kappa4.com", "/", "gate", "15s", ""},
 	}
-	for _, p := range []string{"auth", "audit-logs", "organizations", "users", "sessions", "demo-sessions"} {
+	for _, p := range []string{"auth", "audit-logs", "organizations", "users", "sessions", "demo-sessions", "invitations", "openapi.json", "openapi.yaml", "policy"} {
 		want["gate-api/api/"+p] = line{"https://api.portal.kappa4.com", "/api/" + p, "gate", "15s", ""}
 	}
 	if len(got) != len(want) {

@@ -32,6 +32,10 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
+	refreshes, err := cookie.New(ring, a.cfg.Cookie.Name, "refresh token")
+	if err != nil {
+		return err
+	}
 	db, dialect, err := a.openStore(ctx)
 	if err != nil {
 		return err
@@ -50,7 +54,7 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 		return err
 	}
 	a.sessions, err = session.NewManager(session.Options{
-		Store: a.store, Audit: a.trail, Marks: a.marks, Sealer: sealer, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Store: a.store, Audit: a.trail, Marks: a.marks, Sealer: sealer, Refreshes: refreshes, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {
@@ -177,5 +181,9 @@ func (a *app) ownHandler() (http.Handler, error) {
 		o.Logins = a.logins
 		o.Exchange = a.exchangeFor()
 	}
-	return web.New(o)
+	own, err := web.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return a.withAPI(own, o)
 }
