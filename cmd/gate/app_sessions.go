@@ -175,7 +175,7 @@ func (a *app) ownHandler() (http.Handler, error) {
 		Cookie: session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
 		JWKS:   a.signer.JWKS, FormKeys: func() ([][]byte, error) { return a.ring.DeriveKeys("sign-in forms") }, Logger: a.log, Clock: time.Now,
 		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
-		NoAccounts: !a.cfg.Passwords(), Audit: a.trail, AuditLog: a.trail, Tokens: a.sessions,
+		NoAccounts: !a.cfg.Passwords(), Audit: a.trail, AuditLog: a.trail, Tokens: a.sessions, Switches: a.switches,
 	}
 	if a.logins != nil {
 		o.Logins = a.logins

@@ -68,6 +68,8 @@ func resource(a session.Action) string {
 		return "session"
 	case session.ActionTokenIssued, session.ActionTokenRevoked:
 		return "token"
+	case session.ActionPolicySwitched:
+		return "policy"
 	default:
 		return "user"
 	}

@@ -36,6 +36,8 @@ type Options struct {
 	// by which programs ask for it; without AuditLog there is no such address.
 	AuditLog session.AuditReader
 	Tokens   session.TokenVerifier
+	// Switches are the policy's, for the page of administrators; nil: there is none.
+	Switches session.Switches
 	// NoAccounts says that nobody signs in with a password here.
 	NoAccounts bool
 	// GateOrigin is the gate's own origin as browsers see it.
@@ -119,6 +121,7 @@ func New(o Options) (*Handler, error) {
 		"/assets/{name}":           {"GET": h.asset},
 		"/favicon.ico":             {"GET": h.favicon},
 		"/api/audit-logs":          h.auditLogs(),
+		switchesPath:               h.switchPage(),
 		"/":                        nil,
 		// Upstreams fetch it; the name is the one that their libraries know.
 		"/.well-known/pomerium/jwks.json": {"GET": h.jwks},

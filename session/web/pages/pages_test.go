@@ -75,6 +75,7 @@ func every(r *Renderer) map[string]Page {
 	v.RetryAfter, v.Limit = 7500*time.Millisecond, &LimitView{10, 20, []Header{{"RateLimit-Policy", `"user";q=20;w=2`}, {"RateLimit", `"user";r=0;t=8`}}}
 	ps["limit"] = r.Refusal(v)
 	ps["policy-own"] = r.Refusal(nora(451, "not_in_this_country"))
+	ps["switches"] = r.Switches(switchesView())
 	ps["landing"] = r.Landing(LandingView{
 		Email: "nora@kappa4.com", Name: "Nora Villaseñor", Organization: "Kappa4", Roles: []string{"neosc"}, CSRF: "tok", Now: thursday, ExpiresAt: thursday.Add(4 * time.Hour),
 		Apps: []App{
@@ -173,7 +174,7 @@ func checkLink(t interface{ Errorf(string, ...any) }, tag, link string) {
 	switch u.Host {
 	case "", "gate.kappa4.com":
 		switch u.Path {
-		case "", "/", "/oauth2/sign_in", "/oauth2/sign_out", "/assets/gate.css", "/assets/favicon.svg":
+		case "", "/", "/oauth2/sign_in", "/oauth2/sign_out", "/admin/switches", "/assets/gate.css", "/assets/favicon.svg":
 		default:
 			t.Errorf("<%s> leads to %q, which the gate does not serve", tag, link)
 		}
