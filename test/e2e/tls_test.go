@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,7 +35,7 @@ hosts:
 - origin: https://admin.neosc.localhost:%%[1]d
   tls: {cert: %[1]s/admin.crt, key: %[1]s/admin.key}
   client_certificates: {ca: %[2]s/ca.crt, crl: %[2]s/ca.crl, required: true}
-  routes: [{name: admin, prefix: /admin, upstream: app}]
+  routes: [{name: admin, prefix: /admin, upstream: app}, {name: events, prefix: /events, upstream: app, timeout: 0s}]
 - origin: https://gate.neosc.localhost:%%[1]d
   routes: [{name: gate, prefix: /, upstream: gate, pass_authorization: true}]
 `
@@ -54,6 +55,7 @@ decision := {"allowed": false, "reasons": ["by_test"]} if input.parsed_path[0] =
 type tlsEdge struct {
 	*kit.Edge
 	server, clients *kit.Authority
+	policy          string // folder
 }
 
 func startTLSEdge(t *testing.T) *tlsEdge {
@@ -63,25 +65,38 @@ func startTLSEdge(t *testing.T) *tlsEdge {
 	x.server.Issue(t, "admin", "-dns", "admin.neosc.localhost", "-server")
 	x.clients.Issue(t, "ana", "-uri", "spiffe://neosc/ana", "-client")
 	x.clients.Issue(t, "bob", "-uri", "spiffe://neosc/bob", "-client")
-	policy := filepath.Join(t.TempDir(), "policy")
-	if err := os.MkdirAll(policy, 0o700); err != nil {
+	x.policy = filepath.Join(t.TempDir(), "policy")
+	if err := os.MkdirAll(x.policy, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(policy, "p.rego"), []byte(certificatePolicy), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	x.decree(t, certificatePolicy)
 	x.Edge = kit.StartEdgeOf(t, kit.EdgeOptions{
 		Routes: fmt.Sprintf(tlsRoutes, x.server.Dir, x.clients.Dir),
 		Upstream: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/events") {
+				w.Header().Set("Content-Type", "text/event-stream")
+				fmt.Fprint(w, "data: x\n\n")
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+				return
+			}
 			fmt.Fprintf(w, "%s xfcc=%q", r.Header.Get("X-User"), r.Header.Get("X-Forwarded-Client-Cert"))
 		}),
 		GateYAML: fmt.Sprintf(`listen: {authz: a.sock, http: h.sock, admin: admin.sock, ops: "127.0.0.1:0"}
 cookie: {domain: .neosc.localhost}
 log: {access: access.log}
 policy: {path: %s}
-`, policy),
+`, x.policy),
 	})
 	return x
+}
+
+// decree puts a policy in use, which a running gate sees by itself.
+func (x *tlsEdge) decree(t *testing.T, rego string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(x.policy, "p.rego"), []byte(rego), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // client speaks TLS to the edge with a certificate of x.clients ("" for none),
