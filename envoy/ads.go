@@ -21,8 +21,8 @@ import (
 )
 
 // ADS delivers routes and upstreams to every Envoy that asks for them over
-// aggregated discovery (xDS, state of the world), on a Unix socket. What an
-// Envoy refuses it goes on without, and tells why. Envoys ask anew after the
+// aggregated discovery (xDS, state of the world), on a Unix socket or on TCP with
+// certificates on both sides, which is its caller's to see to. What an Envoy refuses it goes on without, and tells why. Envoys ask anew after the
 // gate was away and go on meanwhile; only one that starts then waits. Safe for
 // concurrent use.
 type ADS struct {
@@ -53,6 +53,9 @@ type ADSOptions struct {
 	// Refused is told when an Envoy refuses what it gets outside of a change, as
 	// one that has just started; may be nil. It must not call the ADS.
 	Refused func(error)
+	// Server are further options of the gRPC server, as what keeps connections over
+	// TCP.
+	Server []grpc.ServerOption
 }
 
 // Bounds of the service. Envoy's description of itself, with every extension
@@ -72,8 +75,8 @@ func NewADS(o ADSOptions) (*ADS, error) {
 	if err := o.Options.check(); err != nil {
 		return nil, err
 	}
-	if o.Options.ADSSocket == "" || o.Logger == nil {
-		return nil, errors.New("envoy: discovery needs a socket and a logger")
+	if !o.Options.Discovers() || o.Logger == nil {
+		return nil, errors.New("envoy: discovery needs a socket or addresses, and a logger")
 	}
 	ctx, end := context.WithCancel(context.Background())
 	a := &ADS{o: o.Options, keep: cachev3.NewSnapshotCache(true, oneForAll{}, nil), end: end}
@@ -88,7 +91,7 @@ func NewADS(o ADSOptions) (*ADS, error) {
 		return nil, err
 	}
 	a.sotw = sotwv3.NewServer(ctx, a.keep, a.asks, sotwv3.WithOrderedADS())
-	a.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(maxAskMessage), grpc.MaxConcurrentStreams(maxAskers))
+	a.grpc = grpc.NewServer(append([]grpc.ServerOption{grpc.MaxRecvMsgSize(maxAskMessage), grpc.MaxConcurrentStreams(maxAskers)}, o.Server...)...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(a.grpc, a)
 	return a, nil
 }

@@ -41,10 +41,10 @@ type Options struct {
 	// LeashSocket is that of the gate's leash; "" holds no streams: they live
 	// until the time that the check gave them, whatever becomes of their session.
 	LeashSocket string
-	// Authz, Gate and Leash are the same over TCP, at one gate or several; GateTLS
-	// is who is who then, and is required.
-	Authz, Gate, Leash []route.Endpoint
-	GateTLS            *route.UpstreamTLS
+	// Authz, Gate, Leash and ADS are the same (and ADSSocket) over TCP, at one gate
+	// or several; GateTLS is who is who then, and is required.
+	Authz, Gate, Leash, ADS []route.Endpoint
+	GateTLS                 *route.UpstreamTLS
 	// AdminSocket is Envoy's admin interface as a Unix socket (mode 0600), or
 	// AdminListen as a loopback address. One of them is required: whoever
 	// reaches the interface can stop Envoy and read its configuration.
@@ -71,6 +71,9 @@ type Options struct {
 	Secrets string
 }
 
+// Discovers reports whether Envoy has its routes from a discovery service.
+func (o *Options) Discovers() bool { return o.ADSSocket != "" || len(o.ADS) > 0 }
+
 func (o *Options) check() error {
 	if o.Routes == nil {
 		return errors.New("envoy: no routes file")
@@ -89,7 +92,7 @@ func (o *Options) check() error {
 	switch {
 	case o.AuthzSocket == "" && len(o.Authz) == 0 || o.GateSocket == "" && len(o.Gate) == 0:
 		return errors.New("envoy: the sockets of the gate's gRPC and HTTP are missing")
-	case len(o.Authz)+len(o.Gate)+len(o.Leash) > 0 && (o.GateTLS == nil || o.GateTLS.CA == "" || o.GateTLS.Cert == "" || o.GateTLS.Key == "" || len(o.GateTLS.SANs) == 0):
+	case len(o.Authz)+len(o.Gate)+len(o.Leash)+len(o.ADS) > 0 && (o.GateTLS == nil || o.GateTLS.CA == "" || o.GateTLS.Cert == "" || o.GateTLS.Key == "" || len(o.GateTLS.SANs) == 0):
 		return errors.New("envoy: a gate over TCP needs certificates on both sides and its name: whoever answers in its place decides everything")
 	case o.AdminSocket == "" && !o.AdminListen.IsValid():
 		return errors.New("envoy: the admin interface needs a Unix socket or a loopback address")
@@ -99,7 +102,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("envoy: the folder %q of the watched files must be an absolute path, as Envoy sees it", o.Files)
 	case o.ADSSocket != "" && !filepath.IsAbs(o.ADSSocket):
 		return fmt.Errorf("envoy: the socket %q of the discovery service must be an absolute path, as Envoy sees it", o.ADSSocket)
-	case o.Files != "" && o.ADSSocket != "":
+	case o.Files != "" && o.Discovers():
 		return errors.New("envoy: routes come by watched files or by discovery, not both")
 	case (o.TLSCert == "") != (o.TLSKey == ""):
 		return errors.New("envoy: a TLS certificate and its key go together; give both files or neither")

@@ -28,7 +28,7 @@ func (b *builder) deliver(out *bootstrapv3.Bootstrap) {
 		out.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{LdsConfig: b.watched(kindListeners), CdsConfig: b.watched(kindClusters)}
 		return
 	}
-	if b.ADSSocket != "" {
+	if b.Discovers() {
 		b.discovered(out)
 		return
 	}
@@ -38,7 +38,7 @@ func (b *builder) deliver(out *bootstrapv3.Bootstrap) {
 
 // routesFrom says where the listener has its routes from.
 func (b *builder) routesFrom(m *hcmv3.HttpConnectionManager) {
-	if b.Files == "" && b.ADSSocket == "" {
+	if b.Files == "" && !b.Discovers() {
 		m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: b.routeConfiguration()}
 		return
 	}
@@ -63,7 +63,7 @@ func (b *builder) watched(name string) *corev3.ConfigSource {
 // listener is in the bootstrap: no change of routes touches it.
 func (b *builder) discovered(out *bootstrapv3.Bootstrap) {
 	out.StaticResources.Listeners = []*listenerv3.Listener{b.listener()}
-	out.StaticResources.Clusters = append(out.StaticResources.Clusters, b.gateCluster(clusterADS, b.ADSSocket))
+	out.StaticResources.Clusters = append(out.StaticResources.Clusters, b.gateCluster(clusterADS, b.ADSSocket, b.ADS...))
 	out.Node.Metadata = &structpb.Struct{Fields: map[string]*structpb.Value{nodeListener: structpb.NewStringValue(b.Routes.ListenerRevision())}}
 	out.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{
 		CdsConfig: discovery(),

@@ -52,9 +52,9 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 		}
 		o.Secrets, o.Files = *secrets, "" // everything in one file
 		if !*ads {
-			o.ADSSocket = ""
-		} else if o.ADSSocket == "" {
-			return fmt.Errorf("%s has no envoy.ads, the socket at which the gate gives routes", *file)
+			o.ADSSocket, o.ADS = "", nil
+		} else if !o.Discovers() {
+			return fmt.Errorf("%s has no envoy.ads, the socket at which the gate gives routes, and no listen.ads", *file)
 		}
 		if *adminSocket != "" {
 			o.AdminSocket = *adminSocket
@@ -77,16 +77,16 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 
 // envoyOptions are what config and routes say of Envoy.
 func envoyOptions(cfg *config.Config, f *route.File) (envoy.Options, error) {
-	o := envoy.Options{Routes: f, AdminSocket: cfg.Envoy.Admin, Files: cfg.Envoy.Files, ADSSocket: cfg.Envoy.ADS}
+	o := envoy.Options{Routes: f, AdminSocket: cfg.Envoy.Admin, Files: cfg.Envoy.Files}
 	reach, err := cfg.Reach()
 	if err != nil {
 		return o, err
 	}
-	o.AuthzSocket, o.GateSocket, o.LeashSocket = reach.Authz.Socket, reach.HTTP.Socket, reach.Leash.Socket
+	o.AuthzSocket, o.GateSocket, o.LeashSocket, o.ADSSocket = reach.Authz.Socket, reach.HTTP.Socket, reach.Leash.Socket, reach.ADS.Socket
 	for _, x := range []struct {
 		from []string
 		to   *[]route.Endpoint
-	}{{reach.Authz.Addresses, &o.Authz}, {reach.HTTP.Addresses, &o.Gate}, {reach.Leash.Addresses, &o.Leash}} {
+	}{{reach.Authz.Addresses, &o.Authz}, {reach.HTTP.Addresses, &o.Gate}, {reach.Leash.Addresses, &o.Leash}, {reach.ADS.Addresses, &o.ADS}} {
 		for _, address := range x.from {
 			host, port, err := net.SplitHostPort(address)
 			if err != nil {
@@ -115,7 +115,7 @@ func renderEnvoy(o envoy.Options) ([]byte, error) {
 
 // checkEnvoy lets the real Envoy judge the rendered configuration.
 func checkEnvoy(ctx context.Context, o envoy.Options) error {
-	o.Files, o.ADSSocket, o.Secrets = "", "", "" // Envoy would look for the files
+	o.Files, o.ADSSocket, o.ADS, o.Secrets = "", "", nil, "" // Envoy would look for the files
 	b, err := renderEnvoy(o)
 	if err != nil {
 		return err

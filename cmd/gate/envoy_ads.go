@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/envoy"
@@ -14,7 +17,7 @@ import (
 
 // openADS makes the discovery service ready, from which Envoys have their routes.
 func (r *routesReload) openADS(o envoy.Options) (err error) {
-	r.ads, err = envoy.NewADS(envoy.ADSOptions{Options: o, Logger: r.a.log, Refused: func(err error) {
+	r.ads, err = envoy.NewADS(envoy.ADSOptions{Options: o, Logger: r.a.log, Server: discoveryOptions(len(o.ADS) > 0), Refused: func(err error) {
 		r.total.WithLabelValues("refused_by_envoy").Inc()
 		r.a.log.Error("an Envoy goes on with other routes than the gate's", "error", err)
 	}})
@@ -27,13 +30,29 @@ func (r *routesReload) openADS(o envoy.Options) (err error) {
 	}, func() float64 { return float64(r.ads.Connected()) }))
 }
 
+// discoveryGrace is how long an Envoy has to ask on another connection.
+const discoveryGrace = 5 * time.Second
+
+// discoveryOptions are those of connections over the network: an Envoy whose
+// machine went away is no longer waited for, and none goes on by a certificate
+// that has ended.
+func discoveryOptions(networked bool) []grpc.ServerOption {
+	opts := []grpc.ServerOption{grpc.ConnectionTimeout(handshakeTime)}
+	if networked {
+		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: discoveryGrace, Time: 10 * time.Second, Timeout: 5 * time.Second,
+		}))
+	}
+	return opts
+}
+
 // listenADS serves Envoys, if they have their routes that way. A successor takes
 // the socket over; the Envoys turn to it when this gate ends.
-func (r *routesReload) listenADS(run func(string, func() error)) error {
+func (r *routesReload) listenADS(ctx context.Context, run func(string, func() error), sockets *sockets) error {
 	if r.ads == nil {
 		return nil
 	}
-	l, err := listenUnix(r.a.cfg.Envoy.ADS, 0o660)
+	l, err := sockets.open(ctx, cmp.Or(r.a.cfg.Listen.ADS, r.a.cfg.Envoy.ADS), 0o660)
 	if err != nil {
 		return err
 	}

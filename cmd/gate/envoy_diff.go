@@ -40,7 +40,7 @@ func envoyFiles(_ context.Context, args []string, s streams) int {
 		if err != nil {
 			return err
 		}
-		o.ADSSocket = ""
+		o.ADSSocket, o.ADS = "", nil
 		if *dir != "" {
 			o.Files = *dir
 		}

@@ -64,14 +64,14 @@ func (a *app) openReload() error {
 	r.last.SetToCurrentTime()
 	a.reload = r
 	a.health.Add("routes", func(context.Context) error { return observe.Degraded(r.problem()) })
-	if a.cfg.Envoy.Files+a.cfg.Envoy.ADS == "" {
+	if a.cfg.Envoy.Files == "" && !a.cfg.Discovery() {
 		return nil
 	}
 	o, err := envoyOptions(a.cfg, a.routes)
 	if err != nil {
 		return err
 	}
-	if o.ADSSocket != "" {
+	if o.Discovers() {
 		return r.openADS(o)
 	}
 	files, err := envoy.NewFiles(o, envoy.NewAdmin(o.AdminSocket))

@@ -148,7 +148,7 @@ func (a *app) listen(ctx context.Context, replaces bool) (<-chan error, error) {
 	if err := a.listenLeash(ctx, run, sockets); err != nil {
 		return nil, err
 	}
-	if err := a.reload.listenADS(run); err != nil {
+	if err := a.reload.listenADS(ctx, run, sockets); err != nil {
 		return nil, err
 	}
 	return failed, a.listenAuthz(ctx, run, sockets)

@@ -47,8 +47,11 @@ type Listen struct {
 	// empty means leash.sock beside authz.
 	Leash string `yaml:"leash"`
 	// HTTP is the Unix socket of the gate's own pages, mode 0660.
-	HTTP string    `yaml:"http"`
-	TLS  ListenTLS `yaml:"tls"`
+	HTTP string `yaml:"http"`
+	// ADS is tcp://ADDRESS:PORT of the discovery service for Envoys on other
+	// machines; empty means none, or the Unix socket of envoy.ads.
+	ADS string    `yaml:"ads"`
+	TLS ListenTLS `yaml:"tls"`
 	// Admin is the Unix socket of the commands, mode 0600.
 	Admin string `yaml:"admin"`
 	// Ops is host:port of /healthz, /readyz and /metrics (pprof on loopback only).

@@ -14,12 +14,13 @@ type Envoy struct {
 	// files` prepares; empty means that Envoy has everything from its bootstrap.
 	Files string `yaml:"files"`
 	// ADS is the Unix socket on which the gate's discovery service gives Envoys
-	// their routes and upstreams; not with Files.
+	// their routes and upstreams; not with Files. Where the service is on TCP
+	// (listen.ads) it is where Envoy finds it, as the three below.
 	ADS string `yaml:"ads"`
 	// Admin is the Unix socket of Envoy's admin interface, by which the gate sees
 	// whether Envoy took a change; envoy-admin.sock beside listen.authz.
 	Admin string `yaml:"admin"`
-	// Authz, Leash and HTTP are where Envoy finds the TCP listeners of those names,
+	// Authz, Leash and HTTP (and ADS) are where Envoy finds the TCP listeners of those names,
 	// HOST:PORT, several gates with commas; the listeners' own addresses if left
 	// out.
 	Authz string   `yaml:"authz"`
@@ -51,19 +52,26 @@ func (e *Envoy) complete(dir string, l *Listen) {
 		}
 		e.Admin = filepath.Join(filepath.Dir(beside), "envoy-admin.sock")
 	}
-	for _, p := range []*string{&e.Files, &e.ADS, &e.Admin} {
+	paths := []*string{&e.Files, &e.Admin}
+	if l.ADS == "" {
+		paths = append(paths, &e.ADS)
+	}
+	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
 }
 
+// Discovery reports whether the gate has a discovery service.
+func (c *Config) Discovery() bool { return c.Envoy.ADS+c.Listen.ADS != "" }
+
 // checkDelivery: Envoy has its routes in one way.
 func (c *Config) checkDelivery() error {
-	if c.Envoy.Files != "" && c.Envoy.ADS != "" {
+	if c.Envoy.Files != "" && c.Discovery() {
 		return c.errf("envoy.ads", "cannot be given with envoy.files: Envoy has its routes from one of them; take the other out")
 	}
-	if len(c.Envoy.ADS) > maxSocketPath {
+	if c.Listen.ADS == "" && len(c.Envoy.ADS) > maxSocketPath {
 		return c.errf("envoy.ads", "is a path of %d bytes; Unix sockets take at most %d: choose a shorter folder, e.g. /run/neosc-gate", len(c.Envoy.ADS), maxSocketPath)
 	}
 	return nil
@@ -76,12 +84,12 @@ type Reach struct {
 	Addresses []string
 }
 
-// ReachOf are the three ways to the gate.
-type ReachOf struct{ Authz, Leash, HTTP Reach }
+// ReachOf are the ways to the gate; ADS is empty without a discovery service.
+type ReachOf struct{ Authz, Leash, HTTP, ADS Reach }
 
 // Networked reports whether any of them leaves the Unix sockets.
 func (r ReachOf) Networked() bool {
-	return len(r.Authz.Addresses)+len(r.Leash.Addresses)+len(r.HTTP.Addresses) > 0
+	return len(r.Authz.Addresses)+len(r.Leash.Addresses)+len(r.HTTP.Addresses)+len(r.ADS.Addresses) > 0
 }
 
 // Reach says how Envoy reaches this gate, or what it lacks for that. Gates that
@@ -96,6 +104,11 @@ func (c *Config) Reach() (r ReachOf, err error) {
 		if *x.into, err = c.reach(x.key, x.listener, x.given); err != nil {
 			return r, err
 		}
+	}
+	if c.Listen.ADS == "" {
+		r.ADS.Socket = c.Envoy.ADS
+	} else if r.ADS, err = c.reach("ads", c.Listen.ADS, c.Envoy.ADS); err != nil {
+		return r, err
 	}
 	if !r.Networked() {
 		return r, nil

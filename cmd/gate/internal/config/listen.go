@@ -45,9 +45,12 @@ func splitList(s string) []string {
 // on the machine reaches that, while a Unix socket has a mode.
 func (c *Config) checkListen() error {
 	l, ports := &c.Listen, map[uint16]string{}
-	for _, s := range []struct{ key, value string }{{"listen.authz", l.Authz}, {"listen.leash", l.Leash}, {"listen.http", l.HTTP}} {
+	for _, s := range []struct{ key, value string }{{"listen.authz", l.Authz}, {"listen.leash", l.Leash}, {"listen.http", l.HTTP}, {"listen.ads", l.ADS}} {
 		address, ok := TCP(s.value)
 		if !ok {
+			if s.key == "listen.ads" && s.value != "" {
+				return c.errf(s.key, "is on TCP, as tcp://0.0.0.0:9445; a Unix socket of the discovery service is named by envoy.ads alone")
+			}
 			if scheme, _, found := strings.Cut(s.value, "://"); found {
 				return c.errf(s.key, "has the scheme %q; give the path of a Unix socket or tcp://ADDRESS:PORT", scheme)
 			}

@@ -18,6 +18,11 @@ func TestTCPListenersNeedCertificatesOnBothSides(t *testing.T) {
 		"NoTLSLoopback":  {"authz: 'tcp://127.0.0.1:9443'", "", "listen.tls.cert is empty"},
 		"NoTLSPages":     {"http: 'tcp://0.0.0.0:9443'", "", "listen.tls.cert is empty"},
 		"NoTLSLeash":     {"leash: 'tcp://0.0.0.0:9443'", "", "listen.tls.cert is empty"},
+		"NoTLSADS":       {"ads: 'tcp://0.0.0.0:9445'", "", "listen.tls.cert is empty, and TCP listeners need it"},
+		"NoTLSADSHere":   {"ads: 'tcp://127.0.0.1:9445'", "", "listen.tls.cert is empty"},
+		"ADSSocket":      {"ads: /run/ads.sock, " + listenTLS, "", "listen.ads is on TCP, as tcp://0.0.0.0:9445"},
+		"ADSAndFiles":    {"ads: 'tcp://0.0.0.0:9445', " + listenTLS, "envoy: {files: /run/x}\n", "envoy.ads cannot be given with envoy.files"},
+		"ADSSamePort":    {"authz: 'tcp://0.0.0.0:9443', ads: 'tcp://0.0.0.0:9443', " + listenTLS, "", "listen.ads has the port of listen.authz"},
 		"NoClientCA":     {"authz: 'tcp://0.0.0.0:9443', tls: {cert: c, key: k, client_name: a.b}", "", "listen.tls.client_ca is empty"},
 		"NoClientName":   {"authz: 'tcp://0.0.0.0:9443', tls: {cert: c, key: k, client_ca: a}", "", "listen.tls.client_name is empty"},
 		"OnlyCommas":     {"authz: 'tcp://0.0.0.0:9443', tls: {cert: c, key: k, client_ca: a, client_name: ' , '}", "", "listen.tls.client_name names nobody"},
@@ -64,6 +69,11 @@ func TestEnvoyReachesTheGateWhereItIsToldTo(t *testing.T) {
 	const here = "listen: {authz: 'tcp://127.0.0.1:9443', " + listenTLS + "}\n"
 	for name, c := range map[string]struct{ yaml, want string }{
 		"Two":          {both + "envoy: {authz: 'a.svc:9443,b.svc:9443', http: 'a.svc:8443', leash: '[::1]:9444', " + tls + "}\n", ""},
+		"ADS":          {both + "envoy: {authz: 'a.svc:9443', http: 'a.svc:8443', leash: 'a.svc:9444', ads: 'a.svc:9445', " + tls + "}\n", ""},
+		"ADSOnly":      {"listen: {ads: 'tcp://127.0.0.1:9445', " + listenTLS + "}\nenvoy: {" + tls + "}\n", ""},
+		"ADSNowhere":   {"listen: {ads: 'tcp://0.0.0.0:9445', " + listenTLS + "}\nenvoy: {" + tls + "}\n", "envoy.ads is empty, and listen.ads is tcp://0.0.0.0:9445"},
+		"ADSNoTLS":     {"listen: {ads: 'tcp://127.0.0.1:9445', " + listenTLS + "}\n", "envoy.tls.cert is empty"},
+		"ADSPath":      {"listen: {ads: 'tcp://127.0.0.1:9445', " + listenTLS + "}\nenvoy: {ads: /run/ads.sock, " + tls + "}\n", "is no HOST:PORT"},
 		"Here":         {here + "envoy: {" + tls + "}\n", ""},
 		"NoTLS":        {here, "envoy.tls.cert is empty, and Envoy reaches the gate over TCP"},
 		"RelativePath": {here + "envoy: {tls: {cert: c.pem, key: /k, ca: /a, name: g.svc}}\n", "envoy.tls.cert must be an absolute path"},
