@@ -29,6 +29,7 @@ import (
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/cookie"
+	"github.com/neosc/gate/session/mfa"
 	"github.com/neosc/gate/session/oidclogin"
 	"github.com/neosc/gate/session/web/pages"
 )
@@ -59,6 +60,8 @@ type app struct {
 	signer   *assertion.Signer
 	keys     *keyWatch
 	accounts *account.Store
+	factors  *mfa.Store
+	guard    *mfa.Guard        // accounts, with their second factors
 	logins   *oidclogin.Logins // nil without providers
 	opsAddr  string
 	freeOps  func(context.Context) error // closes the ops port for a successor

@@ -68,7 +68,10 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 		PerAccount: account.Guesses{Burst: c.GuessBurst, Every: time.Minute / time.Duration(c.GuessesPerMinute)},
 		PerAddress: account.Guesses{Burst: 3 * c.GuessBurst, Every: time.Minute / time.Duration(10*c.GuessesPerMinute)},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return a.openFactors(ctx, db, dialect)
 }
 
 // openStore opens the store that session.store names and returns the database
@@ -170,7 +173,7 @@ func (a *app) reloadOnHangup(ctx context.Context) {
 // ownHandler is the gate's own host.
 func (a *app) ownHandler() (http.Handler, error) {
 	o := web.Options{
-		Pages: a.pages, Accounts: a.accounts, Sessions: a.sessions,
+		Pages: a.pages, Accounts: a.guard, Sessions: a.sessions, Factors: a.factors, Identities: a.guard,
 		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.live.IsOrigin, Apps: a.apps,
 		Cookie: session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
 		JWKS:   a.signer.JWKS, FormKeys: func() ([][]byte, error) { return a.ring.DeriveKeys("sign-in forms") }, Logger: a.log, Clock: time.Now,

@@ -14,6 +14,7 @@ const (
 	outcomeCredentials outcome = "credentials"
 	outcomeGuesses     outcome = "too_many_guesses"
 	outcomeBusy        outcome = "busy"
+	outcomeFactor      outcome = "second_factor"
 	outcomeForm        outcome = "form_refused"
 	outcomeUnavailable outcome = "unavailable"
 )
@@ -39,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, prefix string) (metrics, error) {
 			Name: prefix + "authenticate_outcomes_total", Help: "Sign-ins that ended, by provider and outcome.",
 		}, []string{"provider", "outcome"}),
 	}
-	for _, o := range []outcome{outcomeSuccess, outcomeCredentials, outcomeGuesses, outcomeBusy, outcomeForm, outcomeUnavailable} {
+	for _, o := range []outcome{outcomeSuccess, outcomeCredentials, outcomeGuesses, outcomeBusy, outcomeFactor, outcomeForm, outcomeUnavailable} {
 		m.outcomes.WithLabelValues(local, string(o)) // from zero on, so that a rate sees the first one
 	}
 	m.total.WithLabelValues(local)

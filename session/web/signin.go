@@ -86,6 +86,7 @@ func (h *Handler) showSignIn(w http.ResponseWriter, r *http.Request, v pages.Sig
 			v.Target = u.Host
 		}
 	}
+	v.Passkeys = h.o.Factors != nil
 	v.CSRF = h.csrf.issue(w, r, "sign in", "")
 	h.show(w, h.o.Pages.SignIn(v))
 }
@@ -116,17 +117,22 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, err := h.o.Accounts.SignIn(r.Context(), form.Get("email"), form.Get("password"), ClientAddr(r))
+	if needed, ok := errors.AsType[*session.FactorNeededError](err); ok {
+		h.pend(w, r, form, needed.User)
+		return
+	}
 	if err != nil {
 		h.signInFailed(w, r, form, err)
 		return
 	}
-	h.begin(w, r, form, id)
+	to, _ := h.target(form["rd"])
+	h.beginAt(w, r, id, to)
 }
 
-// begin gives the person a new session. The one that came with the request
+// beginAt gives the person a new session and sends them on. The one that came with the request
 // ends first: a session id that somebody else knows or planted must not
 // outlive the sign-in.
-func (h *Handler) begin(w http.ResponseWriter, r *http.Request, form url.Values, id session.Identity) {
+func (h *Handler) beginAt(w http.ResponseWriter, r *http.Request, id session.Identity, to string) {
 	if _, err := h.end(r); err != nil {
 		h.metrics.count(local, outcomeUnavailable)
 		h.trouble(w, r, "ending the session before", err)
@@ -143,7 +149,6 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, form url.Values,
 		h.trouble(w, r, "keeping a sign-in in the audit trail", err)
 		return
 	}
-	to, _ := h.target(form["rd"])
 	h.clearCookies(w, r, to)
 	h.welcome(w, r, s, value, to)
 }

@@ -25,6 +25,11 @@ type Options struct {
 	// Accounts check passwords, Sessions begin and end sessions.
 	Accounts session.Authenticator
 	Sessions session.Issuer
+	// Factors keep and check second factors, for accounts that Identities knows;
+	// without them there are none. Accounts then answers a right password with
+	// *session.FactorNeededError where one has to follow.
+	Factors    session.SecondFactors
+	Identities session.Identifier
 	// Logins sign people in at identity providers; nil if there are none.
 	Logins session.Logins
 	// Exchange finishes sign-ins of single-page apps; nil if there are none.
@@ -86,6 +91,9 @@ func New(o Options) (*Handler, error) {
 	if o.FormKeys == nil {
 		return nil, errors.New("web: Options.FormKeys is missing")
 	}
+	if (o.Factors == nil) != (o.Identities == nil) {
+		return nil, errors.New("web: Options.Factors and Identities need each other")
+	}
 	if err := o.Cookie.Validate(); err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
@@ -126,6 +134,9 @@ func New(o Options) (*Handler, error) {
 		// Upstreams fetch it; the name is the one that their libraries know.
 		"/.well-known/pomerium/jwks.json": {"GET": h.jwks},
 	} {
+		h.mux.Handle(path, h.methods(methods))
+	}
+	for path, methods := range h.factorRoutes() {
 		h.mux.Handle(path, h.methods(methods))
 	}
 	h.mux.HandleFunc(exchangePath, h.exchange)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-//go:embed assets/gate.css assets/favicon.svg
+//go:embed assets/gate.css assets/favicon.svg assets/passkey.js
 var assetFiles embed.FS
 
 // Asset is one static file that pages link.
@@ -27,6 +27,7 @@ func Assets() ([]Asset, error) {
 	assets := []Asset{
 		{Name: "gate.css", ContentType: "text/css; charset=utf-8"},
 		{Name: "favicon.svg", ContentType: "image/svg+xml"},
+		{Name: "passkey.js", ContentType: "text/javascript; charset=utf-8"},
 	}
 	for i := range assets {
 		body, err := assetFiles.ReadFile("assets/" + assets[i].Name)

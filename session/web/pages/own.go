@@ -26,6 +26,8 @@ type SignInView struct {
 	Notice *Notice
 	// Wrong marks the password field as the cause.
 	Wrong bool
+	// Passkeys says that a passkey alone signs in too.
+	Passkeys bool
 }
 
 // SignIn renders the sign-in page.
@@ -33,10 +35,15 @@ func (r *Renderer) SignIn(v SignInView) Page {
 	v.Email, v.Target = shown(v.Email, 254), shown(v.Target, maxHostShown)
 	s := r.own
 	s.Title = "Sign in"
+	passkey := ""
+	if v.Passkeys {
+		passkey = passkeyAt(v.ReturnTo)
+	}
 	return r.render("signin", r.ownCSP(), orStatus(v.Status), struct {
 		shell
 		SignInView
-	}{s, v})
+		PasskeyURL string
+	}{s, v, passkey})
 }
 
 // SignOutView is the question before a sign-out. ReturnTo must have been checked.

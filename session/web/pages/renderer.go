@@ -45,6 +45,7 @@ type Renderer struct {
 	templates         *template.Template
 	own, remote       shell
 	remoteCSP         string
+	script            string // the address of passkey.js
 	targets           atomic.Pointer[targets]
 }
 
@@ -73,7 +74,7 @@ func New(o Options) (*Renderer, error) {
 		r.location = time.UTC
 	}
 	r.place = or(o.Place, r.location.String())
-	if r.templates, err = template.ParseFS(templateFiles, "templates/*.html"); err != nil {
+	if r.templates, err = template.New("").Funcs(funcs()).ParseFS(templateFiles, "templates/*.html"); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
 	assets, err := Assets()
@@ -85,6 +86,7 @@ func New(o Options) (*Renderer, error) {
 		links[a.Name] = "/assets/" + a.Name + "?v=" + a.Version
 	}
 	r.own = shell{Product: r.product, Of: r.of, Icon: links["favicon.svg"], Stylesheet: links["gate.css"]}
+	r.script = links["passkey.js"]
 	r.remote = r.own
 	r.remote.Base, r.remote.Wide = o.GateOrigin, true
 	r.remote.Icon, r.remote.Stylesheet = o.GateOrigin+r.own.Icon, o.GateOrigin+r.own.Stylesheet

@@ -97,6 +97,9 @@ type Accounts struct {
 	// Passwords says whether people sign in with passwords here: auto (unless
 	// there are providers), on or off.
 	Passwords string `yaml:"passwords"`
+	// MFA is of whom a second factor is asked: required (of all local accounts),
+	// admins, or optional (of nobody but by policy).
+	MFA string `yaml:"mfa"`
 	// Guesses per account and per address: sustained per minute, and burst.
 	GuessesPerMinute int `yaml:"guesses_per_minute"`
 	GuessBurst       int `yaml:"guess_burst"`
@@ -160,7 +163,7 @@ func Default() Config {
 		Cookie:   Cookie{Name: "_pomerium", Keys: "cookie-keys.yaml"},
 		Session:  Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
 		Policy:   defaultPolicy(),
-		Accounts: Accounts{Passwords: PasswordsAuto, GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
+		Accounts: Accounts{Passwords: PasswordsAuto, MFA: "admins", GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
 		Limits:   Limits{Store: "local", Mode: "single", OnError: "local", Budget: 20 * time.Millisecond, MaxKeys: 1_000_000},
 		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
 		Metrics:  Metrics{Prefix: "pomerium_"},
@@ -255,6 +258,7 @@ func (c *Config) check() error {
 		{c.Session.StaleGrace < 0 || c.Session.StaleGrace > time.Hour, "session.stale_grace", "must be from 0 to 1h"},
 		{c.Accounts.Passwords != PasswordsAuto && c.Accounts.Passwords != PasswordsOn && c.Accounts.Passwords != PasswordsOff, "accounts.passwords", "must be auto, on or off"},
 		{!c.Passwords() && len(c.Providers) == 0, "accounts.passwords", "is off and there are no providers: nobody could sign in"},
+		{c.Accounts.MFA != "required" && c.Accounts.MFA != "admins" && c.Accounts.MFA != "optional", "accounts.mfa", "must be required, admins or optional"},
 		{c.Accounts.GuessesPerMinute < 1 || c.Accounts.GuessesPerMinute > 6000, "accounts.guesses_per_minute", "must be from 1 to 6000"},
 		{c.Accounts.GuessBurst < 1 || c.Accounts.GuessBurst > 1000, "accounts.guess_burst", "must be from 1 to 1000"},
 		{c.Accounts.Argon2Memory < 8 || c.Accounts.Argon2Memory > 1024, "accounts.argon2_memory_mib", "must be from 8 to 1024"},
