@@ -88,7 +88,8 @@ type Registrar interface {
 	// spent, over or none; ErrCredentials for a wrong password, which spends nothing.
 	VerifyEmail(ctx context.Context, token, password, clientAddr string) (Identity, error)
 	// RequestReset mails a link to choose a new password (1 h) to an account's
-	// owner. Whether there is one it does not say, nor does its time.
+	// owner. Whether there is one it does not say, nor does its time. ErrNoMail
+	// if this gate sends none.
 	RequestReset(ctx context.Context, email, clientAddr string) error
 	// ResetPassword sets a password by such a link and ends all sessions of the
 	// account: ErrLink if the link is spent, over or none. A password that is
@@ -216,7 +217,7 @@ type Invitation struct {
 
 // Organizations administers them. Safe for concurrent use. Each change keeps
 // its audit event, as those of Members do, and an organization's name is
-// changed in live sessions too. Errors: ErrNoOrganization,
+// changed in live sessions too. Errors: ErrNoOrganization, ErrBusy,
 // ErrOrganizationExists, ErrBadUser (its text may be shown), ErrUnavailable.
 type Organizations interface {
 	PageOrganizations(ctx context.Context, q OrganizationQuery) (OrganizationPage, error)
@@ -261,6 +262,8 @@ var (
 	// ErrLink: a one-time link that was used, is over, or never was. One error
 	// for every cause.
 	ErrLink = errors.New("the link is not valid any more")
+	// ErrNoMail: this gate sends no mail, and so nothing that takes one works.
+	ErrNoMail = errors.New("no mail can be sent")
 	// ErrNoOrganization and ErrOrganizationExists: there is none, or its name is taken.
 	ErrNoOrganization     = errors.New("no such organization")
 	ErrOrganizationExists = errors.New("an organization has this name already")

@@ -52,7 +52,7 @@ func TestAccountsAreTheSameOnEveryDatabase(t *testing.T) {
 
 // manyAtOnce has gates start together on a database without accounts.
 func manyAtOnce(t *testing.T, r *rig) {
-	if _, err := r.db.Exec(`DROP TABLE users, people, ` + versionTable); err != nil {
+	if _, err := r.db.Exec(`DROP TABLE users, people, organizations, links, ` + versionTable); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup

@@ -7,4 +7,9 @@
 // account and one of the address before anything is looked at, and the number
 // of hashes computed at once is bounded. An unknown account costs the same one
 // hash as a known one.
+//
+// Service is what people and administrators do with accounts: registering,
+// proving an email, resetting a password, roles, organizations, invitations.
+// Whoever only registered has no account yet, and an email that has one gets
+// the same answer, so that nobody learns who has.
 package account

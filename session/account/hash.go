@@ -3,8 +3,10 @@ package account
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -44,14 +46,38 @@ func (p Params) validate() error {
 // hashed is a password hash taken apart.
 type hashed struct {
 	params Params
-	salt   []byte
-	sum    []byte
+	// overSHA256: what was hashed is the hex of the password's SHA-256, since
+	// that was all there was when it was imported.
+	overSHA256 bool
+	salt       []byte
+	sum        []byte
 }
 
 // String returns the PHC string format that parseHash reads.
 func (h hashed) String() string {
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$%s$%s$%s", argon2.Version, h.params, b64.EncodeToString(h.salt), b64.EncodeToString(h.sum))
+	return fmt.Sprintf("$%s$v=%d$%s$%s$%s", h.name(), argon2.Version, h.params, b64.EncodeToString(h.salt), b64.EncodeToString(h.sum))
+}
+
+const (
+	plainName = "argon2id"
+	overName  = "argon2id-sha256"
+)
+
+func (h hashed) name() string {
+	if h.overSHA256 {
+		return overName
+	}
+	return plainName
+}
+
+// input is what is hashed of a password.
+func (h hashed) input(password string) []byte {
+	if h.overSHA256 {
+		sum := sha256.Sum256([]byte(password))
+		return hex.AppendEncode(nil, sum[:])
+	}
+	return []byte(normalPassword(password))
 }
 
 // parseHash reads a stored hash. Costs beyond Params' ranges are refused: a
@@ -62,9 +88,10 @@ func parseHash(s string) (hashed, error) {
 		return hashed{}, fmt.Errorf("password hash is too long")
 	}
 	parts := strings.Split(s, "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+	if len(parts) != 6 || parts[0] != "" || parts[1] != plainName && parts[1] != overName || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
 		return hashed{}, fmt.Errorf("password hash is not argon2id of version %d", argon2.Version)
 	}
+	h.overSHA256 = parts[1] == overName
 	if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.params.MemoryKiB, &h.params.Passes, &h.params.Threads); n != 3 || err != nil {
 		return hashed{}, fmt.Errorf("password hash has no costs")
 	}
@@ -129,13 +156,17 @@ func (h *hasher) enter(ctx context.Context) (leave func(), err error) {
 
 // verify computes one hash and compares in constant time.
 func (h *hasher) verify(password string, want hashed) bool {
-	return subtle.ConstantTimeCompare(h.compute([]byte(password), want.salt, want.params), want.sum) == 1
+	return subtle.ConstantTimeCompare(h.compute(want.input(password), want.salt, want.params), want.sum) == 1
 }
 
-// create hashes a new password under the costs of now.
+// create hashes a password, in its normal form, under the costs of now.
 func (h *hasher) create(password string) string {
-	n := hashed{params: h.params, salt: make([]byte, saltSize)}
+	return h.hash([]byte(password), false)
+}
+
+func (h *hasher) hash(input []byte, overSHA256 bool) string {
+	n := hashed{params: h.params, overSHA256: overSHA256, salt: make([]byte, saltSize)}
 	_, _ = rand.Read(n.salt)
-	n.sum = h.compute([]byte(password), n.salt, n.params)
+	n.sum = h.compute(input, n.salt, n.params)
 	return n.String()
 }

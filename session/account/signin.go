@@ -40,7 +40,7 @@ func (st *Store) SignIn(ctx context.Context, email, password, clientAddr string)
 	if err := st.charge(ctx, now, "guess_account", e, st.o.PerAccount); err != nil {
 		return session.Identity{}, err
 	}
-	if checkPassword(password) != nil {
+	if !couldBePassword(password) {
 		return session.Identity{}, session.ErrCredentials
 	}
 	u, err := st.Get(ctx, e)
@@ -116,7 +116,7 @@ func (st *Store) verify(ctx context.Context, u *User, password string) (*User, e
 	case now.Disabled || now.ID != u.ID || now.PasswordHash != u.PasswordHash:
 		return nil, session.ErrCredentials
 	}
-	if want.params != st.hasher.params {
+	if want.params != st.hasher.params || want.overSHA256 {
 		st.rehash(ctx, now, password)
 	}
 	return now, nil
@@ -126,7 +126,7 @@ func (st *Store) verify(ctx context.Context, u *User, password string) (*User, e
 // the sign-in if that fails: the next one tries again.
 func (st *Store) rehash(ctx context.Context, u *User, password string) {
 	_, err := st.exec(ctx, `UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?`,
-		st.hasher.create(password), u.ID, u.PasswordHash)
+		st.hasher.create(normalPassword(password)), u.ID, u.PasswordHash)
 	if err != nil {
 		st.o.Logger.Warn("a password hash could not be renewed", "user", u.ID, "error", err)
 	}
@@ -135,17 +135,34 @@ func (st *Store) rehash(ctx context.Context, u *User, password string) {
 // identity is who u is to policy and upstreams.
 func (u *User) identity(now time.Time) session.Identity {
 	now = now.UTC().Truncate(time.Millisecond)
-	claims := map[string]any{"sub": u.ID, "email": u.Email, "email_verified": u.EmailVerified}
-	if u.Name != "" {
-		claims["name"] = u.Name
+	id := session.Identity{
+		Provider: Provider, Subject: u.ID, UserID: u.ID, Claims: map[string]any{"sub": u.ID},
+		AMR: []string{session.AMRPassword}, AuthenticatedAt: now,
 	}
+	u.describe(&id)
+	id.Roles = u.effectiveRoles()
 	if u.Demo != nil {
-		u.Demo.claim(claims, now)
+		u.Demo.claim(id.Claims, now)
 	}
-	return session.Identity{
-		Provider: Provider, Subject: u.ID, UserID: u.ID,
-		Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name, Organization: u.Organization,
-		Roles: u.Roles, Claims: claims, AMR: []string{"pwd"}, AuthenticatedAt: now,
+	return id
+}
+
+// effectiveRoles are those that count: none before the email is verified, or
+// whoever registers another's address would have them under that name.
+func (u *User) effectiveRoles() []string {
+	if !u.EmailVerified {
+		return []string{}
+	}
+	return u.Roles
+}
+
+// describe sets what an identity says of u, but for its roles.
+func (u *User) describe(id *session.Identity) {
+	id.Email, id.EmailVerified, id.Name, id.Organization = u.Email, u.EmailVerified, u.Name, u.Organization
+	id.Claims["email"], id.Claims["email_verified"], id.Claims["mfa_enabled"] = u.Email, u.EmailVerified, u.MFA
+	id.Claims["organization_id"] = u.OrganizationID
+	if delete(id.Claims, "name"); u.Name != "" {
+		id.Claims["name"] = u.Name
 	}
 }
 

@@ -52,6 +52,13 @@ type Guesses struct {
 	Every time.Duration
 }
 
+func (g Guesses) validate() error {
+	if g.Burst < 1 || g.Every <= 0 {
+		return fmt.Errorf("a guess budget of %d and one in %s: want at least 1 and a time above 0", g.Burst, g.Every)
+	}
+	return nil
+}
+
 // Options set up a Store. DB, Dialect and Budget are needed.
 type Options struct {
 	// DB is an open database, which stays its opener's to close.
@@ -64,6 +71,8 @@ type Options struct {
 	// Params are the costs of new hashes; zero means DefaultParams. Older
 	// hashes are computed anew at their user's next sign-in.
 	Params Params
+	// Rules are those of new passwords; zero means DefaultRules.
+	Rules Rules
 	// HashesAtOnce and HashesWaiting bound how many sign-ins compute and wait;
 	// 0 means the number of cores, and four times that. One more is ErrBusy.
 	HashesAtOnce, HashesWaiting int
@@ -125,6 +134,9 @@ func (o *Options) complete() error {
 	if o.Params == (Params{}) {
 		o.Params = DefaultParams()
 	}
+	if o.Rules.Min == 0 && o.Rules.Words == nil {
+		o.Rules = DefaultRules()
+	}
 	if o.HashesAtOnce == 0 {
 		o.HashesAtOnce = runtime.GOMAXPROCS(0)
 	}
@@ -141,11 +153,11 @@ func (o *Options) complete() error {
 		o.DemoGrant = DemoGrant{WorkspaceType: "linux", Seconds: 1800}
 	}
 	for _, g := range []Guesses{o.PerAccount, o.PerAddress} {
-		if g.Burst < 1 || g.Every <= 0 {
-			return fmt.Errorf("a guess budget of %d and one in %s: want at least 1 and a time above 0", g.Burst, g.Every)
+		if err := g.validate(); err != nil {
+			return err
 		}
 	}
-	return errors.Join(o.Params.validate(), o.DemoGrant.validate())
+	return errors.Join(o.Params.validate(), o.Rules.validate(), o.DemoGrant.validate())
 }
 
 // unavailable says that the database could not be asked, and why.

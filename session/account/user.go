@@ -4,30 +4,27 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"time"
-	"unicode/utf8"
 
 	"github.com/neosc/gate/session"
 )
 
-// Bounds on passwords, in bytes. The upper one keeps a megabyte from being
-// hashed; it leaves room for 64 characters of any script (NIST SP 800-63B).
-const (
-	MinPassword = 8
-	MaxPassword = 1024
-)
-
 // User is a local account.
 type User struct {
-	ID           string
-	Email        string // as NormalizeEmail returns it
-	Name         string
-	Organization string
-	Roles        []string
+	ID    string
+	Email string // as NormalizeEmail returns it
+	Name  string
+	// Organization is the name of that with OrganizationID.
+	Organization   string
+	OrganizationID string
+	Roles          []string
 	// PasswordHash is in PHC string format. It never leaves this package's
 	// callers: session.User, which is shown, has none.
-	PasswordHash  string
-	Disabled      bool
+	PasswordHash string
+	Disabled     bool
+	// EmailVerified is needed for Roles to count.
 	EmailVerified bool
+	// MFA is whether a second factor is asked of it.
+	MFA bool
 	// Demo, if there, gives the account a demo session at each sign-in.
 	Demo      *DemoGrant
 	CreatedAt time.Time
@@ -57,6 +54,7 @@ func (u *User) public() session.User {
 	return session.User{
 		ID: u.ID, Email: u.Email, Name: u.Name, Organization: u.Organization, Roles: u.Roles,
 		Demo: u.Demo != nil, Disabled: u.Disabled, CreatedAt: u.CreatedAt,
+		OrganizationID: u.OrganizationID, EmailVerified: u.EmailVerified, MFA: u.MFA,
 	}
 }
 
@@ -92,21 +90,11 @@ func cleanRoles(roles []string) ([]string, error) {
 	return roles, nil
 }
 
-// checkPassword judges a new password.
-func checkPassword(p string) error {
-	switch {
-	case len(p) < MinPassword:
-		return badUser("password has %d bytes, at least %d are needed", len(p), MinPassword)
-	case len(p) > MaxPassword:
-		return badUser("password has %d bytes, at most %d are allowed", len(p), MaxPassword)
-	case !utf8.ValidString(p):
-		return badUser("password is not UTF-8")
-	}
-	return nil
-}
+func newUserID() string { return "usr_" + newID() }
 
-func newUserID() string {
+// newID returns 128 random bits in hex.
+func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])
-	return "usr_" + hex.EncodeToString(b[:])
+	return hex.EncodeToString(b[:])
 }

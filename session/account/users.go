@@ -2,44 +2,48 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/neosc/gate/session"
 )
 
 // Add stores a new account with a password. ID, PasswordHash and the times are
-// set here. session.ErrUserExists if the email is taken; an error that wraps
+// set here, and the organization is made if there is none of that name. session.ErrUserExists if the email is taken; an error that wraps
 // session.ErrBadUser says what no account can have.
 func (st *Store) Add(ctx context.Context, u User, password string) (*User, error) {
 	if err := u.clean(); err != nil {
 		return nil, err
 	}
-	hash, err := st.hash(ctx, password)
+	hash, err := st.hash(ctx, password, u.Email, u.Name)
 	if err != nil {
 		return nil, err
+	}
+	return st.addHashed(ctx, u, hash)
+}
+
+func (st *Store) addHashed(ctx context.Context, u User, hash string) (*User, error) {
+	if err := u.clean(); err != nil {
+		return nil, err
+	}
+	var err error
+	if u.OrganizationID == "" {
+		if u.OrganizationID, u.Organization, err = st.organizationFor(ctx, u.Organization); err != nil {
+			return nil, err
+		}
 	}
 	u.ID, u.PasswordHash = newUserID(), hash
 	u.CreatedAt = st.now()
 	u.UpdatedAt = u.CreatedAt
-	roles, err := json.Marshal(u.Roles)
+	n, err := insertUser(ctx, st.db, st.o.Dialect, &u)
 	if err != nil {
-		return nil, fmt.Errorf("roles: %w", err)
-	}
-	var workspace sql.NullString
-	seconds := 0
-	if u.Demo != nil {
-		workspace, seconds = sql.NullString{String: u.Demo.WorkspaceType, Valid: true}, u.Demo.Seconds
-	}
-	n, err := st.exec(ctx, `INSERT INTO users (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (email) DO NOTHING`,
-		u.ID, u.Email, u.Name, u.Organization, string(roles), u.PasswordHash, u.Disabled, u.EmailVerified,
-		workspace, seconds, u.CreatedAt.UnixMicro(), u.UpdatedAt.UnixMicro())
-	if err != nil {
-		return nil, err
+		return nil, st.unavailable(err)
 	}
 	if n == 0 {
 		return nil, fmt.Errorf("%w: %s", session.ErrUserExists, u.Email)
@@ -47,9 +51,35 @@ func (st *Store) Add(ctx context.Context, u User, password string) (*User, error
 	return &u, nil
 }
 
-// hash checks and hashes a new password, in turn with the sign-ins.
-func (st *Store) hash(ctx context.Context, password string) (string, error) {
-	if err := checkPassword(password); err != nil {
+func isNoUser(err error) bool { return errors.Is(err, session.ErrNoUser) }
+
+// importUser stores an account of which only an unsalted SHA-256 of the password
+// is known. That hash can be guessed by the billion a second, so it is not kept:
+// it is itself hashed as passwords are, and the first sign-in, which knows the
+// password, puts a hash of that in its place.
+func (st *Store) importUser(ctx context.Context, u User, n session.NewUser) (session.User, error) {
+	sum := strings.ToLower(n.PasswordSHA256)
+	if b, err := hex.DecodeString(sum); err != nil || len(b) != sha256.Size || n.Password != "" {
+		return session.User{}, badUser("the old password hash needs to be SHA-256 in 64 hex digits, and stands instead of a password")
+	}
+	leave, err := st.hasher.enter(ctx)
+	if err != nil {
+		return session.User{}, err
+	}
+	hash := st.hasher.hash([]byte(sum), true)
+	leave()
+	added, err := st.addHashed(ctx, u, hash)
+	if err != nil {
+		return session.User{}, err
+	}
+	return added.public(), nil
+}
+
+// hash checks and hashes a new password, in turn with the sign-ins. whose are
+// the account's own words, which make a bad password.
+func (st *Store) hash(ctx context.Context, password string, whose ...string) (string, error) {
+	password, err := st.o.Rules.check(password, whose...)
+	if err != nil {
 		return "", err
 	}
 	leave, err := st.hasher.enter(ctx)
@@ -62,47 +92,6 @@ func (st *Store) hash(ctx context.Context, password string) (string, error) {
 
 func (st *Store) now() time.Time { return st.o.Clock().UTC().Truncate(time.Millisecond) }
 
-// exec runs one statement that changes rows and returns how many it changed.
-func (st *Store) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	res, err := st.db.ExecContext(ctx, st.o.Dialect.Bind(query), args...)
-	if err != nil {
-		return 0, st.unavailable(err)
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return 0, st.unavailable(err)
-	}
-	return n, nil
-}
-
-const columns = `id, email, name, organization, roles, password_hash, disabled, email_verified,
-	demo_workspace, demo_seconds, created_at, updated_at`
-
-func scanUser(scan func(...any) error) (*User, error) {
-	var (
-		u                User
-		roles            string
-		workspace        sql.NullString
-		seconds          int
-		created, updated int64
-	)
-	err := scan(&u.ID, &u.Email, &u.Name, &u.Organization, &roles, &u.PasswordHash, &u.Disabled,
-		&u.EmailVerified, &workspace, &seconds, &created, &updated)
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal([]byte(roles), &u.Roles); err != nil {
-		return nil, fmt.Errorf("roles of %s: %w", u.ID, err)
-	}
-	if workspace.Valid {
-		u.Demo = &DemoGrant{WorkspaceType: workspace.String, Seconds: seconds}
-	}
-	u.CreatedAt, u.UpdatedAt = time.UnixMicro(created).UTC(), time.UnixMicro(updated).UTC()
-	return &u, nil
-}
-
 // Get returns the account of an email: session.ErrNoUser if there is none.
 func (st *Store) Get(ctx context.Context, email string) (*User, error) {
 	e, err := NormalizeEmail(email)
@@ -111,7 +100,7 @@ func (st *Store) Get(ctx context.Context, email string) (*User, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	u, err := scanUser(st.db.QueryRowContext(ctx, st.o.Dialect.Bind(`SELECT `+columns+` FROM users WHERE email = ?`), e).Scan)
+	u, err := scanUser(st.db.QueryRowContext(ctx, st.o.Dialect.Bind(`SELECT `+selected+` FROM users WHERE email = ?`), e).Scan)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, fmt.Errorf("%w: %s", session.ErrNoUser, e)
@@ -129,7 +118,7 @@ func (st *Store) change(ctx context.Context, email, set string, arg any) (sessio
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	u, err := scanUser(st.db.QueryRowContext(ctx, st.o.Dialect.Bind(`UPDATE users SET `+set+`, updated_at = ? WHERE email = ? RETURNING `+columns),
+	u, err := scanUser(st.db.QueryRowContext(ctx, st.o.Dialect.Bind(`UPDATE users SET `+set+`, updated_at = ? WHERE email = ? RETURNING `+selected),
 		arg, st.now().UnixMicro(), e).Scan)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -143,10 +132,13 @@ func (st *Store) change(ctx context.Context, email, set string, arg any) (sessio
 // AddUser implements session.Users. The operator vouches for the email, so it
 // counts as verified.
 func (st *Store) AddUser(ctx context.Context, n session.NewUser) (session.User, error) {
-	u := User{Email: n.Email, Name: n.Name, Organization: n.Organization, Roles: n.Roles, EmailVerified: true}
+	u := User{Email: n.Email, Name: n.Name, Organization: n.Organization, Roles: n.Roles, EmailVerified: true, MFA: true}
 	if n.Demo {
 		grant := st.o.DemoGrant
 		u.Demo = &grant
+	}
+	if n.PasswordSHA256 != "" {
+		return st.importUser(ctx, u, n)
 	}
 	added, err := st.Add(ctx, u, n.Password)
 	if err != nil {
@@ -161,33 +153,21 @@ func (st *Store) ListUsers(ctx context.Context, limit int) ([]session.User, erro
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	rows, err := st.db.QueryContext(ctx, st.o.Dialect.Bind(`SELECT `+columns+` FROM users ORDER BY email LIMIT ?`), limit)
-	if err != nil {
-		return nil, st.unavailable(err)
-	}
-	defer func() { _ = rows.Close() }()
+	users, err := st.users(ctx, "1 = 1", limit)
 	var out []session.User
-	for rows.Next() {
-		u, err := scanUser(rows.Scan)
-		if err != nil {
-			return nil, st.unavailable(err)
-		}
+	for _, u := range users {
 		out = append(out, u.public())
 	}
-	if err := rows.Err(); err != nil {
-		return nil, st.unavailable(err)
-	}
-	return out, nil
+	return out, err
 }
 
 // SetPassword implements session.Users.
 func (st *Store) SetPassword(ctx context.Context, email, password string) (session.User, error) {
-	if _, err := st.Get(ctx, email); err != nil {
+	u, err := st.Get(ctx, email)
+	if err != nil {
 		return session.User{}, err
 	}
-	hash, err := st.hash(ctx, password)
+	hash, err := st.hash(ctx, password, u.Email, u.Name)
 	if err != nil {
 		return session.User{}, err
 	}

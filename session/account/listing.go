@@ -1,0 +1,105 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/neosc/gate/session"
+)
+
+// cursor is where a listing went to: opaque, so that nobody builds one.
+func cursor(last string) string { return base64.RawURLEncoding.EncodeToString([]byte(last)) }
+
+func openCursor(c string) (string, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(c)
+	if err != nil || len(b) > 1024 || !utf8.Valid(b) {
+		return "", badUser("the listing has no place %q", clip(c))
+	}
+	return string(b), nil
+}
+
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}
+
+// likePattern finds a part of a text; what it is looked for means nothing else.
+func likePattern(part string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(part)) + "%"
+}
+
+// PageUsers lists accounts by email, as session.Members says.
+func (st *Store) PageUsers(ctx context.Context, q session.UserQuery) (session.UserPage, error) {
+	limit, err := session.Query{Limit: q.Limit}.Rows()
+	if err != nil {
+		return session.UserPage{}, badUser("%v", err)
+	}
+	if err := checkText("what is searched for", q.Search); err != nil {
+		return session.UserPage{}, err
+	}
+	where, args := "1 = 1", []any{}
+	add := func(condition string, values ...any) { where, args = where+" AND "+condition, append(args, values...) }
+	if q.Organization != "" {
+		add("organization_id = ?", q.Organization)
+	}
+	if q.Search != "" {
+		p := likePattern(q.Search)
+		add(`(email LIKE ? ESCAPE '\' OR lower(name) LIKE ? ESCAPE '\')`, p, p)
+	}
+	if q.After != "" {
+		after, err := openCursor(q.After)
+		if err != nil {
+			return session.UserPage{}, err
+		}
+		add("email > ?", after)
+	}
+	users, err := st.users(ctx, where, append(args, limit+1)...)
+	if err != nil {
+		return session.UserPage{}, err
+	}
+	page := session.UserPage{Users: []session.User{}}
+	for i, u := range users {
+		if i == limit {
+			page.Next = cursor(users[i-1].Email)
+			break
+		}
+		page.Users = append(page.Users, u.public())
+	}
+	return page, nil
+}
+
+// users lists accounts; the last argument is the most of them.
+func (st *Store) users(ctx context.Context, where string, args ...any) ([]*User, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	rows, err := st.db.QueryContext(ctx, st.o.Dialect.Bind(`SELECT `+selected+` FROM users WHERE `+where+` ORDER BY email LIMIT ?`), args...)
+	if err != nil {
+		return nil, st.unavailable(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var out []*User
+	for rows.Next() {
+		u, err := scanUser(rows.Scan)
+		if err != nil {
+			return nil, st.unavailable(err)
+		}
+		out = append(out, u)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, st.unavailable(err)
+	}
+	return out, nil
+}
+
+// UserByID returns an account as operators see it: session.ErrNoUser if there is none.
+func (st *Store) UserByID(ctx context.Context, id string) (session.User, error) {
+	u, err := st.GetByID(ctx, id)
+	if err != nil {
+		return session.User{}, err
+	}
+	return u.public(), nil
+}
