@@ -6,6 +6,7 @@ import (
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -63,7 +64,7 @@ func (b *builder) watched(name string) *corev3.ConfigSource {
 // listener is in the bootstrap: no change of routes touches it.
 func (b *builder) discovered(out *bootstrapv3.Bootstrap) {
 	out.StaticResources.Listeners = []*listenerv3.Listener{b.listener()}
-	out.StaticResources.Clusters = append(out.StaticResources.Clusters, b.gateCluster(clusterADS, b.ADSSocket, b.ADS...))
+	out.StaticResources.Clusters = append(out.StaticResources.Clusters, b.discoveryCluster())
 	out.Node.Metadata = &structpb.Struct{Fields: map[string]*structpb.Value{nodeListener: structpb.NewStringValue(b.Routes.ListenerRevision())}}
 	out.DynamicResources = &bootstrapv3.Bootstrap_DynamicResources{
 		CdsConfig: discovery(),
@@ -76,6 +77,10 @@ func (b *builder) discovered(out *bootstrapv3.Bootstrap) {
 			}}}},
 		},
 	}
+}
+
+func (b *builder) discoveryCluster() *clusterv3.Cluster {
+	return b.gateCluster(clusterADS, b.ADSSocket, b.ADS...)
 }
 
 // discovery is the gate's discovery service. An Envoy that starts while it is

@@ -113,6 +113,9 @@ func WriteSecrets(o Options) error {
 	}
 	b := &builder{Options: o}
 	b.ownClusters()
+	if b.Discovers() {
+		b.discoveryCluster()
+	}
 	b.clusters()
 	b.listener()
 	return b.writeSecrets()
