@@ -38,19 +38,21 @@ func StripCookie(header, name string) (rest string, found bool) {
 
 // AppendStripped is StripCookie that appends the rest to dst.
 func AppendStripped(dst []byte, header, name string) (rest []byte, found bool) {
-	if !hasCookie(header, name) {
-		return append(dst, header...), false
-	}
-	start := len(dst)
-	for len(header) > 0 {
+	start, left := len(dst), header
+	for len(left) > 0 {
 		var pair string
-		pair, header, _ = strings.Cut(header, ";")
-		if p := trimOWS(pair); p != "" && !isCookie(pair, name) {
+		pair, left, _ = strings.Cut(left, ";")
+		if isCookie(pair, name) {
+			found = true
+		} else if p := trimOWS(pair); p != "" {
 			if len(dst) > start {
 				dst = append(dst, "; "...)
 			}
 			dst = append(dst, p...)
 		}
+	}
+	if !found {
+		return append(dst[:start], header...), false
 	}
 	return dst, true
 }
@@ -68,7 +70,25 @@ func hasCookie(header, name string) bool {
 
 func isCookie(pair, name string) bool {
 	k, _, _ := strings.Cut(pair, "=")
-	return strings.EqualFold(strings.Trim(k, " \t\""), name)
+	for len(k) > 0 && (isOWS(k[0]) || k[0] == '"') {
+		k = k[1:]
+	}
+	for len(k) > 0 && (isOWS(k[len(k)-1]) || k[len(k)-1] == '"') {
+		k = k[:len(k)-1]
+	}
+	return strings.EqualFold(k, name)
 }
 
-func trimOWS(s string) string { return strings.Trim(s, " \t") }
+// trimOWS is strings.Trim with " \t", without the set that Trim makes of them
+// for every cookie.
+func trimOWS(s string) string {
+	for len(s) > 0 && isOWS(s[0]) {
+		s = s[1:]
+	}
+	for len(s) > 0 && isOWS(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+func isOWS(c byte) bool { return c == ' ' || c == '\t' }

@@ -50,6 +50,7 @@ type recentSlot struct {
 	mu   sync.Mutex
 	text []byte // every text of the record, one after the other; reused
 	recordedFields
+	recordedLists
 }
 
 // free returns the oldest slot that nobody is at, locked. A decision never waits

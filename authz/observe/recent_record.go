@@ -31,9 +31,7 @@ type recordedFields struct {
 	routeName   span
 	revision    span
 	principal   span
-	headers     [maxRecordedHeaders][2]span
 	nHeaders    int
-	reasons     [maxRecordedReasons]span
 	nReasons    int
 	route       *authz.Route
 	session     *session.Session
@@ -49,6 +47,14 @@ type recordedFields struct {
 	limit       authz.Charge // without its texts
 	spent       authz.Spent
 	left        leftOut
+}
+
+// recordedLists are the lists of a record, as far as nHeaders and nReasons go.
+// They stand apart so that a slot is not cleared of them for every decision: it
+// is as much memory as all the rest, and none of it in any cache.
+type recordedLists struct {
+	headers [maxRecordedHeaders][2]span
+	reasons [maxRecordedReasons]span
 }
 
 // leftOut are marks of what a record lacks.

@@ -24,6 +24,13 @@ const (
 //
 // Whatever the caller does not know by tag is passed over by this alone.
 func next(m string, i int) (tag uint64, value string, end int) {
+	// Nearly every field has a number below 16 and is shorter than 128 bytes.
+	if i+2 <= len(m) && m[i]&0x87 == bytesType && m[i] > 7 && m[i+1] < 0x80 {
+		if end = i + 2 + int(m[i+1]); end <= len(m) {
+			return uint64(m[i]), m[i+2 : end], end
+		}
+		return 0, "", -1
+	}
 	tag, start := varint(m, i)
 	if start < 0 || tag>>3-1 >= maxNumber { // 0 wraps around
 		return 0, "", -1

@@ -46,11 +46,11 @@ func (w *Response) Reset() {
 // (OVERWRITE_IF_EXISTS_OR_ADD): to append would join with what a client sent.
 func (w *Response) Overwrite(name, value string) { w.option(2, name, value, overwrite) }
 
-// OverwriteBytes is Overwrite for a value that is no string yet.
+// OverwriteBytes is Overwrite for a value that is no string yet, and of which the
+// caller has seen that it is UTF-8: Cookie headers are long, and were looked at.
 func (w *Response) OverwriteBytes(name string, value []byte) {
 	w.beginOption(2, name, len(value), overwrite)
 	w.http = append(w.http, value...)
-	w.notText = w.notText || !utf8.Valid(value)
 	w.endOption(overwrite)
 }
 
