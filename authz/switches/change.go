@@ -15,7 +15,7 @@ func (k *Keeper) SetSwitch(ctx context.Context, name string, v *session.SwitchVa
 	defer k.changes.Unlock()
 	// What others changed since the last look is changed here too: the version
 	// tells whether the caller has seen it.
-	if err := k.catchUp(ctx); err != nil {
+	if err := k.catchUp(ctx, k.b.Store); err != nil {
 		return session.Switch{}, unavailable(err)
 	}
 	f, _, err := k.inForce()
@@ -47,7 +47,10 @@ func (k *Keeper) SetSwitch(ctx context.Context, name string, v *session.SwitchVa
 	if f, _, err = k.inForce(); err != nil {
 		return session.Switch{}, err
 	}
-	after, _ := f.find(name)
+	after, ok := f.find(name)
+	if !ok {
+		after = session.Switch{Name: name, Version: before.Version + 1}
+	}
 	return after, nil
 }
 
@@ -87,7 +90,7 @@ func (k *Keeper) change(ctx context.Context, before session.Switch, v *session.S
 	}
 	err := k.audit(ctx, before, v, "")
 	if err == nil {
-		if err = k.catchUp(ctx); err == nil {
+		if err = k.catchUp(ctx, k.b.Store); err == nil {
 			return nil
 		}
 		err = errors.Join(unavailable(err), k.audit(ctx, before, v, "taken back: the policy is refused with it"))

@@ -42,6 +42,9 @@ type Backing struct {
 	Store session.SwitchStore
 	// Audit keeps who changed what; nil: nothing is kept.
 	Audit session.Auditor
+	// Copy is a file of the values that were in force last, "" for none. A gate
+	// that starts while the store is away goes by it.
+	Copy string
 	// Activate compiles the active set anew, with the values that Fold gives by
 	// then, and returns when decisions are taken by it. On an error the program
 	// of before goes on.
@@ -113,9 +116,9 @@ func (k *Keeper) Fold(data map[string]any, revision string) (map[string]any, str
 	return data, f.revision, nil
 }
 
-// Open has the Keeper read what is stored and put it in force. An error means
-// that the values cannot be known: a gate that has none of its own must not
-// serve then.
+// Open has the Keeper read what is stored and put it in force; while the store
+// is away, what the copy says. An error means that the values cannot be known: a
+// gate must not serve then, since the defaults may open what somebody has closed.
 func (k *Keeper) Open(ctx context.Context, b Backing) error {
 	if b.Store == nil || b.Activate == nil || b.Active == nil {
 		return errors.New("policy switches: need Store, Activate and Active")
@@ -125,11 +128,21 @@ func (k *Keeper) Open(ctx context.Context, b Backing) error {
 	k.mu.Unlock()
 	k.changes.Lock()
 	defer k.changes.Unlock()
-	if err := k.catchUp(ctx); err != nil {
-		return err
+	err := k.catchUp(ctx, b.Store)
+	if err == nil {
+		err = k.keepCopy(k.known())
 	}
-	k.sayIgnored()
-	return nil
+	if errors.Is(err, session.ErrUnavailable) && b.Copy != "" {
+		if e := k.catchUp(ctx, fromCopy(b.Copy)); e != nil {
+			return fmt.Errorf("%w; nor is there a copy of what the switches were set to last, without which a gate must not decide: %w", err, e)
+		}
+		k.note(err)
+		err = nil
+	}
+	if err == nil {
+		k.sayIgnored()
+	}
+	return err
 }
 
 // Run looks for changes elsewhere until ctx ends.
@@ -149,10 +162,14 @@ func (k *Keeper) Run(ctx context.Context) {
 func (k *Keeper) look(ctx context.Context) {
 	k.changes.Lock()
 	defer k.changes.Unlock()
-	err := k.catchUp(ctx)
-	if ctx.Err() != nil {
-		return
+	err := k.catchUp(ctx, k.b.Store)
+	if ctx.Err() == nil {
+		k.note(err)
 	}
+}
+
+// note remembers and says whether changes elsewhere are heard of.
+func (k *Keeper) note(err error) {
 	k.mu.Lock()
 	before := k.trouble
 	k.trouble = err
@@ -176,9 +193,14 @@ func (k *Keeper) Trouble() error {
 	return k.trouble
 }
 
+// reader is the part of a store that catchUp needs.
+type reader interface {
+	LoadSwitches(ctx context.Context) ([]session.StoredSwitch, error)
+}
+
 // catchUp reads what is stored and puts it in force if it is something else.
-func (k *Keeper) catchUp(ctx context.Context) error {
-	now, err := k.b.Store.LoadSwitches(ctx)
+func (k *Keeper) catchUp(ctx context.Context, from reader) error {
+	now, err := from.LoadSwitches(ctx)
 	if err != nil {
 		return err
 	}
@@ -196,7 +218,16 @@ func (k *Keeper) catchUp(ctx context.Context) error {
 		k.mu.Unlock()
 		return fmt.Errorf("the policy is refused with the values that are stored: %w", err)
 	}
+	if err := k.keepCopy(now); err != nil {
+		k.o.Logger.Warn("policy switches: no copy is kept for a start without the store", "error", err)
+	}
 	return nil
+}
+
+func (k *Keeper) known() []session.StoredSwitch {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stored
 }
 
 // inForce are the switches as the active program has them.

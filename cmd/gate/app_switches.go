@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"path/filepath"
 	"time"
 
 	"github.com/neosc/gate/authz/engine"
@@ -31,12 +32,16 @@ func foldSwitches(k *switches.Keeper) func(*engine.Source) error {
 // what they are changed to. They are where sessions are if gates share those,
 // so that all gates have the same, else where accounts are.
 func (a *app) openSwitches(ctx context.Context, db *sql.DB, d switches.Dialect) error {
-	store, err := a.switchStore(ctx, db, d)
-	if err != nil {
+	store, isShared := a.store.(session.SwitchStore)
+	last := ""
+	var err error
+	if isShared { // the one store without which a gate starts
+		last = filepath.Join(filepath.Dir(a.cfg.Session.Path), "policy-switches.json")
+	} else if store, err = switches.NewSQL(ctx, db, d); err != nil {
 		return err
 	}
 	err = a.switches.Open(ctx, switches.Backing{
-		Store: store, Audit: a.trail, Activate: a.policy.Renew,
+		Store: store, Audit: a.trail, Activate: a.policy.Renew, Copy: last,
 		Active: func() (string, uint64) { s := a.policy.Status(); return s.Revision, s.Generation },
 	})
 	if err != nil {
@@ -56,11 +61,4 @@ func (a *app) openSwitches(ctx context.Context, db *sql.DB, d switches.Dialect) 
 		}
 	})
 	return nil
-}
-
-func (a *app) switchStore(ctx context.Context, db *sql.DB, d switches.Dialect) (session.SwitchStore, error) {
-	if shared, ok := a.store.(session.SwitchStore); ok {
-		return shared, nil
-	}
-	return switches.NewSQL(ctx, db, d)
 }

@@ -26,7 +26,8 @@ const (
 	hashDigits = 40
 )
 
-// Store implements session.Store, session.Feed, session.Notes and session.Marks.
+// Store implements session.Store, session.Feed, session.Notes, session.Marks and
+// session.SwitchStore.
 type Store struct {
 	*session.Hub
 	o      Options
@@ -35,6 +36,7 @@ type Store struct {
 	script scripts
 	notes  noteScripts
 	mark   *redis.Script
+	turn   *redis.Script
 	feed   *feed
 }
 
@@ -53,7 +55,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("session store in redis: %w", err)
 	}
 	p := "{" + o.Prefix + "}:"
-	st := &Store{o: o, names: names{p, p + "r:", p + "m:", p + "ends", p + "begun"}, script: newScripts(), notes: newNoteScripts(), mark: newMarkScript()}
+	st := &Store{o: o, names: names{p, p + "r:", p + "m:", p + "ends", p + "begun"}, script: newScripts(), notes: newNoteScripts(), mark: newMarkScript(), turn: newSwitchScript()}
 	if st.feed, err = newFeed(o, t, st.names); err != nil {
 		return nil, fmt.Errorf("session store in redis: %w", err)
 	}
