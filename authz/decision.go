@@ -64,6 +64,12 @@ const (
 	ReasonCertificateExpired  = "client_certificate_expired"
 	ReasonCertificateRevoked  = "client_certificate_revoked"
 	ReasonCertificateRequired = "client_certificate_required"
+
+	// ReasonMFA and ReasonStepUp are policy's to give: the session needs a second
+	// factor, or has to show it anew. Where they stand alone a person is sent to
+	// where that is done.
+	ReasonMFA    = "mfa_required"
+	ReasonStepUp = "step_up_required"
 )
 
 // Engine evaluates the active policy.

@@ -13,6 +13,7 @@ import data.neosc.lib.demo
 import data.neosc.lib.hours
 import data.neosc.lib.identity
 import data.neosc.lib.limits
+import data.neosc.lib.mfa
 import data.neosc.lib.paths
 import data.neosc.lib.roles
 
@@ -29,7 +30,17 @@ decision := object.union(permit, {"stream_until": stream_until}) if {
 	permitted
 } else := permit if {
 	permitted
+} else := {"allowed": false, "reasons": denials, "explain": roles.explain, "http_status": 401} if {
+	provable
 } else := {"allowed": false, "reasons": denials, "explain": roles.explain}
+
+# METADATA
+# title: Provable
+# description: A second factor is all that is missing, and showing it would open this.
+# scope: rule
+provable if denials == {"mfa_required"}
+
+provable if denials == {"step_up_required"}
 
 # METADATA
 # title: Permit
@@ -54,6 +65,8 @@ permitted if {
 	not demo_missing
 	not demo_over
 	not hours.closed
+	not mfa.missing
+	not mfa.stale
 }
 
 permitted if {
@@ -138,6 +151,19 @@ denials contains "demo_required" if {
 denials contains "demo_expired" if {
 	identity.user
 	demo_over
+}
+
+# Said only to those for whom the route is open otherwise.
+denials contains "mfa_required" if {
+	identity.user
+	open
+	mfa.missing
+}
+
+denials contains "step_up_required" if {
+	identity.user
+	open
+	mfa.stale
 }
 
 denials contains "outside_business_hours" if {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/extauthz/wire"
+	"github.com/neosc/gate/session"
 )
 
 // failedRetry is when a client may try again after trouble of ours: most of it
@@ -28,7 +29,10 @@ func (s *Server) deny(c *call, o *authz.Outcome) {
 		policyAnswer(w, o)
 	case o.Verdict == authz.Unauthenticated && redirectable(r) && !byToken(r) && status == http.StatusUnauthorized && r.Route != nil:
 		status = http.StatusFound
-		s.toSignIn(r, w)
+		s.toSignIn(r, w, s.opt.SignInURL)
+	case s.provable(r, o) && redirectable(r):
+		status = http.StatusFound
+		s.toSignIn(r, w, s.opt.SecondFactorURL)
 	case audienceOf(r) == person:
 		s.page(r, o, w)
 	default:
@@ -39,7 +43,7 @@ func (s *Server) deny(c *call, o *authz.Outcome) {
 			w.Header(h.Name, h.Value)
 		}
 	}
-	if o.Verdict == authz.Unauthenticated && status == http.StatusUnauthorized {
+	if status == http.StatusUnauthorized && (o.Verdict == authz.Unauthenticated || secondFactorAlone(o)) {
 		w.Header("www-authenticate", challenge(o))
 	}
 	c.kind, c.code = wire.Denied, grpcCode(o.Verdict)
@@ -64,10 +68,32 @@ func policyAnswer(w *wire.Response, o *authz.Outcome) {
 	}
 }
 
-// toSignIn redirects to the gate with the way back. The return target is built
+// provable reports whether a browser's session would get through by showing a
+// second factor, and nothing else. The page on which that is done is not sent to
+// itself: a policy that closes it is a mistake, and must not be a circle.
+func (s *Server) provable(r *authz.Request, o *authz.Outcome) bool {
+	if s.opt.SecondFactorURL == "" || o.Verdict != authz.Denied || r.Route == nil || r.Session == nil || r.Session.Kind != session.Browser || byToken(r) {
+		return false
+	}
+	if r.Route.Gate && strings.HasSuffix(s.opt.SecondFactorURL, pathOf(r)) {
+		return false
+	}
+	return secondFactorAlone(o)
+}
+
+// secondFactorAlone reports whether that is all that is missing.
+func secondFactorAlone(o *authz.Outcome) bool {
+	return len(o.Reasons) == 1 && (o.Reasons[0] == authz.ReasonMFA || o.Reasons[0] == authz.ReasonStepUp)
+}
+
+func pathOf(r *authz.Request) string {
+	path, _, _ := strings.Cut(r.Path, "?")
+	return path
+}
+
+// toSignIn redirects to a page of the gate's with the way back. The return target is built
 // from the routes file's origin, never from Host or X-Forwarded-*.
-func (s *Server) toSignIn(r *authz.Request, w *wire.Response) {
-	target := s.opt.SignInURL
+func (s *Server) toSignIn(r *authz.Request, w *wire.Response, target string) {
 	if origin := authz.OwnOrigin(r); origin != "" {
 		target += "?rd=" + url.QueryEscape(origin+r.Path)
 	}
@@ -133,8 +159,11 @@ func plainTrouble() ([]byte, error) {
 }
 
 // challenge is the WWW-Authenticate value (RFC 6750, 3): an error code only if
-// credentials were presented.
+// credentials were presented; that of RFC 9470 if they are too weak.
 func challenge(o *authz.Outcome) string {
+	if secondFactorAlone(o) {
+		return `Bearer realm="neosc", error="insufficient_user_authentication"`
+	}
 	if o.Reasons[0] == authz.ReasonUnauthenticated {
 		return `Bearer realm="neosc"`
 	}
@@ -172,6 +201,8 @@ var details = map[string]string{
 	authz.ReasonCertificateExpired:  "The client certificate is not valid at this time.",
 	authz.ReasonCertificateRevoked:  "The client certificate has been revoked.",
 	authz.ReasonCertificateRequired: "This host wants a client certificate on a connection of its own.",
+	authz.ReasonMFA:                 "A second factor is required, and this session began without one.",
+	authz.ReasonStepUp:              "The second factor has to be shown anew.",
 	"role_required":                 "None of your roles opens this.",
 	"read_only":                     "Your role may read here, not write.",
 	"demo_required":                 "This needs a demo session.",

@@ -48,6 +48,9 @@ type Options struct {
 	// SignInURL is the absolute URL of the sign-in page; the return target is
 	// added as the query parameter rd.
 	SignInURL string
+	// SecondFactorURL is that of the page on which somebody who is signed in
+	// shows a second factor; "" if there is none.
+	SecondFactorURL string
 	// Settable reports whether a policy may set this request header (lower
 	// case); it mirrors the edge's own mutation rules.
 	Settable func(name string) bool

@@ -60,6 +60,7 @@ type app struct {
 	signer   *assertion.Signer
 	keys     *keyWatch
 	accounts *account.Store
+	service  *account.Service // what people and administrators do with accounts
 	factors  *mfa.Store
 	guard    *mfa.Guard        // accounts, with their second factors
 	logins   *oidclogin.Logins // nil without providers
@@ -179,7 +180,7 @@ func (a *app) checkServer() (*extauthz.Server, error) {
 	}
 	return extauthz.New(extauthz.Options{
 		Decider: a.decider, Routes: a.live, CookieName: a.cfg.Cookie.Name,
-		SignInURL: a.routes.GateOrigin() + "/oauth2/sign_in",
+		SignInURL: a.routes.GateOrigin() + "/oauth2/sign_in", SecondFactorURL: a.routes.GateOrigin() + "/oauth2/second_factor",
 		Assertion: a.signer.Assertion, AssertionHeader: a.cfg.Identity.AssertionHeader(),
 		Ticket:   tickets.Ticket,
 		Settable: a.routes.Settable().Has, RefusalPage: a.refusalPage, LimitHeaders: limit.Headers,

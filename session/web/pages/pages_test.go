@@ -3,6 +3,7 @@ package pages
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -60,6 +61,7 @@ func every(r *Renderer) map[string]Page {
 		"signedout":     r.SignedOut("/oauth2/sign_in"),
 		"unknown-empty": r.Refusal(RefusalView{Now: thursday}),
 	}
+	maps.Copy(ps, factorPages(r))
 	for _, w := range byReason {
 		ps[w.code] = r.Refusal(nora(statusOf(w.code), w.code))
 	}
@@ -149,7 +151,11 @@ func checkPage(t interface {
 			}
 		}
 	}
-	for tag, want := range map[string]int{"h1": 1, "main": 1, "title": 1, "style": 0, "script": 0, "iframe": 0, "base": 0} {
+	scripts := 0
+	if strings.Contains(p.CSP, "script-src 'self'") {
+		scripts = 1
+	}
+	for tag, want := range map[string]int{"h1": 1, "main": 1, "title": 1, "style": 0, "script": scripts, "iframe": 0, "base": 0} {
 		if count[tag] != want {
 			t.Errorf("%d <%s>, want %d", count[tag], tag, want)
 		}
@@ -175,6 +181,8 @@ func checkLink(t interface{ Errorf(string, ...any) }, tag, link string) {
 	case "", "gate.kappa4.com":
 		switch u.Path {
 		case "", "/", "/oauth2/sign_in", "/oauth2/sign_out", "/admin/switches", "/assets/gate.css", "/assets/favicon.svg":
+		case "/oauth2/second_factor", "/oauth2/passkey", "/account/security", "/account/security/app", "/account/security/app/remove", "/account/security/codes",
+			"/account/security/passkey", "/account/security/passkey/rename", "/account/security/passkey/remove", "/assets/passkey.js":
 		default:
 			t.Errorf("<%s> leads to %q, which the gate does not serve", tag, link)
 		}
@@ -340,7 +348,7 @@ func TestAssetsAreWhatPagesLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := string(renderer(t).SignedOut("/").Body)
+	body := string(renderer(t).KeySetup(KeySetupView{}).Body)
 	for _, a := range assets {
 		if !strings.Contains(body, "/assets/"+a.Name+"?v="+a.Version) {
 			t.Errorf("no page links %s under its version", a.Name)
