@@ -22,7 +22,7 @@ import (
 )
 
 // openSessions opens the local state: the key ring, sessions and accounts.
-func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
+func (a *app) openSessions(ctx context.Context, stdout io.Writer) error {
 	ring, err := cookie.OpenRing(a.cfg.Cookie.Keys)
 	if err != nil {
 		return err
@@ -64,6 +64,7 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	c := a.cfg.Accounts
 	a.accounts, err = account.New(ctx, account.Options{
 		DB: db, Dialect: dialect, Budget: a.guesses, Logger: a.log, HashesAtOnce: c.MaxHashing,
+		Rules:      a.passwordRules(),
 		Params:     account.Params{MemoryKiB: uint32(c.Argon2Memory) << 10, Passes: uint32(c.Argon2Passes), Threads: 1},
 		PerAccount: account.Guesses{Burst: c.GuessBurst, Every: time.Minute / time.Duration(c.GuessesPerMinute)},
 		PerAddress: account.Guesses{Burst: 3 * c.GuessBurst, Every: time.Minute / time.Duration(10*c.GuessesPerMinute)},
@@ -71,7 +72,10 @@ func (a *app) openSessions(ctx context.Context, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return a.openFactors(ctx, db, dialect)
+	if err := a.openFactors(ctx, db, dialect); err != nil {
+		return err
+	}
+	return a.openService(ctx, stdout)
 }
 
 // openStore opens the store that session.store names and returns the database

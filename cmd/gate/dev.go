@@ -162,7 +162,7 @@ func (d *demo) startGate(ctx context.Context, s streams) error {
 	if err := d.configureEnvoy(cfg); err != nil {
 		return err
 	}
-	if d.app, err = newApp(ctx, cfg, newLogger(cfg, s.err), io.Discard); err != nil {
+	if d.app, err = newApp(ctx, cfg, newLogger(cfg, s.err), s.out); err != nil {
 		return err
 	}
 	d.down.Add("gate", 30*time.Second, func(context.Context) error { return d.app.teardown.Close() })
@@ -208,7 +208,7 @@ func (d *demo) configure() (*config.Config, error) {
 		b.Write(more)
 	}
 	// The tour has nobody set up a second factor; who wants to sees it all the same.
-	fmt.Fprintf(&b, "accounts: {passwords: %q, mfa: optional}\n", passwords)
+	fmt.Fprintf(&b, "accounts: {passwords: %q, mfa: optional, registration: open, mail: {send: console}}\n", passwords)
 	file := filepath.Join(d.o.state, "gate.yaml")
 	if err := errors.Join(os.WriteFile(filepath.Join(d.o.state, "routes.yaml"), routes, 0o600), os.WriteFile(file, b.Bytes(), 0o600)); err != nil {
 		return nil, err
@@ -284,7 +284,7 @@ func (u demoUsers) Exists(ctx context.Context, email string) (bool, error) {
 }
 
 func (u demoUsers) Add(ctx context.Context, s dev.SeedUser) error {
-	x := account.User{Email: s.Email, Name: s.Name, Organization: s.Organization, Roles: s.Roles, EmailVerified: true}
+	x := account.User{Email: s.Email, Name: s.Name, Organization: s.Organization, Roles: s.Roles, EmailVerified: true, MFA: true}
 	if s.WorkspaceType != "" {
 		x.Demo = &account.DemoGrant{WorkspaceType: s.WorkspaceType, Seconds: s.DemoSeconds}
 	}

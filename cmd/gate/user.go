@@ -23,6 +23,11 @@ func userCommand() command {
 		{"role", "set the roles of an account and of its live sessions", userRole},
 		{"list", "list accounts", userList},
 		{"remove", "remove an account and end its sessions", userRemove},
+		{"disable", "keep an account from signing in and end its sessions", userDisable},
+		{"enable", "let a disabled account sign in again", userEnable},
+		{"move", "move an account to another organization", userMove},
+		{"invite", "invite somebody into an organization by mail", userInvite},
+		{"import", "add accounts with the SHA-256 password hashes of an older program", userImport},
 	})
 }
 

@@ -33,6 +33,9 @@ type Sessions interface {
 type Options struct {
 	Users    session.Users
 	Sessions Sessions
+	// Members and Organizations administer accounts; nil: that is not to be had.
+	Members       session.Members
+	Organizations session.Organizations
 	// People are whom providers have signed in; nil: nobody is kept.
 	People session.Directory
 	// Reload loads and activates the policy anew. On an error, whose text is
@@ -84,6 +87,7 @@ func New(o Options) (*API, error) {
 	a.handle("DELETE /v1/users/{email}", a.removeUser)
 	a.handle("GET /v1/people/{email}", a.person)
 	a.handle("POST /v1/policy/reload", a.reload)
+	a.handleAccounts()
 	if o.AuditLog != nil {
 		a.handle("GET /v1/audit", a.audit)
 	}
@@ -142,6 +146,12 @@ func (a *API) problemOf(r *http.Request, err error) *Problem {
 		return problem(http.StatusNotFound, "there is no such user")
 	case errors.Is(err, session.ErrUserExists):
 		return problem(http.StatusConflict, "there is a user with this email already; change its password or roles instead")
+	case errors.Is(err, session.ErrNoOrganization):
+		return problem(http.StatusNotFound, "there is no such organization")
+	case errors.Is(err, session.ErrOrganizationExists):
+		return problem(http.StatusConflict, "%v", err)
+	case errors.Is(err, session.ErrLastAdmin):
+		return problem(http.StatusConflict, "%v; give it to another account first", err)
 	case errors.Is(err, session.ErrBadUser):
 		return problem(http.StatusUnprocessableEntity, "%v", err)
 	case errors.Is(err, session.ErrBusy):

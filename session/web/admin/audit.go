@@ -65,15 +65,32 @@ func (a *API) rolesOf(r *http.Request) ([]string, error) {
 	return nil, nil // changing it will say that it is not there
 }
 
-// auditRoles keeps a change of an account's roles. If it cannot, its caller takes
-// the change back: made again, it would be none and never told of.
-func (a *API) auditRoles(ctx context.Context, u session.User, before []string) error {
+// auditRoles keeps a change of an account's roles, and what else happened to it.
+// If it cannot, its caller takes the change back: made again, it would be none
+// and never told of.
+func (a *API) auditRoles(ctx context.Context, u session.User, before []string, also ...session.Action) error {
 	if a.o.Audit == nil {
 		return nil
 	}
-	s := &session.Session{Identity: session.Identity{UserID: u.ID, Email: u.Email, Organization: u.Organization}}
-	if err := a.o.Audit.Append(ctx, session.RoleEvents(ctx, s, before, u.Roles)...); err != nil {
+	var events []session.Event
+	for _, action := range also {
+		events = append(events, session.NewEvent(ctx, action, sessionOf(u)))
+	}
+	if err := a.o.Audit.Append(ctx, append(events, session.RoleEvents(ctx, sessionOf(u), before, u.Roles)...)...); err != nil {
 		return fmt.Errorf("nothing is changed, since the audit trail cannot keep it: %w", err)
 	}
 	return nil
+}
+
+// sessionOf names an account in events.
+func sessionOf(u session.User) *session.Session {
+	return &session.Session{Identity: session.Identity{UserID: u.ID, Email: u.Email, Organization: u.Organization}}
+}
+
+// auditAccount keeps what was done with an account and cannot be taken back.
+func (a *API) auditAccount(ctx context.Context, action session.Action, u session.User) error {
+	if a.o.Audit == nil {
+		return nil
+	}
+	return a.o.Audit.Append(ctx, session.NewEvent(ctx, action, sessionOf(u)))
 }

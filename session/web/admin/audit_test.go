@@ -56,7 +56,8 @@ func TestRoleChangesAreInTheTrailOrDoNotHappen(t *testing.T) {
 		got = append(got, fmt.Sprint(e.Number, " ", e.Action, " ", e.Details["roles"], " ", e.User.Email, " by ", e.Actor.ID))
 	}
 	want := []string{
-		"1 role_assigned user nora@kappa4.com by operator", "2 role_assigned admin,neosc nora@kappa4.com by operator", "3 role_revoked user nora@kappa4.com by operator",
+		"1 register  nora@kappa4.com by operator", "2 role_assigned user nora@kappa4.com by operator",
+		"3 role_assigned admin,neosc nora@kappa4.com by operator", "4 role_revoked user nora@kappa4.com by operator",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the trail says %q, want %q", got, want)

@@ -65,6 +65,8 @@ type NewUser struct {
 	// Password is generated if empty.
 	Password string `json:"password,omitempty"`
 	Demo     bool   `json:"demo,omitempty"`
+	// PasswordSHA256 stands instead of a password: what an older program kept.
+	PasswordSHA256 string `json:"password_sha256,omitempty"`
 }
 
 // ChangedUser is an account after a change, and what became of its sessions.

@@ -29,14 +29,18 @@ func (a *API) addUser(r *http.Request) (any, error) {
 	if err := decode(r, &n); err != nil {
 		return nil, err
 	}
-	password, generated := orGenerated(n.Password)
+	password, generated, action := n.Password, "", session.ActionUserImported
+	if n.PasswordSHA256 == "" {
+		password, generated = orGenerated(n.Password)
+		action = session.ActionRegister
+	}
 	u, err := a.o.Users.AddUser(r.Context(), session.NewUser{
-		Email: n.Email, Name: n.Name, Organization: n.Organization, Password: password, Roles: n.Roles, Demo: n.Demo,
+		Email: n.Email, Name: n.Name, Organization: n.Organization, Password: password, Roles: n.Roles, Demo: n.Demo, PasswordSHA256: n.PasswordSHA256,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := a.auditRoles(r.Context(), u, nil); err != nil {
+	if err := a.auditRoles(r.Context(), u, nil, action); err != nil {
 		_, undo := a.o.Users.RemoveUser(context.WithoutCancel(r.Context()), u.Email)
 		return nil, errors.Join(err, undo)
 	}
@@ -57,8 +61,11 @@ func (a *API) setPassword(r *http.Request) (any, error) {
 		return nil, err
 	}
 	n, err := a.o.Sessions.RevokeUser(r.Context(), u.ID)
+	if err == nil {
+		err = a.auditAccount(r.Context(), session.ActionPasswordChanged, u)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the password is changed, but sessions of before may go on; try again: %w", err)
+		return nil, fmt.Errorf("the password is changed, but sessions of before may go on, or nobody is told; try again: %w", err)
 	}
 	a.o.Logger.Info("password_changed", "user", u.ID, "sessions", n, "by", "operator")
 	return ChangedUser{User: u, Password: generated, SessionsEnded: n}, nil
@@ -102,8 +109,11 @@ func (a *API) removeUser(r *http.Request) (any, error) {
 		return nil, err
 	}
 	n, err := a.o.Sessions.RevokeUser(r.Context(), u.ID)
+	if err == nil {
+		err = a.auditAccount(r.Context(), session.ActionUserRemoved, u)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the account is gone, but its sessions may go on; end them with `gate session revoke -user %s`: %w", u.ID, err)
+		return nil, fmt.Errorf("the account is gone, but its sessions may go on, or nobody is told; end them with `gate session revoke -user %s`: %w", u.ID, err)
 	}
 	a.o.Logger.Info("user_removed", "user", u.ID, "sessions", n, "by", "operator")
 	return ChangedUser{User: u, SessionsEnded: n}, nil

@@ -108,6 +108,11 @@ type Accounts struct {
 	Argon2Passes int `yaml:"argon2_passes"`
 	// MaxHashing is how many passwords are hashed at once; more get 429.
 	MaxHashing int `yaml:"max_hashing"`
+	// Registration is closed (but for who is invited) or open to anybody.
+	Registration string `yaml:"registration"`
+	// PasswordMin is the least characters of a new password.
+	PasswordMin int  `yaml:"password_min"`
+	Mail        Mail `yaml:"mail"`
 }
 
 // Limits say where rate limits are counted.
@@ -158,12 +163,13 @@ type Log struct {
 // Default returns the settings that hold where gate.yaml is silent.
 func Default() Config {
 	return Config{
-		Routes:   "routes.yaml",
-		Listen:   Listen{Authz: "run/authz.sock", HTTP: "run/http.sock", Admin: "run/admin.sock", Ops: "127.0.0.1:9464"},
-		Cookie:   Cookie{Name: "_pomerium", Keys: "cookie-keys.yaml"},
-		Session:  Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
-		Policy:   defaultPolicy(),
-		Accounts: Accounts{Passwords: PasswordsAuto, MFA: "admins", GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4},
+		Routes:  "routes.yaml",
+		Listen:  Listen{Authz: "run/authz.sock", HTTP: "run/http.sock", Admin: "run/admin.sock", Ops: "127.0.0.1:9464"},
+		Cookie:  Cookie{Name: "_pomerium", Keys: "cookie-keys.yaml"},
+		Session: Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
+		Policy:  defaultPolicy(),
+		Accounts: Accounts{Passwords: PasswordsAuto, MFA: "admins", GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4,
+			Registration: RegistrationClosed, PasswordMin: 8, Mail: Mail{Send: MailOff, Security: "starttls"}},
 		Limits:   Limits{Store: "local", Mode: "single", OnError: "local", Budget: 20 * time.Millisecond, MaxKeys: 1_000_000},
 		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
 		Metrics:  Metrics{Prefix: "pomerium_"},
@@ -217,7 +223,7 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)
 	}
-	return &c, errors.Join(c.checkProviders(dir), c.checkSockets(), c.checkDelivery())
+	return &c, errors.Join(c.checkProviders(dir), c.checkAccounts(dir), c.checkSockets(), c.checkDelivery())
 }
 
 // maxSocketPath is sun_path's size less its terminating NUL on Linux.

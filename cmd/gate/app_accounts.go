@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/account"
+	"github.com/neosc/gate/session/mail"
+)
+
+// passwordRules are those of the configuration, with the place's own name among
+// the words of which a password is not to be made.
+func (a *app) passwordRules() account.Rules {
+	rules := account.DefaultRules()
+	rules.Min = a.cfg.Accounts.PasswordMin
+	name, _, _ := strings.Cut(strings.TrimPrefix(a.cfg.Cookie.Domain, "."), ".")
+	rules.Words = append(rules.Words, name)
+	return rules
+}
+
+// openService opens what people and administrators do with accounts; its mails
+// go out beside requests. Those of a demo are written to out.
+func (a *app) openService(ctx context.Context, out io.Writer) error {
+	mailer, err := a.mailer(out)
+	if err != nil {
+		return err
+	}
+	a.service, err = account.NewService(account.ServiceOptions{
+		Store: a.accounts, Sessions: a.sessions, Audit: a.trail, Mailer: mailer, Origin: a.routes.GateOrigin(), Factors: a.factors,
+		Open: a.cfg.Accounts.Registration == config.RegistrationOpen && a.cfg.Passwords(), Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() { defer close(done); a.service.Run(ctx) }()
+	a.teardown.Add("mails", 15*time.Second, func(limit context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-limit.Done():
+			return limit.Err()
+		}
+	})
+	return nil
+}
+
+// mailer is nil where no mail is sent.
+func (a *app) mailer(out io.Writer) (session.Mailer, error) {
+	m := &a.cfg.Accounts.Mail
+	switch m.Send {
+	case config.MailConsole:
+		return mail.NewConsole(out), nil
+	case config.MailSMTP:
+		s, err := mail.NewSMTP(mail.SMTPOptions{
+			Address: m.Server, Security: mail.Security(m.Security), Username: m.Username, Password: m.Password(), From: m.From,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("accounts.mail: %w", err)
+		}
+		return s, nil
+	}
+	return nil, nil
+}
