@@ -18,6 +18,25 @@ const (
 	maxDepth = 10_000
 )
 
+// fields goes through a message: while next is true, tag and value are those of a
+// field. Afterwards whole tells whether the message ended where a field does.
+type fields struct {
+	m     string
+	at    int // negative once there is no field where one should be
+	tag   uint64
+	value string
+}
+
+func (f *fields) next() bool {
+	if f.at >= len(f.m) {
+		return false
+	}
+	f.tag, f.value, f.at = next(f.m, f.at)
+	return f.at >= 0
+}
+
+func (f *fields) whole() bool { return f.at >= 0 }
+
 // next takes the field at m[i:] apart: its tag, its value and where the one
 // after it begins. The value is the content of a length-delimited field, else
 // the bytes as they stand. end is negative if no field is there.

@@ -10,16 +10,13 @@ import (
 
 // headerMap reads HeaderMap.
 func (s *Scanner) headerMap(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
-		if tag == 1<<3|bytesType && !s.headerValue(value) {
+	f := fields{m: m}
+	for f.next() {
+		if f.tag == 1<<3|bytesType && !s.headerValue(f.value) {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 // headerValue reads HeaderValue, whose value is in one of two fields.
@@ -29,26 +26,23 @@ func (s *Scanner) headerValue(m string) bool {
 		return true
 	}
 	var name, text, raw string
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
+	f := fields{m: m}
+	for f.next() {
 		ok := true
-		switch tag {
+		switch f.tag {
 		case 1<<3 | bytesType:
-			name, ok = value, utf8.ValidString(value)
+			name, ok = f.value, utf8.ValidString(f.value)
 		case 2<<3 | bytesType:
-			text, ok = value, utf8.ValidString(value)
+			text, ok = f.value, utf8.ValidString(f.value)
 		case 3<<3 | bytesType:
-			raw = value // bytes, of any kind
+			raw = f.value // bytes, of any kind
 		}
 		if !ok {
 			return false
 		}
 	}
 	s.r.Headers = append(s.r.Headers, authz.Header{Name: strings.ToLower(name), Value: cmp.Or(text, raw)})
-	return true
+	return f.whole()
 }
 
 // plainHeader reads the form in which Envoy writes nearly every header, a name

@@ -26,56 +26,50 @@ const (
 )
 
 func (p *peer) read(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
+	f := fields{m: m}
+	for f.next() {
 		ok := true
-		switch tag {
+		switch f.tag {
 		case 1<<3 | bytesType:
-			ok = p.readAddress(value)
+			ok = p.readAddress(f.value)
 		case 4<<3 | bytesType:
-			p.principal = value
-			ok = utf8.ValidString(value)
+			p.principal = f.value
+			ok = utf8.ValidString(f.value)
 		case 3<<3 | bytesType: // labels
-			_, _, ok = mapEntry(value)
+			_, _, ok = mapEntry(f.value)
 		case 5<<3 | bytesType:
-			p.cert = value
-			ok = utf8.ValidString(value)
+			p.cert = f.value
+			ok = utf8.ValidString(f.value)
 		case 2<<3 | bytesType: // service
-			ok = utf8.ValidString(value)
+			ok = utf8.ValidString(f.value)
 		}
 		if !ok {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 func (p *peer) readAddress(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
+	f := fields{m: m}
+	for f.next() {
 		ok := true
-		switch tag {
+		switch f.tag {
 		case armSocket<<3 | bytesType:
 			p.take(armSocket)
-			ok = p.readSocket(value)
+			ok = p.readSocket(f.value)
 		case armPipe<<3 | bytesType:
 			p.take(armPipe)
-			ok = generated(value, &corev3.Pipe{}, 4)
+			ok = generated(f.value, &corev3.Pipe{}, 4)
 		case armInternal<<3 | bytesType:
 			p.take(armInternal)
-			ok = generated(value, &corev3.EnvoyInternalAddress{}, 4)
+			ok = generated(f.value, &corev3.EnvoyInternalAddress{}, 4)
 		}
 		if !ok {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 // take makes arm the one of the oneof; what another arm held is gone.
@@ -86,30 +80,27 @@ func (p *peer) take(arm uint8) {
 }
 
 func (p *peer) readSocket(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
+	f := fields{m: m}
+	for f.next() {
 		ok := true
-		switch tag {
+		switch f.tag {
 		case 2<<3 | bytesType:
-			p.address = value
-			ok = utf8.ValidString(value)
+			p.address = f.value
+			ok = utf8.ValidString(f.value)
 		case 3<<3 | varintType:
-			v, _ := varint(value, 0)
+			v, _ := varint(f.value, 0)
 			p.port = uint32(v)
 		case 4<<3 | bytesType: // named_port, the other arm of port_specifier
 			p.port = 0
-			ok = utf8.ValidString(value)
+			ok = utf8.ValidString(f.value)
 		case 5<<3 | bytesType, 7<<3 | bytesType: // resolver_name, network_namespace_filepath
-			ok = utf8.ValidString(value)
+			ok = utf8.ValidString(f.value)
 		}
 		if !ok {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 // domain is the peer as decisions see it; an address that is no IP (a pipe)

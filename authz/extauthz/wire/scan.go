@@ -61,102 +61,90 @@ func (s *Scanner) reset() {
 
 // check reads CheckRequest.
 func (s *Scanner) check(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
-		if tag == 1<<3|bytesType && !s.attributes(value) {
+	f := fields{m: m}
+	for f.next() {
+		if f.tag == 1<<3|bytesType && !s.attributes(f.value) {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 // attributes reads AttributeContext.
 func (s *Scanner) attributes(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
+	f := fields{m: m}
+	for f.next() {
 		ok := true
-		switch tag {
+		switch f.tag {
 		case 1<<3 | bytesType:
-			ok = s.source.read(value)
+			ok = s.source.read(f.value)
 		case 2<<3 | bytesType:
-			ok = s.destination.read(value)
+			ok = s.destination.read(f.value)
 		case 4<<3 | bytesType:
-			ok = s.request(value)
+			ok = s.request(f.value)
 		case 10<<3 | bytesType:
-			ok = s.extension(value)
+			ok = s.extension(f.value)
 		case 11<<3 | bytesType, 13<<3 | bytesType: // metadata of the request and of the route
-			ok = generated(value, &corev3.Metadata{}, 2)
+			ok = generated(f.value, &corev3.Metadata{}, 2)
 		case 12<<3 | bytesType:
-			ok = s.tlsSession(value)
+			ok = s.tlsSession(f.value)
 		}
 		if !ok {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 // request reads AttributeContext.Request.
 func (s *Scanner) request(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
+	f := fields{m: m}
+	for f.next() {
 		ok := true
-		switch tag {
+		switch f.tag {
 		case 1<<3 | bytesType:
-			ok = timestamp(value)
+			ok = timestamp(f.value)
 		case 2<<3 | bytesType:
-			ok = s.http(value)
+			ok = s.http(f.value)
 		}
 		if !ok {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 // http reads AttributeContext.HttpRequest.
 func (s *Scanner) http(m string) bool {
 	r := s.r
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
+	f := fields{m: m}
+	for f.next() {
 		ok := true
-		switch tag {
+		switch f.tag {
 		case 2<<3 | bytesType:
-			r.Method, ok = value, utf8.ValidString(value)
+			r.Method, ok = f.value, utf8.ValidString(f.value)
 		case 3<<3 | bytesType:
 			var h authz.Header
-			h.Name, h.Value, ok = mapEntry(value)
+			h.Name, h.Value, ok = mapEntry(f.value)
 			s.mapped = append(s.mapped, h)
 		case 4<<3 | bytesType:
-			r.Path, ok = value, utf8.ValidString(value)
+			r.Path, ok = f.value, utf8.ValidString(f.value)
 		case 5<<3 | bytesType:
-			r.Host, ok = value, utf8.ValidString(value)
+			r.Host, ok = f.value, utf8.ValidString(f.value)
 		case 6<<3 | bytesType:
-			r.Scheme, ok = value, utf8.ValidString(value)
+			r.Scheme, ok = f.value, utf8.ValidString(f.value)
 		case 10<<3 | bytesType:
-			r.Protocol, ok = value, utf8.ValidString(value)
+			r.Protocol, ok = f.value, utf8.ValidString(f.value)
 		case 1<<3 | bytesType, 7<<3 | bytesType, 8<<3 | bytesType, 11<<3 | bytesType: // id, query, fragment, body
-			ok = utf8.ValidString(value)
+			ok = utf8.ValidString(f.value)
 		case 13<<3 | bytesType:
-			ok = s.headerMap(value)
+			ok = s.headerMap(f.value)
 		}
 		if !ok {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 // extension reads an entry of context_extensions.
@@ -205,52 +193,44 @@ func byName(a, b authz.Header) int { return cmp.Compare(a.Name, b.Name) }
 
 // mapEntry reads an entry of a map<string, string>; a key or value that is
 // absent is "".
-func mapEntry(m string) (key, val string, ok bool) {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return "", "", false
-		}
+func mapEntry(m string) (key, value string, ok bool) {
+	f := fields{m: m}
+	for f.next() {
 		ok := true
-		switch tag {
+		switch f.tag {
 		case 1<<3 | bytesType:
-			key, ok = value, utf8.ValidString(value)
+			key, ok = f.value, utf8.ValidString(f.value)
 		case 2<<3 | bytesType:
-			val, ok = value, utf8.ValidString(value)
+			value, ok = f.value, utf8.ValidString(f.value)
 		}
 		if !ok {
 			return "", "", false
 		}
 	}
-	return key, val, true
+	return key, value, f.whole()
 }
 
 // tlsSession reads TLSSession, which is one text: the server name.
 func (s *Scanner) tlsSession(m string) bool {
-	for i := 0; i < len(m); {
-		tag, value, end := next(m, i)
-		if i = end; i < 0 {
-			return false
-		}
-		if tag != 1<<3|bytesType {
+	f := fields{m: m}
+	for f.next() {
+		if f.tag != 1<<3|bytesType {
 			continue
 		}
-		if s.r.SNI = value; !utf8.ValidString(value) {
+		if s.r.SNI = f.value; !utf8.ValidString(f.value) {
 			return false
 		}
 	}
-	return true
+	return f.whole()
 }
 
 // timestamp reads google.protobuf.Timestamp: two varints, so that only its form
 // can be wrong. Every request has one; it is not the decision's clock.
 func timestamp(m string) bool {
-	for i := 0; i < len(m); {
-		if _, _, i = next(m, i); i < 0 {
-			return false
-		}
+	f := fields{m: m}
+	for f.next() { // only for its form
 	}
-	return true
+	return f.whole()
 }
 
 // generated has the generated code look at a message that is rarely there, at
