@@ -38,6 +38,10 @@ type Options struct {
 	Members       session.Members
 	Organizations session.Organizations
 	Sessions      Sessions
+	// Factors check second factors and Identifier says whose they are; without
+	// both, accounts that have one cannot sign in here.
+	Factors    session.SecondFactors
+	Identifier session.Identifier
 	// Switches are the policy's; nil: their addresses are not there.
 	Switches session.Switches
 	// NoAccounts says that nobody signs in with a password here.
@@ -93,6 +97,7 @@ type reply struct {
 	status int
 	body   any
 	next   string // path and query of the next page
+	file   string // the media type of a body of bytes
 }
 
 type handler func(c *call) (reply, error)
@@ -113,8 +118,12 @@ func New(o Options) (*API, error) {
 		o.SignIn = func(*http.Request, *session.Session, error) {}
 	}
 	a := &API{o: o, mux: http.NewServeMux()}
+	described, err := description()
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	byPath := map[string]map[string]http.HandlerFunc{}
-	for _, x := range a.table() {
+	for _, x := range append(a.table(), described...) {
 		if byPath[x.Path] == nil {
 			byPath[x.Path] = map[string]http.HandlerFunc{}
 		}
@@ -126,22 +135,6 @@ func New(o Options) (*API, error) {
 	}
 	a.mux.Handle("/", a.methods(nil))
 	return a, nil
-}
-
-type served struct {
-	Route
-	handler
-}
-
-func (a *API) table() []served {
-	var out []served
-	add := func(method, path string, access Access, h handler) {
-		out = append(out, served{Route{method, path, access}, h})
-	}
-	add("POST", "/api/auth/login", Public, a.login)
-	add("POST", "/api/auth/logout", Session, a.logout)
-	add("GET", "/api/auth/me", Session, a.me)
-	return append(out, a.switchTable()...)
 }
 
 // Routes lists the addresses.
@@ -226,13 +219,23 @@ func (a *API) serve(access Access, h handler) http.HandlerFunc {
 		if out.next != "" {
 			w.Header().Set("Link", "<"+out.next+`>; rel="next"`)
 		}
-		switch {
-		case out.status == 0:
-			a.send(w, r, http.StatusOK, "application/json", out.body)
-		case out.body == nil:
-			w.WriteHeader(out.status)
-		default:
-			a.send(w, r, out.status, "application/json", out.body)
-		}
+		a.answer(c, out)
+	}
+}
+
+func (a *API) answer(c *call, out reply) {
+	if out.status == 0 {
+		out.status = http.StatusOK
+	}
+	b, isFile := out.body.([]byte)
+	switch {
+	case isFile:
+		c.w.Header().Set("Content-Type", out.file)
+		c.w.WriteHeader(out.status)
+		_, _ = c.w.Write(b) // the client may be gone: nobody to tell
+	case out.body == nil:
+		c.w.WriteHeader(out.status)
+	default:
+		a.send(c.w, c.Request, out.status, "application/json", out.body)
 	}
 }

@@ -46,6 +46,9 @@ func (a *API) login(c *call) (reply, error) {
 		return reply{}, err
 	}
 	id, err := a.o.Accounts.SignIn(c.Context(), q.Email, q.Password, web.ClientAddr(c.Request))
+	if need, ok := errors.AsType[*session.FactorNeededError](err); ok {
+		return reply{}, a.askForFactor(c, need.User)
+	}
 	if err != nil {
 		a.o.SignIn(c.Request, nil, err)
 		return reply{}, err
@@ -83,14 +86,67 @@ func (a *API) signedIn(c *call, t session.Tokens) (reply, error) {
 	}}, nil
 }
 
+type refreshRequest struct {
+	RefreshToken string `json:"refresh_token"`
+}
+
+// refresh gives the next tokens of a session. To whoever holds a token that is
+// worth nothing it does not say why.
+func (a *API) refresh(c *call) (reply, error) {
+	var q refreshRequest
+	if err := decode(c.w, c.Request, &q); err != nil {
+		return reply{}, err
+	}
+	t, err := a.o.Sessions.RefreshTokens(c.Context(), q.RefreshToken)
+	if errors.Is(err, session.ErrReused) {
+		a.o.Logger.Warn("a refresh token came twice; its session has ended", "client_ip", web.ClientAddr(c.Request), "request_id", requestID(c.Request))
+	}
+	if errors.Is(err, session.ErrInvalid) {
+		return reply{}, problem(http.StatusUnauthorized, "refresh_token_invalid", "The refresh token opens nothing. Sign in again.")
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	return a.signedIn(c, t)
+}
+
 func (a *API) me(c *call) (reply, error) {
+	if _, err := parameters(c.Request); err != nil {
+		return reply{}, err
+	}
 	u, err := a.userOf(c.Context(), &c.s.Identity)
 	return reply{body: u}, err
 }
 
-// userOf says of a session who it is.
-func (a *API) userOf(_ context.Context, id *session.Identity) (User, error) {
-	return User{ID: id.UserID, Email: id.Email, Name: id.Name, Organization: id.Organization, Role: roleOf(id.Roles), MFA: twoFactors(id)}, nil
+// userOf says of a session who it is. Whether a second factor is asked of them,
+// accounts know; of people of providers, how they signed in tells.
+func (a *API) userOf(ctx context.Context, id *session.Identity) (User, error) {
+	u := User{ID: id.UserID, Email: id.Email, Name: id.Name, Organization: id.Organization, Role: roleOf(id.Roles), MFA: twoFactors(id)}
+	if id.Provider != local || a.o.Members == nil {
+		return u, nil
+	}
+	account, err := a.o.Members.UserByID(ctx, id.UserID)
+	switch {
+	case errors.Is(err, session.ErrNoUser):
+		registered(&u)
+	case err != nil:
+		return User{}, err
+	default:
+		u.MFA = account.MFA
+	}
+	return u, nil
+}
+
+// local is the provider of accounts of the gate's own.
+const local = "local"
+
+// registered is what every account begins as. The role counts from when the
+// email is verified; until then the session has none.
+func registered(u *User) {
+	if u.Role == "" {
+		u.Role = "user"
+	}
+	u.MFA = true
 }
 
 // roleOf is the one that says most, for apps that know of one alone.
@@ -105,7 +161,9 @@ func roleOf(roles []string) string {
 
 // twoFactors reports whether a second factor was shown at this sign-in.
 func twoFactors(id *session.Identity) bool {
-	return slices.ContainsFunc(id.AMR, func(m string) bool { return m == "mfa" || m == "otp" || m == "hwk" })
+	return slices.ContainsFunc(id.AMR, func(m string) bool {
+		return m == session.AMRMFA || m == session.AMROTP || m == session.AMRKey
+	})
 }
 
 // logout ends the session that asks, with all of its tokens.

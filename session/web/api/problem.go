@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/neosc/gate/session"
 )
@@ -38,7 +39,11 @@ func problem(status int, reason, format string, args ...any) *Problem {
 }
 
 func invalid(format string, args ...any) *Problem {
-	return problem(http.StatusUnprocessableEntity, "request_invalid", format, args...)
+	return invalidFor("request_invalid", format, args...)
+}
+
+func invalidFor(reason, format string, args ...any) *Problem {
+	return problem(http.StatusUnprocessableEntity, reason, format, args...)
 }
 
 // problemOf turns an error into what a program is told of it. What is ours is
@@ -53,6 +58,18 @@ func (a *API) problemOf(r *http.Request, err error) *Problem {
 		p.Type, p.retryAfter = quotaExceeded, seconds
 		return p
 	}
+	if p := known(err); p != nil {
+		return p
+	}
+	a.o.Logger.Error("an API request failed", "path", r.URL.Path, "error", err, "request_id", requestID(r))
+	p := problem(http.StatusServiceUnavailable, "unavailable", "Something that the gate needs does not answer. Try again in a moment.")
+	p.retryAfter = 1
+	return p
+}
+
+// known is what a program is told of errors that are its own affair, nil for
+// others.
+func known(err error) *Problem {
 	switch {
 	case errors.Is(err, session.ErrCredentials):
 		return problem(http.StatusUnauthorized, "credentials", "Email or password is wrong.")
@@ -60,17 +77,28 @@ func (a *API) problemOf(r *http.Request, err error) *Problem {
 		p := problem(http.StatusTooManyRequests, "busy", "Too many passwords are being checked at this moment. Try again in a second.")
 		p.retryAfter = 1
 		return p
+	case errors.Is(err, session.ErrRegistrationClosed):
+		return problem(http.StatusForbidden, "registration_closed", "Only who is invited may register here.")
+	case errors.Is(err, session.ErrLink):
+		return invalidFor("link_invalid", "The token was used, is over, or never was.")
 	case errors.Is(err, session.ErrNoUser):
-		return problem(http.StatusNotFound, "not_found", "There is no such user.")
+		return noSuch("user")
+	case errors.Is(err, session.ErrNoOrganization):
+		return noSuch("organization")
 	case errors.Is(err, session.ErrUserExists):
 		return problem(http.StatusConflict, "conflict", "There is a user with this email already.")
+	case errors.Is(err, session.ErrOrganizationExists):
+		return problem(http.StatusConflict, "conflict", "An organization has this name already.")
+	case errors.Is(err, session.ErrLastAdmin):
+		return problem(http.StatusConflict, "last_admin", "This is the last account with the role admin that can sign in.")
 	case errors.Is(err, session.ErrBadUser):
-		return invalid("%s", sentence(err.Error()))
+		text := err.Error()
+		if _, why, ok := strings.Cut(text, session.ErrBadUser.Error()+": "); ok {
+			text = why
+		}
+		return invalid("%s", sentence(text))
 	}
-	a.o.Logger.Error("an API request failed", "path", r.URL.Path, "error", err, "request_id", requestID(r))
-	p := problem(http.StatusServiceUnavailable, "unavailable", "Something that the gate needs does not answer. Try again in a moment.")
-	p.retryAfter = 1
-	return p
+	return nil
 }
 
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
