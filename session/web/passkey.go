@@ -114,7 +114,7 @@ func (h *Handler) passkeyFailed(w http.ResponseWriter, r *http.Request, form url
 // keyForm asks the browser for a new passkey.
 func (h *Handler) keyForm(w http.ResponseWriter, r *http.Request) {
 	if s, _, ok := h.fresh(w, r); ok {
-		h.showKey(w, r, s, pages.KeySetupView{Name: "Passkey of " + h.o.Clock().Format("2 January 2006")})
+		h.showKey(w, r, s, pages.KeySetupView{ReturnTo: h.onward(r), Name: "Passkey of " + h.o.Clock().Format("2 January 2006")})
 	}
 }
 
@@ -142,7 +142,7 @@ func (h *Handler) key(w http.ResponseWriter, r *http.Request) {
 	}
 	for reason, text := range said {
 		if errors.Is(err, reason) {
-			h.showKey(w, r, s, pages.KeySetupView{Status: http.StatusUnprocessableEntity, Name: form.Get("name"), Notice: &pages.Notice{Tone: "bad", Text: text}})
+			h.showKey(w, r, s, pages.KeySetupView{ReturnTo: h.onwardOf(form), Status: http.StatusUnprocessableEntity, Name: form.Get("name"), Notice: &pages.Notice{Tone: "bad", Text: text}})
 			return
 		}
 	}
@@ -152,7 +152,7 @@ func (h *Handler) key(w http.ResponseWriter, r *http.Request) {
 	}
 	undo := func(ctx context.Context) error { return h.o.Factors.RemovePasskey(ctx, s.Identity.UserID, added.ID) }
 	if h.changed(w, r, s, session.ActionFactorAdded, map[string]string{"method": "passkey", "name": added.Name}, undo) {
-		h.enrolled(w, r, s, f, session.AMRKey)
+		h.enrolled(w, r, s, f, session.AMRKey, h.onwardOf(form))
 	}
 }
 

@@ -130,11 +130,7 @@ func (h *Handler) showSecurity(w http.ResponseWriter, r *http.Request, s *sessio
 		Status: status, Email: s.Identity.Email, CodesLeft: f.Recovery, CodesMade: f.RecoveryMade, Notice: notice,
 		CSRF: h.csrf.issue(w, r, securityForm, s.Key.String()),
 	}
-	if query, err := url.ParseQuery(r.URL.RawQuery); err == nil && f.Enrolled() {
-		if to, ok := h.target(query["rd"]); ok {
-			v.ReturnTo = to
-		}
-	}
+	v.ReturnTo = h.onward(r)
 	if v.Notice == nil && slices.Contains(s.Identity.AMR, session.AMRRecovery) {
 		v.Notice = &pages.Notice{Tone: "warn", Text: "You signed in with a recovery code. Take away what you have lost, and add what you have now."}
 	}
@@ -150,8 +146,24 @@ func (h *Handler) showSecurity(w http.ResponseWriter, r *http.Request, s *sessio
 // appForm shows the key of an app that is being set up.
 func (h *Handler) appForm(w http.ResponseWriter, r *http.Request) {
 	if s, _, ok := h.fresh(w, r); ok {
-		h.showApp(w, r, s, pages.AppSetupView{})
+		h.showApp(w, r, s, pages.AppSetupView{ReturnTo: h.onward(r)})
 	}
+}
+
+// onward is the checked target of a page's query, "" for none.
+func (h *Handler) onward(r *http.Request) string {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return ""
+	}
+	return h.onwardOf(query)
+}
+
+func (h *Handler) onwardOf(values url.Values) string {
+	if to, ok := h.target(values["rd"]); ok {
+		return to
+	}
+	return ""
 }
 
 func (h *Handler) showApp(w http.ResponseWriter, r *http.Request, s *session.Session, v pages.AppSetupView) {
@@ -177,15 +189,16 @@ func (h *Handler) app(w http.ResponseWriter, r *http.Request) {
 	}
 	err := h.o.Factors.ConfirmApp(r.Context(), s.Key, factorUser(s), form.Get("code"), ClientAddr(r))
 	guesses, tooMany := errors.AsType[*session.TooManyGuessesError](err)
+	rd := h.onwardOf(form)
 	switch {
 	case errors.Is(err, session.ErrFactor):
-		h.showApp(w, r, s, pages.AppSetupView{Status: http.StatusUnprocessableEntity, Wrong: true, Notice: &pages.Notice{Tone: "bad", Text: "That is not the code that the app should show now. See that its clock is right."}})
+		h.showApp(w, r, s, pages.AppSetupView{ReturnTo: rd, Status: http.StatusUnprocessableEntity, Wrong: true, Notice: &pages.Notice{Tone: "bad", Text: "That is not the code that the app should show now. See that its clock is right."}})
 		return
 	case errors.Is(err, session.ErrNotFound):
-		h.showApp(w, r, s, pages.AppSetupView{Status: http.StatusForbidden, Notice: &pages.Notice{Tone: "warn", Text: "That took too long. This is a new key; the one before is void."}})
+		h.showApp(w, r, s, pages.AppSetupView{ReturnTo: rd, Status: http.StatusForbidden, Notice: &pages.Notice{Tone: "warn", Text: "That took too long. This is a new key; the one before is void."}})
 		return
 	case tooMany:
-		h.showApp(w, r, s, pages.AppSetupView{Status: http.StatusTooManyRequests, Notice: tooManyNotice(w, guesses)})
+		h.showApp(w, r, s, pages.AppSetupView{ReturnTo: rd, Status: http.StatusTooManyRequests, Notice: tooManyNotice(w, guesses)})
 		return
 	case err != nil:
 		h.trouble(w, r, "setting up an app", err)
@@ -193,21 +206,21 @@ func (h *Handler) app(w http.ResponseWriter, r *http.Request) {
 	}
 	undo := func(ctx context.Context) error { return h.o.Factors.RemoveApp(ctx, s.Identity.UserID) }
 	if h.changed(w, r, s, session.ActionFactorAdded, map[string]string{"method": "totp"}, undo) {
-		h.enrolled(w, r, s, f, session.AMROTP)
+		h.enrolled(w, r, s, f, session.AMROTP, rd)
 	}
 }
 
 // enrolled goes on after something was added: the session now has that factor
 // behind it, and who has no recovery codes yet is given some.
-func (h *Handler) enrolled(w http.ResponseWriter, r *http.Request, s *session.Session, before session.Factors, method string) {
+func (h *Handler) enrolled(w http.ResponseWriter, r *http.Request, s *session.Session, before session.Factors, method, rd string) {
 	if !slices.Contains(s.Identity.AMR, session.AMRMFA) && !h.stepUp(w, r, s, []string{method, session.AMRMFA}) {
 		return
 	}
 	if before.Recovery > 0 {
-		redirect(w, http.StatusSeeOther, h.o.GateOrigin+securityPath)
+		redirect(w, http.StatusSeeOther, h.o.GateOrigin+securityAt(rd))
 		return
 	}
-	h.newCodes(w, r, s)
+	h.newCodes(w, r, s, rd)
 }
 
 // codes makes new recovery codes.
@@ -218,18 +231,22 @@ func (h *Handler) codes(w http.ResponseWriter, r *http.Request) {
 	case !f.Enrolled():
 		h.showSecurity(w, r, s, http.StatusUnprocessableEntity, &pages.Notice{Tone: "warn", Text: "Recovery codes stand in for a second factor. Set one up first."})
 	default:
-		h.newCodes(w, r, s)
+		h.newCodes(w, r, s, "")
 	}
 }
 
-func (h *Handler) newCodes(w http.ResponseWriter, r *http.Request, s *session.Session) {
+func (h *Handler) newCodes(w http.ResponseWriter, r *http.Request, s *session.Session, rd string) {
 	codes, err := h.o.Factors.NewRecoveryCodes(r.Context(), s.Identity.UserID)
 	if err != nil {
 		h.trouble(w, r, "making recovery codes", err)
 		return
 	}
+	next := rd
+	if next == "" {
+		next = securityPath
+	}
 	if h.changed(w, r, s, session.ActionRecoveryCodes, nil, nil) {
-		h.show(w, h.o.Pages.Codes(pages.CodesView{Email: s.Identity.Email, Codes: codes, Next: securityPath + "?rd=" + url.QueryEscape(h.o.GateOrigin+"/"), Now: h.o.Clock()}))
+		h.show(w, h.o.Pages.Codes(pages.CodesView{Email: s.Identity.Email, Codes: codes, Next: next, Now: h.o.Clock()}))
 	}
 }
 

@@ -141,9 +141,11 @@ type SecurityView struct {
 // Security renders it.
 func (r *Renderer) Security(v SecurityView) Page {
 	type row struct{ ID, Name, Sub string }
+	onward := ""
 	d := struct {
 		shell
 		Email, App, Codes, ReturnTo, CSRF string
+		AppURL, PasskeyURL                string
 		Enrolled, FewCodes                bool
 		Passkeys                          []row
 		Notice                            *Notice
@@ -151,6 +153,10 @@ func (r *Renderer) Security(v SecurityView) Page {
 		shell: r.own, Email: shown(v.Email, maxEmailShown), ReturnTo: v.ReturnTo, CSRF: v.CSRF, Notice: v.Notice,
 		Enrolled: v.App != nil || len(v.Passkeys) > 0, FewCodes: v.CodesLeft < 3,
 	}
+	if v.ReturnTo != "" {
+		onward = "?rd=" + url.QueryEscape(v.ReturnTo)
+	}
+	d.AppURL, d.PasskeyURL = "/account/security/app"+onward, "/account/security/passkey"+onward
 	if d.Title = "Second factors"; v.CodesMade > 0 {
 		d.Codes = fmt.Sprintf("%d of %d left", v.CodesLeft, v.CodesMade)
 	} else {
