@@ -15,6 +15,7 @@ import (
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	sotwv3 "github.com/envoyproxy/go-control-plane/pkg/server/sotw/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/neosc/gate/authz/route"
@@ -91,7 +92,10 @@ func NewADS(o ADSOptions) (*ADS, error) {
 		return nil, err
 	}
 	a.sotw = sotwv3.NewServer(ctx, a.keep, a.asks, sotwv3.WithOrderedADS())
-	a.grpc = grpc.NewServer(append([]grpc.ServerOption{grpc.MaxRecvMsgSize(maxAskMessage), grpc.MaxConcurrentStreams(maxAskers)}, o.Server...)...)
+	a.grpc = grpc.NewServer(append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxAskMessage), grpc.MaxConcurrentStreams(maxAskers),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: aliveEvery / 2, PermitWithoutStream: true}),
+	}, o.Server...)...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(a.grpc, a)
 	return a, nil
 }

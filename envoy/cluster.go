@@ -25,12 +25,32 @@ func (b *builder) gateCluster(name, socket string, addresses ...route.Endpoint) 
 	u := route.Upstream{Name: name, Endpoints: addresses, HTTP2: true, ConnectTimeout: 250 * time.Millisecond}
 	if len(addresses) == 0 {
 		u.Endpoints = []route.Endpoint{{Socket: socket}}
-		return b.cluster(u)
+		c := b.cluster(u)
+		if name == clusterLeash {
+			b.keepAlive(c)
+		}
+		return c
 	}
 	u.ConnectTimeout = time.Second // with a handshake
 	c := b.cluster(u)
 	c.TransportSocket = b.gateTLS()
+	b.keepAlive(c)
 	return c
+}
+
+const (
+	// aliveEvery and aliveWithin: a gate that hangs, or whose machine is gone
+	// without a word, is known by then. Without asking, its streams would live
+	// unwatched, and checks be lost on its connection, for a quarter of an hour.
+	// The gate's servers take a question every half second.
+	aliveEvery, aliveWithin = time.Second, 3 * time.Second
+)
+
+// keepAlive closes connections of a cluster on which nobody answers.
+func (b *builder) keepAlive(c *clusterv3.Cluster) {
+	p := speaksHTTP2()
+	p.GetExplicitHttpConfig().GetHttp2ProtocolOptions().ConnectionKeepalive = &corev3.KeepaliveSettings{Interval: dur(aliveEvery), Timeout: dur(aliveWithin)}
+	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpProtocolOptions: b.any(p)}
 }
 
 // cluster leads to one upstream.

@@ -126,7 +126,7 @@ func NewGRPCServer(s *Server, opts ...grpc.ServerOption) *grpc.Server {
 		grpc.NumStreamWorkers(64),
 		grpc.MaxRecvMsgSize(256 << 10),
 		grpc.MaxConcurrentStreams(65536),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
 	}, opts...)...)
 	g.RegisterService(&grpc.ServiceDesc{
 		ServiceName: authv3.Authorization_ServiceDesc.ServiceName,

@@ -159,6 +159,59 @@ func TestAKilledGateLeavesNoStreamUnleashed(t *testing.T) {
 	again.ended(t, "the socket at the new gate")
 }
 
+// TestAGateThatHangsLeavesNoStreamUnleashed: it answers nothing and its sockets
+// stay open, as with a machine that is gone without a word. Meanwhile a session
+// could end and nobody would cut its streams.
+func TestAGateThatHangsLeavesNoStreamUnleashed(t *testing.T) {
+	t.Parallel()
+	s := startStreams(t, "")
+	streams := map[string]*stream{}
+	for name, open := range openers {
+		streams[name], _ = open(t, s, "workspace", "", s.cookie)
+	}
+	s.held(t, float64(len(openers)))
+	s.gate.Signal(t, syscall.SIGSTOP)
+	hung := time.Now()
+	for name, x := range streams {
+		x.ended(t, name)
+		t.Logf("%s ended %v after the gate hung", name, x.at.Sub(hung))
+	}
+	s.gate.Signal(t, syscall.SIGCONT)
+	s.held(t, 0)
+	again, status := openSocket(t, s, "workspace", "", s.cookie)
+	if again == nil {
+		t.Fatalf("once the gate goes on a socket is answered %d", status)
+	}
+	s.held(t, 1)
+}
+
+// TestASuccessorLeavesNoStreamUnleashed: while a gate drains for another it still
+// holds its streams, and hears of sessions that end at the other.
+func TestASuccessorLeavesNoStreamUnleashed(t *testing.T) {
+	t.Parallel()
+	s := startStreams(t, "")
+	other, key := s.create(t, "staff")
+	revoked, _ := openSocket(t, s, "workspace", "", other)
+	stays, _ := openSocket(t, s, "workspace", "", s.cookie)
+	s.held(t, 2)
+	before := s.gate
+	s.gate = s.Serve(t, "-replace")
+	s.Run(t, "session", "revoke", key)
+	fresh, status := openSocket(t, s, "workspace", "", s.cookie)
+	if fresh == nil {
+		t.Fatalf("the successor answers a socket with %d", status)
+	}
+	revoked.ended(t, "the stream of a session that was revoked at the successor")
+	before.Ended(t)
+	stays.ended(t, "a stream of the gate that is gone")
+	s.held(t, 1)
+	if !fresh.open() {
+		t.Error("the successor's stream ended with its predecessor")
+	}
+	s.Run(t, "session", "revoke", s.key)
+	fresh.ended(t, "the successor's stream")
+}
+
 // TestAGateThatStopsLetsGo: short answers end by themselves, the rest is cut.
 func TestAGateThatStopsLetsGo(t *testing.T) {
 	t.Parallel()
