@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -72,6 +73,51 @@ func columnsOf(e session.Event) row {
 		at: e.Time.UnixMicro(), action: string(e.Action),
 		userID: e.User.ID, userEmail: strings.ToLower(e.User.Email), actorID: e.Actor.ID, actorEmail: strings.ToLower(e.Actor.Email),
 	}
+}
+
+// agrees reports whether the event begins as encoding/json writes one with these
+// columns: a twentieth of what it takes to read it, and so for most of them. Where
+// there are letters that are escaped, or capitals in an email, it has to be read.
+func (r row) agrees() bool {
+	if !plain(r.action) || !plain(r.actorID) || !plain(r.actorEmail) || !plain(r.userID) || !plain(r.userEmail) {
+		return false
+	}
+	var room [512]byte // on the stack
+	b := append(room[:0], `{"time":"`...)
+	b = time.UnixMicro(r.at).UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(append(append(b, `","action":"`...), r.action...), '"')
+	b = appendPerson(b, `,"actor":`, r.actorID, r.actorEmail)
+	b = appendPerson(b, `,"user":`, r.userID, r.userEmail)
+	rest, ok := bytes.CutPrefix(r.event, b)
+	return ok && bytes.HasPrefix(rest, []byte(`,"`)) && !bytes.HasPrefix(rest, []byte(`,"actor":`)) && !bytes.HasPrefix(rest, []byte(`,"user":`))
+}
+
+func appendPerson(b []byte, name, id, email string) []byte {
+	if id == "" && email == "" {
+		return b
+	}
+	b = append(append(b, name...), '{')
+	if id != "" {
+		b = append(append(append(b, `"id":"`...), id...), '"')
+		if email != "" {
+			b = append(b, ',')
+		}
+	}
+	if email != "" {
+		b = append(append(append(b, `"email":"`...), email...), '"')
+	}
+	return append(b, '}')
+}
+
+// plain reports whether a text is of letters that JSON writes as they are. With a
+// quote in it, it could pass for two.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func clipDetails(all map[string]string) map[string]string {

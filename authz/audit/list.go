@@ -54,6 +54,13 @@ func (t *Trail) Entries(ctx context.Context, q session.AuditQuery) ([]session.Au
 
 const columns = `number, at, action, user_id, user_email, actor_id, actor_email, event, hash`
 
+// userColumns are where somebody is looked for, and the actor's only where it is
+// somebody else than the user, as their indexes are.
+var userColumns = [...]struct{ name, also string }{
+	{"user_id", ""}, {"user_email", ""},
+	{"actor_id", "actor_id <> user_id"}, {"actor_email", "actor_email <> user_email"},
+}
+
 // selection is the statement of a query. A user's entries are looked up by four
 // indexes, each of which gives its newest, since OR over them would have the
 // database read all that somebody ever did to sort it.
@@ -71,12 +78,16 @@ func selection(q session.AuditQuery, from, to uint64) (string, []any, error) {
 	}
 	var parts []string
 	var all []any
-	for _, c := range []string{"user_id", "actor_id", "user_email", "actor_email"} {
+	for _, c := range userColumns {
 		who := q.User
-		if strings.HasSuffix(c, "email") {
+		if strings.HasSuffix(c.name, "email") {
 			who = strings.ToLower(who)
 		}
-		parts = append(parts, `SELECT * FROM (SELECT `+columns+` FROM audit_entries`+whole(append([]string{c + " = ?"}, where...))+` ORDER BY number DESC LIMIT ?) AS `+c)
+		here := []string{c.name + " = ?"}
+		if c.also != "" {
+			here = append(here, c.also)
+		}
+		parts = append(parts, `SELECT * FROM (SELECT `+columns+` FROM audit_entries`+whole(append(here, where...))+` ORDER BY number DESC LIMIT ?) AS `+c.name)
 		all = append(append(append(all, clip(who, maxText)), args...), limit)
 	}
 	return `SELECT ` + columns + ` FROM (` + strings.Join(parts, ` UNION `) + `) AS found ORDER BY number DESC LIMIT ?`, append(all, limit), nil
@@ -91,24 +102,47 @@ const skew = 5 * time.Minute
 // are newer, or sort all that are in the time. One whose time is two skews off was
 // added a skew off at least, and so before all that are sought, or after them.
 func (t *Trail) between(ctx context.Context, q session.AuditQuery) (from, to uint64, err error) {
-	number := func(query string, at time.Time, none int64) (uint64, error) {
-		n := none
-		err := t.o.DB.QueryRowContext(ctx, t.o.Dialect.Bind(query), at.UnixMicro()).Scan(&n)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = nil
-		}
-		return uint64(n), err
-	}
 	from, to = 0, math.MaxInt64
 	if !q.Since.IsZero() {
-		if from, err = number(`SELECT number FROM audit_entries WHERE at < ? ORDER BY at DESC LIMIT 1`, q.Since.Add(-2*skew), 0); err != nil {
+		if from, err = bisect(ctx, t.o.DB, t.o.Dialect, q.Since.Add(-2*skew)); err != nil {
 			return 0, 0, err
 		}
 	}
 	if !q.Until.IsZero() {
-		to, err = number(`SELECT number FROM audit_entries WHERE at >= ? ORDER BY at LIMIT 1`, q.Until.Add(2*skew), math.MaxInt64)
+		to, err = bisect(ctx, t.o.DB, t.o.Dialect, q.Until.Add(2*skew))
 	}
 	return from, to, err
+}
+
+// bisect returns a number where entries begin to be of an instant or later, the
+// one after the last if none is. As times are in order but for skew, all that
+// were added a skew before the instant are before it, and all that were added a
+// skew after it are not.
+func bisect(ctx context.Context, db *sql.DB, d Dialect, at time.Time) (uint64, error) {
+	var first, last sql.NullInt64
+	if err := db.QueryRowContext(ctx, `SELECT (SELECT MIN(number) FROM audit_entries), (SELECT MAX(number) FROM audit_entries)`).Scan(&first, &last); err != nil {
+		return 0, err
+	}
+	if !last.Valid {
+		return 0, nil
+	}
+	// Some 20 steps for a million entries. Numbers may be missing where somebody
+	// has tampered.
+	low, high := first.Int64, last.Int64+1
+	for low < high {
+		middle := low + (high-low)/2
+		var number, its int64
+		err := db.QueryRowContext(ctx, d.Bind(`SELECT number, at FROM audit_entries WHERE number >= ? ORDER BY number LIMIT 1`), middle).Scan(&number, &its)
+		switch {
+		case errors.Is(err, sql.ErrNoRows), err == nil && its >= at.UnixMicro():
+			high = middle
+		case err != nil:
+			return 0, err
+		default:
+			low = number + 1
+		}
+	}
+	return uint64(low), nil
 }
 
 func whole(where []string) string {
@@ -123,16 +157,20 @@ func conditions(q session.AuditQuery, from, to uint64) (where []string, args []a
 		where, args = append(where, condition), append(args, arg)
 	}
 	if q.Action != "" {
-		add("action = ?", string(q.Action))
+		name := "action"
+		if q.User != "" {
+			name = "action || ''" // not by its index: one person's entries are fewer
+		}
+		add(name+" = ?", string(q.Action))
 	}
 	if !q.Since.IsZero() {
-		add("+at >= ?", q.Since.UnixMicro())
+		add("at >= ?", q.Since.UnixMicro())
 	}
 	if !q.Until.IsZero() {
-		add("+at < ?", q.Until.UnixMicro())
+		add("at < ?", q.Until.UnixMicro())
 	}
 	if from > 0 {
-		add("number > ?", int64(from))
+		add("number >= ?", int64(from))
 	}
 	if q.Before != 0 {
 		to = min(to, q.Before)

@@ -23,8 +23,7 @@ func (n *Notary) sealDays(ctx context.Context) error {
 	if n.sealed == yesterday {
 		return nil
 	}
-	var first sql.NullInt64
-	err := n.o.DB.QueryRowContext(ctx, n.o.Dialect.Bind(`SELECT MIN(number) FROM audit_entries WHERE at >= ?`), midnight.UnixMicro()).Scan(&first)
+	first, err := n.firstOf(ctx, midnight)
 	if err != nil {
 		return n.fails("sealing a day", err)
 	}
@@ -32,8 +31,8 @@ func (n *Notary) sealDays(ctx context.Context) error {
 		return err
 	}
 	last := n.sure.Number
-	if first.Valid {
-		last = uint64(first.Int64) - 1
+	if first > 0 {
+		last = first - 1
 	}
 	end, err := scanHead(n.o.DB.QueryRowContext(ctx, n.o.Dialect.Bind(`SELECT number, hash FROM audit_entries WHERE number = ?`), int64(last)))
 	switch {
@@ -48,6 +47,21 @@ func (n *Notary) sealDays(ctx context.Context) error {
 	}
 	n.sealed = yesterday
 	return n.thin(ctx, end.Number)
+}
+
+// firstOf returns the number of the first entry of an instant or later, 0 if
+// there is none.
+func (n *Notary) firstOf(ctx context.Context, at time.Time) (uint64, error) {
+	from, err := bisect(ctx, n.o.DB, n.o.Dialect, at.Add(-2*skew))
+	if err != nil {
+		return 0, err
+	}
+	var first int64
+	err = n.o.DB.QueryRowContext(ctx, n.o.Dialect.Bind(`SELECT number FROM audit_entries WHERE number >= ? AND at >= ? ORDER BY number LIMIT 1`), int64(from), at.UnixMicro()).Scan(&first)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return uint64(first), err
 }
 
 // thin takes out the checkpoints up to a seal, but for seals: they have left

@@ -29,12 +29,9 @@ const (
 	// many calls wait for one before further callers wait to be let in.
 	batch  = 512
 	queued = 1024
-	// perInsert is how many entries one statement adds: nine parameters each,
-	// of which every database takes a few thousand.
-	perInsert = 100
 	// linger is how long a transaction waits for more calls while they come close
-	// on each other: it takes half a millisecond of CPU and a wait for the disk,
-	// whether for one entry or for fifty.
+	// on each other: it takes a third of a millisecond of CPU and a wait for the
+	// disk, whether for one entry or for fifty.
 	linger = 2 * time.Millisecond
 )
 
@@ -48,6 +45,9 @@ type Dialect interface {
 	Migrate(ctx context.Context, db *sql.DB, files fs.FS, table string) error
 	// Tidy returns an error without what must not be shown.
 	Tidy(err error) error
+	// InProcess says that the database is a part of this process: a statement
+	// costs no round trip, and nothing but another writer keeps it waiting.
+	InProcess() bool
 }
 
 // Options set up a Trail. DB and Dialect are needed.
@@ -78,8 +78,11 @@ type Trail struct {
 	once    sync.Once
 	over    chan struct{} // closed when run has returned
 
-	number, move, insertOne *sql.Stmt
-	crowded                 bool // run's own: the last transaction was for several calls
+	statements statements
+	// run's own: where the trail ended when this gate wrote it last, nil if that is
+	// not known, and how many calls are to be expected at once.
+	head  *Head
+	crowd int
 }
 
 // call is one Append that waits.
@@ -203,7 +206,7 @@ func (t *Trail) run() {
 }
 
 // serve writes a call with those that wait behind it, and while there are several
-// at once, with those that come a moment later.
+// at once, with those that come a moment later: as many as came last time.
 func (t *Trail) serve(first *call) {
 	calls, n := []*call{first}, len(first.rows)
 	late := time.NewTimer(linger)
@@ -216,7 +219,7 @@ more:
 			continue
 		default:
 		}
-		if !t.crowded {
+		if len(calls) >= t.crowd {
 			break
 		}
 		select {
@@ -228,11 +231,12 @@ more:
 			break more
 		}
 	}
-	t.crowded = len(calls) > 1
 	err := t.write(calls)
 	if err != nil {
 		t.o.Logger.Error("the audit trail cannot be written", "entries", n, "error", err)
 	}
+	// Who is answered now may well come again, beside those who wait.
+	t.crowd = len(calls) + len(t.queue)
 	for _, c := range calls {
 		c.done <- err
 	}

@@ -15,24 +15,50 @@ import (
 const (
 	// pageSize is how many entries one statement reads: less than databases take
 	// too long for.
-	pageSize = 10_000
+	pageSize = 5_000
 	// sharePerWorker is how many entries one core checks before it takes more.
 	sharePerWorker = 256
 )
 
-// read verifies all entries after v.at.
+// read verifies all entries after v.at, one page while the next is read.
 func (v *verifier) read(ctx context.Context, tx *sql.Tx, d Dialect) error {
-	for {
-		rows, err := readPage(ctx, tx, d, v.at.Number)
-		if err != nil {
-			return fmt.Errorf("audit trail after entry %d: %w", v.at.Number, d.Tidy(err))
+	ctx, stop := context.WithCancel(ctx)
+	pages := make(chan page)
+	var reading sync.WaitGroup
+	defer reading.Wait() // the transaction is its caller's again
+	defer stop()
+	reading.Go(func() { readPages(ctx, tx, d, v.at.Number, pages) })
+	for p := range pages {
+		if p.err != nil {
+			return fmt.Errorf("audit trail after entry %d: %w", v.at.Number, d.Tidy(p.err))
 		}
-		if err := v.page(rows); err != nil {
+		if err := v.page(p.rows); err != nil {
 			return err
 		}
-		if len(rows) < pageSize {
-			return nil
+	}
+	return ctx.Err()
+}
+
+// page is a part of a trail, or why it cannot be read.
+type page struct {
+	rows []row
+	err  error
+}
+
+// readPages sends all entries after a number, until ctx ends.
+func readPages(ctx context.Context, tx *sql.Tx, d Dialect, after uint64, pages chan<- page) {
+	defer close(pages)
+	for {
+		rows, err := readPage(ctx, tx, d, after)
+		select {
+		case pages <- page{rows, err}:
+		case <-ctx.Done():
+			return
 		}
+		if err != nil || len(rows) < pageSize {
+			return
+		}
+		after = rows[len(rows)-1].number
 	}
 }
 

@@ -9,25 +9,55 @@ import (
 
 // Statements of every transaction.
 const (
-	numberRows = `UPDATE audit_head SET number = number + ? WHERE one = 1 RETURNING number, hash`
-	moveHead   = `UPDATE audit_head SET hash = ? WHERE one = 1`
+	// moveKnown moves the head if it is where the trail left it, which is so unless
+	// another gate has written since.
+	moveKnown  = `UPDATE audit_head SET number = ?, hash = ? WHERE one = 1 AND number = ? AND hash = ?`
+	lockHead   = `UPDATE audit_head SET number = number WHERE one = 1 RETURNING number, hash`
+	moveHead   = `UPDATE audit_head SET number = ?, hash = ? WHERE one = 1`
 	insertRows = `INSERT INTO audit_entries (number, at, action, user_id, user_email, actor_id, actor_email, event, hash) VALUES `
 	insertRow  = `(?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// prepare makes statements ready, so that SQLite does not parse them each time.
-func (t *Trail) prepare(ctx context.Context) (err error) {
-	for query, to := range map[string]**sql.Stmt{numberRows: &t.number, moveHead: &t.move, insertRows + insertRow: &t.insertOne} {
-		if *to, err = t.o.DB.PrepareContext(ctx, t.o.Dialect.Bind(query)); err != nil {
+// perInsert is how many entries one statement adds at most, a power of two: nine
+// parameters each, of which every database takes a few thousand.
+const perInsert = 128
+
+// statements are made ready once, so that SQLite does not parse them each time.
+type statements struct {
+	moveKnown, lock, move *sql.Stmt
+	// insert[i] adds 1<<i entries. A database in this process gets them one by
+	// one: it has no way to save, and keeps a journal for a statement that may
+	// fail half-way.
+	insert []*sql.Stmt
+}
+
+func (t *Trail) prepare(ctx context.Context) error {
+	s := &t.statements
+	most := perInsert
+	if t.o.Dialect.InProcess() {
+		most = 1
+	}
+	ready := func(query string) (*sql.Stmt, error) { return t.o.DB.PrepareContext(ctx, t.o.Dialect.Bind(query)) }
+	for to, query := range map[**sql.Stmt]string{&s.moveKnown: moveKnown, &s.lock: lockHead, &s.move: moveHead} {
+		var err error
+		if *to, err = ready(query); err != nil {
 			t.unprepare()
 			return err
 		}
+	}
+	for n := 1; n <= most; n *= 2 {
+		one, err := ready(insertRows + strings.TrimSuffix(strings.Repeat(insertRow+", ", n), ", "))
+		if err != nil {
+			t.unprepare()
+			return err
+		}
+		s.insert = append(s.insert, one)
 	}
 	return nil
 }
 
 func (t *Trail) unprepare() {
-	for _, s := range []*sql.Stmt{t.number, t.move, t.insertOne} {
+	for _, s := range append(t.statements.insert, t.statements.moveKnown, t.statements.lock, t.statements.move) {
 		if s != nil {
 			_ = s.Close()
 		}
@@ -37,73 +67,106 @@ func (t *Trail) unprepare() {
 // write adds the entries of some calls in one transaction. The update of the
 // head comes first: its row's lock has gates that share the trail take turns.
 func (t *Trail) write(calls []*call) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	ctx, cancel := t.bounded()
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
 			// A driver's panic on this goroutine would end the gate.
-			err = t.unavailable(fmt.Errorf("panic: %v", p))
+			err = fmt.Errorf("panic: %v", p)
+		}
+		if err != nil {
+			t.head = nil // who knows how far it came
+			err = t.unavailable(err)
 		}
 	}()
+	var rows []row
+	for _, c := range calls {
+		rows = append(rows, c.rows...)
+	}
+	var end Head
+	if t.head != nil {
+		end = number(*t.head, rows)
+	}
 	tx, err := t.o.DB.BeginTx(ctx, nil)
 	if err != nil {
-		return t.unavailable(err)
+		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing, once it is committed
-	n := 0
-	for _, c := range calls {
-		n += len(c.rows)
+	moved := false
+	if t.head != nil {
+		if moved, err = t.move(ctx, tx, *t.head, end); err != nil {
+			return err
+		}
 	}
-	var number uint64
-	var last []byte
-	err = tx.StmtContext(ctx, t.number).QueryRowContext(ctx, n).Scan(&number, &last)
-	if err != nil {
-		return t.unavailable(err)
-	}
-	if len(last) != len(Hash{}) {
-		return t.unavailable(fmt.Errorf("the head has a hash of %d bytes", len(last)))
-	}
-	number -= uint64(n)
-	hash := Hash(last)
-	rows := make([]row, 0, n)
-	for _, c := range calls {
-		for _, r := range c.rows {
-			number++
-			r.number, r.hash = number, chain(hash, number, r.event)
-			hash = r.hash
-			rows = append(rows, r)
+	if !moved {
+		was, err := scanHead(tx.StmtContext(ctx, t.statements.lock).QueryRowContext(ctx))
+		if err != nil {
+			return err
+		}
+		end = number(was, rows)
+		if _, err := tx.StmtContext(ctx, t.statements.move).ExecContext(ctx, int64(end.Number), end.Hash[:]); err != nil {
+			return err
 		}
 	}
 	if err := t.insert(ctx, tx, rows); err != nil {
-		return t.unavailable(err)
+		return err
 	}
-	if _, err = tx.StmtContext(ctx, t.move).ExecContext(ctx, hash[:]); err == nil {
-		err = tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
 	}
-	if err != nil {
-		return t.unavailable(err)
-	}
-	t.metrics.written(number, n)
+	t.head = &end
+	t.metrics.written(end.Number, len(rows))
 	return nil
 }
 
+// bounded is the context of a transaction. One in this process waits for nobody
+// but another writer, which its database bounds; that a context can end would cost
+// it a goroutine for each statement.
+func (t *Trail) bounded() (context.Context, context.CancelFunc) {
+	if t.o.Dialect.InProcess() {
+		return context.Background(), func() {}
+	}
+	return context.WithTimeout(context.Background(), writeTimeout)
+}
+
+// number gives rows their places behind a head, and returns the one that they
+// make.
+func number(h Head, rows []row) Head {
+	for i := range rows {
+		h.Number++
+		h.Hash = chain(h.Hash, h.Number, rows[i].event)
+		rows[i].number, rows[i].hash = h.Number, h.Hash
+	}
+	return h
+}
+
+// move reports whether the head was where it was left, and now is at its end.
+func (t *Trail) move(ctx context.Context, tx *sql.Tx, from, to Head) (bool, error) {
+	done, err := tx.StmtContext(ctx, t.statements.moveKnown).ExecContext(ctx, int64(to.Number), to.Hash[:], int64(from.Number), from.Hash[:])
+	if err != nil {
+		return false, err
+	}
+	n, err := done.RowsAffected()
+	return n == 1, err
+}
+
 func (t *Trail) insert(ctx context.Context, tx *sql.Tx, rows []row) error {
-	for len(rows) > 0 {
-		some := rows[:min(len(rows), perInsert)]
-		rows = rows[len(some):]
-		args := make([]any, 0, 9*len(some))
-		for _, r := range some {
-			args = append(args, int64(r.number), r.at, r.action, r.userID, r.userEmail, r.actorID, r.actorEmail, r.event, r.hash[:])
+	args := make([]any, 0, 9*min(len(rows), perInsert))
+	for i := len(t.statements.insert) - 1; i >= 0; i-- {
+		n := 1 << i
+		if len(rows) < n {
+			continue
 		}
-		var err error
-		if len(some) == 1 {
-			_, err = tx.StmtContext(ctx, t.insertOne).ExecContext(ctx, args...)
-		} else {
-			query := insertRows + strings.TrimSuffix(strings.Repeat(insertRow+", ", len(some)), ", ")
-			_, err = tx.ExecContext(ctx, t.o.Dialect.Bind(query), args...)
-		}
-		if err != nil {
-			return err
+		s := tx.StmtContext(ctx, t.statements.insert[i])
+		for len(rows) >= n {
+			args = args[:0]
+			for _, r := range rows[:n] {
+				args = append(args, int64(r.number), r.at, r.action, r.userID, r.userEmail, r.actorID, r.actorEmail, r.event, r.hash[:])
+			}
+			rows = rows[n:]
+			if _, err := s.ExecContext(ctx, args...); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -80,13 +80,14 @@ func (a *app) openSessions(ctx context.Context, stdout io.Writer) error {
 
 // openStore opens the store that session.store names and returns the database
 // that accounts are in: Postgres if sessions are there, else a SQLite file.
-func (a *app) openStore(ctx context.Context) (*sql.DB, account.Dialect, error) {
+func (a *app) openStore(ctx context.Context) (*sql.DB, sqlstore.Dialect, error) {
+	var none sqlstore.Dialect
 	if a.cfg.Session.Store == "postgres" {
 		st, err := sqlstore.OpenPostgres(ctx, sqlstore.PostgresOptions{
 			URL: a.cfg.Session.Postgres, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("session.postgres (or DATABASE_URL): %w", err)
+			return nil, none, fmt.Errorf("session.postgres (or DATABASE_URL): %w", err)
 		}
 		a.addShared(st, st.Close)
 		a.store = st
@@ -94,7 +95,7 @@ func (a *app) openStore(ctx context.Context) (*sql.DB, account.Dialect, error) {
 	}
 	db, err := sqlstore.OpenSQLite(ctx, a.cfg.Session.Path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("session.path: %w", err)
+		return nil, none, fmt.Errorf("session.path: %w", err)
 	}
 	a.teardown.Add("database", 5*time.Second, func(context.Context) error { return db.Close() })
 	a.health.Add("database", db.PingContext)
@@ -190,6 +191,9 @@ func (a *app) ownHandler() (http.Handler, error) {
 	}
 	own, err := web.New(o)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.addConsole(own, o); err != nil {
 		return nil, err
 	}
 	return a.withAPI(own, o)

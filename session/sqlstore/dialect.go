@@ -97,6 +97,10 @@ func (d Dialect) Migrate(ctx context.Context, db *sql.DB, files fs.FS, table str
 	return nil
 }
 
+// InProcess reports whether the database is a part of this process, so that a
+// statement costs no round trip.
+func (d Dialect) InProcess() bool { return d.oneWriter }
+
 // Tidy returns err without what must not be shown.
 func (d Dialect) Tidy(err error) error {
 	if d.tidy == nil || err == nil {

@@ -138,7 +138,7 @@ func measureTrail(ctx context.Context, r *report) error {
 		return err
 	}
 	defer func() { _, _ = trail.Close(), db.Close() }()
-	if err := fillTrail(ctx, trail); err != nil {
+	if err := withoutIndexes(ctx, db, func() error { return fillTrail(ctx, trail) }); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -169,6 +169,41 @@ func measureTrail(ctx context.Context, r *report) error {
 			took = append(took, float64(time.Since(began).Microseconds())/1e3)
 		}
 		r.figure(p.name, median(took), "ms", 50)
+	}
+	return nil
+}
+
+// withoutIndexes fills a trail with the indexes for searching taken out, and puts
+// them back: what comes of it is the same, in a fifth of the time.
+func withoutIndexes(ctx context.Context, db *sql.DB, fill func() error) error {
+	rows, err := db.QueryContext(ctx, `SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'audit_entries' AND sql IS NOT NULL`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	indexes := map[string]string{}
+	for rows.Next() {
+		var name, create string
+		if err := rows.Scan(&name, &create); err != nil {
+			return err
+		}
+		indexes[name] = create
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for name := range indexes {
+		if _, err := db.ExecContext(ctx, `DROP INDEX `+name); err != nil {
+			return err
+		}
+	}
+	if err := fill(); err != nil {
+		return err
+	}
+	for _, create := range indexes {
+		if _, err := db.ExecContext(ctx, create); err != nil {
+			return err
+		}
 	}
 	return nil
 }
