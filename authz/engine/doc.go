@@ -9,4 +9,11 @@
 // types.go is the input document as policy authors see it; schema.go makes the
 // JSON schema from it, against which every policy is type-checked. analyse.go
 // refuses at compile time policies that read what the edge does not forward.
+//
+// A program runs on package machine once it has shown that it decides as OPA's
+// evaluator does. trial.go compares the two, on requests that generate.go makes
+// of the policy's own words and steer.go steers until every block of the plan
+// has been taken and has been left undefined, as far as that can be; pace.go
+// keeps it from getting in the way of requests. verdict.go spares the next start
+// the comparison, compare.go goes on with a sample of what is decided.
 package engine

@@ -82,6 +82,24 @@ func (e *Engine) Evaluator() EvaluatorState {
 	return *a.state.Load()
 }
 
+// Settled waits until it is known which evaluator decides for the program that
+// is active then, or until ctx ends, and says which it is.
+func (e *Engine) Settled(ctx context.Context) EvaluatorState {
+	for a := e.active.Load(); a != nil; {
+		select {
+		case <-ctx.Done():
+			return e.Evaluator()
+		case <-a.over:
+		}
+		next := e.active.Load()
+		if next == a {
+			break
+		}
+		a = next
+	}
+	return e.Evaluator()
+}
+
 // Activate makes p the program of every decision that begins from now on and
 // returns its generation, which counts activations from 1.
 func (e *Engine) Activate(p *Program) (generation uint64) {
@@ -91,7 +109,7 @@ func (e *Engine) Activate(p *Program) (generation uint64) {
 	if a := e.active.Load(); a != nil {
 		generation = a.generation + 1
 	}
-	a := &activation{program: p, generation: generation}
+	a := &activation{program: p, generation: generation, over: make(chan struct{})}
 	a.state.Store(&EvaluatorState{Evaluator: OPA})
 	if e.trials != nil {
 		a.state.Store(&EvaluatorState{Evaluator: OPA, Pending: true, Why: "it is being compared with OPA's evaluator"})
@@ -101,6 +119,8 @@ func (e *Engine) Activate(p *Program) (generation uint64) {
 	e.metrics.evaluator(a)
 	if e.trials != nil {
 		e.trials.offer(a)
+	} else {
+		close(a.over)
 	}
 	return generation
 }

@@ -62,9 +62,11 @@ type EvaluatorState struct {
 	// Pending: the machine may decide yet, once it is compared.
 	Pending bool
 	// Inputs is how many inputs the two were compared on for this activation; 0
-	// when an earlier verdict was found. Rules is how many rules there are, and
-	// Held and Failed how many of them held and did not on some input.
-	Inputs, Rules, Held, Failed int
+	// when an earlier verdict was found, but for recorded ones.
+	Inputs int
+	// Reach is how much of the policy those inputs, or those of the earlier
+	// verdict, came to.
+	Reach
 }
 
 // activation is a program, its number, and how it is evaluated.
@@ -74,6 +76,7 @@ type activation struct {
 	fast       atomic.Pointer[runner] // nil: on OPA's evaluator
 	facts      atomic.Pointer[facts]
 	state      atomic.Pointer[EvaluatorState]
+	over       chan struct{} // closed when its trial is over or was given up
 }
 
 // runner is what decides fast, for one activation.
@@ -180,6 +183,7 @@ func (e *Engine) decide(ctx context.Context, a *activation, r *authz.Request) (*
 		}
 	}
 	if e.trials != nil {
+		e.trials.asked.Add(1)
 		e.trials.recent.note(r, rand.Uint64())
 	}
 	e.metrics.decided(OPA)

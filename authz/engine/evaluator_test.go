@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,14 +37,38 @@ func machineEngine(t testing.TB, edit func(*MachineOptions)) *Engine {
 // settled waits until the trial of the active program is over.
 func settled(t testing.TB, e *Engine) EvaluatorState {
 	t.Helper()
-	for end := time.Now().Add(60 * time.Second); ; time.Sleep(time.Millisecond) {
-		if s := e.Evaluator(); !s.Pending {
-			return s
-		}
-		if time.Now().After(end) {
-			t.Fatalf("it is still %+v", e.Evaluator())
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s := e.Settled(ctx)
+	if s.Pending {
+		t.Fatalf("it is still %+v", s)
 	}
+	return s
+}
+
+// told is a log that says when a line with a text has come.
+type told struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	of   string
+	came chan struct{}
+}
+
+func newTold(of string) *told { return &told{of: of, came: make(chan struct{})} }
+
+func (w *told) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if bytes.Contains(line, []byte(w.of)) && !strings.Contains(w.text.String(), w.of) {
+		defer close(w.came)
+	}
+	return w.text.Write(line)
+}
+
+func (w *told) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
 }
 
 func compiled(t testing.TB, rego string, data map[string]any) *Program {
@@ -81,9 +106,9 @@ func TestThePolicyMovesToTheMachineOnceCompared(t *testing.T) {
 func TestAPolicyThatTheTwoDisagreeOnStaysWithOPA(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	var log bytes.Buffer
+	log := newTold("moved to OPA")
 	e := machineEngine(t, func(m *MachineOptions) {
-		m.Dir, m.SampleEvery, m.CacheBytes, m.Logger = dir, 1, 0, slog.New(slog.NewTextHandler(&log, nil))
+		m.Dir, m.SampleEvery, m.CacheBytes, m.Logger = dir, 1, 0, slog.New(slog.NewTextHandler(log, nil))
 	})
 	p := compiled(t, `decision := {"allowed": true, "headers": {"x-session-id": input.attributes.request.http.headers["x-csrf-token"]}}`, nil)
 	e.Activate(p)
@@ -99,13 +124,8 @@ func TestAPolicyThatTheTwoDisagreeOnStaysWithOPA(t *testing.T) {
 	if _, err := e.Decide(context.Background(), r); err != nil {
 		t.Fatal(err)
 	}
-	for a.fast.Load() != nil {
-		time.Sleep(time.Millisecond)
-	}
-	s := settled(t, e)
-	for s.Evaluator != OPA {
-		s = settled(t, e)
-	}
+	<-log.came
+	s := e.Evaluator()
 	if d, err := e.Decide(context.Background(), r); err != nil || !d.Allowed || !strings.Contains(s.Why, "disagreed") {
 		t.Fatalf("%+v, %v, %+v", d, err, s)
 	}
@@ -133,7 +153,7 @@ func TestAPolicyThatTheTwoDisagreeOnStaysWithOPA(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(log.String(), "hush-hush") || !strings.Contains(log.String(), "moved to OPA") {
-		t.Errorf("the log says %s", &log)
+		t.Errorf("the log says %s", log)
 	}
 	again := machineEngine(t, func(m *MachineOptions) { m.Dir = dir })
 	again.Activate(p)

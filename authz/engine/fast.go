@@ -21,8 +21,9 @@ type fast struct {
 	*Program
 	machine *machine.Program
 	slots   *slots
-	words   []string // texts of the policy
-	edge    Edge     // the program's, with the names among words
+	words   []string   // texts of the policy
+	edge    Edge       // the program's, with the names among words
+	source  *ir.Policy // OPA's plan, for the trial
 }
 
 // newFast compiles p for the machine. What goes wrong is never the policy's
@@ -41,7 +42,7 @@ func newFast(p *Program) (f *fast, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f = &fast{Program: p, machine: m, slots: slotsOf(m)}
+	f = &fast{Program: p, machine: m, slots: slotsOf(m), source: plan}
 	if plan.Static != nil {
 		for _, s := range plan.Static.Strings {
 			f.words = append(f.words, s.Value)

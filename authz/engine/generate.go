@@ -1,14 +1,16 @@
 package engine
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"net/netip"
 	"net/url"
+	"regexp/syntax"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/engine/machine"
 	"github.com/neosc/gate/session"
 )
 
@@ -23,24 +25,32 @@ type generator struct {
 	words   []string // of the policy and its data
 	data    []string // of the data: names of routes and roles, rather than of rules
 	known   map[string]bool
-	paths   []string // words that begin with a slash
+	numbers []float64        // of the policy and its data
+	own     []string         // texts of the request that is being changed
+	hint    machine.Hint     // of the statement that is to go another way
+	at      map[string]*slot // slots that can be changed, by path
+	paths   []string         // words that begin with a slash
 	zones   []*time.Location
 }
 
-// maxWords is how many texts of policy and data are taken.
-const maxWords = 4000
-
 func newGenerator(f *fast, r *rand.Rand) *generator {
-	g := &generator{Rand: r, slots: f.slots, known: map[string]bool{}}
+	g := &generator{Rand: r, slots: f.slots, known: map[string]bool{}, at: map[string]*slot{}}
 	for i := range f.slots.all {
 		if s := &f.slots.all[i]; s.kind > slotAlways {
 			g.changes = append(g.changes, s)
+			g.at[strings.Join(s.doc, "\x00")] = s
 		}
 	}
 	g.gather(f.data, 0)
 	g.data = g.words[:len(g.words):len(g.words)]
+	g.gatherPlan(f.source)
 	for _, w := range append([]string{"", "x", "a b", "ANA@example.com", "%", "é"}, f.words...) {
 		g.word(w)
+	}
+	for _, w := range slices.Clone(g.words) {
+		if p, err := syntax.Parse(w, syntax.Perl); err == nil && p.Op != syntax.OpLiteral && p.Op != syntax.OpEmptyMatch {
+			g.word(g.matching(p.Simplify()))
+		}
 	}
 	for _, w := range g.words {
 		if strings.HasPrefix(w, "/") {
@@ -51,38 +61,6 @@ func newGenerator(f *fast, r *rand.Rand) *generator {
 		}
 	}
 	return g
-}
-
-func (g *generator) word(w string) {
-	if len(g.words) < maxWords && len(w) <= 256 && !g.known[w] {
-		g.known[w] = true
-		g.words = append(g.words, w)
-	}
-}
-
-// gather takes the texts of base data; of a long list or object the first.
-func (g *generator) gather(x any, depth int) {
-	if depth > maxDepth {
-		return
-	}
-	const most = 100
-	n := 0
-	switch x := x.(type) {
-	case string:
-		g.word(x)
-	case []any:
-		for _, e := range x[:min(len(x), most)] {
-			g.gather(e, depth+1)
-		}
-	case map[string]any:
-		for k, e := range x {
-			if n++; n > most {
-				return
-			}
-			g.word(k)
-			g.gather(e, depth+1)
-		}
-	}
 }
 
 // request makes one anew.
@@ -106,15 +84,9 @@ func (g *generator) request() *authz.Request {
 
 // changed returns another request that differs in some places.
 func (g *generator) changed(from *authz.Request) *authz.Request {
-	r := ownRequest(from)
-	if from.Session != nil {
-		r.Session = from.Session.Clone()
-	}
-	if from.Route != nil {
-		route := *from.Route
-		route.Policy, _ = ownJSON(from.Route.Policy).(map[string]any)
-		r.Route = &route
-	}
+	r := g.copied(from)
+	g.own = textsOf(from)
+	defer func() { g.own = nil }()
 	if g.IntN(2) == 0 {
 		r.Time = g.near(r)
 	}
@@ -125,6 +97,43 @@ func (g *generator) changed(from *authz.Request) *authz.Request {
 	}
 	if g.IntN(12) == 0 {
 		r.Path = g.path()
+	}
+	return r
+}
+
+// copied returns a request whose parts can be changed.
+func (g *generator) copied(from *authz.Request) *authz.Request {
+	r := ownRequest(from)
+	if from.Session != nil {
+		r.Session = from.Session.Clone()
+	}
+	if from.Route != nil {
+		route := *from.Route
+		route.Policy, _ = ownJSON(from.Route.Policy).(map[string]any)
+		r.Route = &route
+	}
+	return r
+}
+
+// towards returns another request that differs from one in what a statement
+// looks at.
+func (g *generator) towards(from *authz.Request, h machine.Hint) *authz.Request {
+	g.hint = h
+	defer func() { g.hint = machine.Hint{} }()
+	r := g.changed(from)
+	if len(h.Paths) == 0 {
+		return r
+	}
+	if g.IntN(2) == 0 { // nothing but that
+		r = g.copied(from)
+	}
+	for range 1 + g.IntN(2) {
+		for path := h.Paths[g.IntN(len(h.Paths))]; len(path) > 0; path = path[:len(path)-1] {
+			if s := g.at[strings.Join(path, "\x00")]; s != nil {
+				g.set(r, s)
+				break
+			}
+		}
 	}
 	return r
 }
@@ -171,26 +180,15 @@ func (g *generator) instant() time.Time {
 	return g.beside(t).UTC()
 }
 
-func (g *generator) one(list ...string) string { return list[g.IntN(len(list))] }
-
-func (g *generator) text() string {
-	if len(g.data) > 0 && g.IntN(2) == 0 {
-		return g.data[g.IntN(len(g.data))]
-	}
-	return g.words[g.IntN(len(g.words))]
-}
-
-func (g *generator) texts() []string {
-	var list []string
-	for range g.IntN(6) {
-		list = append(list, g.text())
-	}
-	return list
-}
-
 // path is one that can be judged, most times.
 func (g *generator) path() string {
 	p := "/"
+	if n := len(g.hint.Texts); n > 0 && g.IntN(3) > 0 {
+		if p = g.text(); g.IntN(2) == 0 {
+			p += "/" + url.PathEscape(g.text())
+		}
+		return sound(p)
+	}
 	switch {
 	case len(g.paths) > 0 && g.IntN(3) == 0:
 		p = strings.ReplaceAll(g.paths[g.IntN(len(g.paths))], "{id}", "7")
@@ -212,10 +210,14 @@ func (g *generator) path() string {
 	case 2:
 		p = "/" + p
 	}
-	if strings.ContainsAny(p, "\x00\n") || !strings.HasPrefix(p, "/") {
+	return sound(p)
+}
+
+func sound(path string) string {
+	if strings.ContainsAny(path, "\x00\n") || !strings.HasPrefix(path, "/") {
 		return "/"
 	}
-	return p
+	return path
 }
 
 func (g *generator) peer() authz.Peer {
@@ -235,9 +237,11 @@ func (g *generator) peer() authz.Peer {
 	return p
 }
 
+var anyKind = [...]session.Kind{session.Browser, session.Bearer, session.Service}
+
 func (g *generator) session(now time.Time) *session.Session {
 	s := &session.Session{
-		Kind:      []session.Kind{session.Browser, session.Bearer, session.Service}[g.IntN(3)],
+		Kind:      anyKind[g.IntN(len(anyKind))],
 		ExpiresAt: now.Add(time.Duration(g.Int64N(int64(10 * time.Hour)))).Truncate(time.Second), CreatedAt: now.Add(-time.Hour),
 		Identity: session.Identity{
 			Provider: "local", UserID: "user-7", Email: "ana@example.com", EmailVerified: g.IntN(4) > 0, Roles: g.texts(), Groups: g.texts(),
@@ -246,45 +250,4 @@ func (g *generator) session(now time.Time) *session.Session {
 	}
 	s.Key[0] = byte(g.IntN(4))
 	return s
-}
-
-// value is any that claims and settings may hold.
-func (g *generator) value(now time.Time, depth int) any {
-	second := now.Add(time.Duration(g.Int64N(int64(4*time.Hour)) - int64(2*time.Hour))).Truncate(time.Second)
-	switch g.IntN(14) {
-	case 0, 1, 2:
-		return g.text()
-	case 3, 4:
-		return g.IntN(3) > 0
-	case 5:
-		return second.In(time.FixedZone("", 3600*g.IntN(3))).Format(time.RFC3339)
-	case 6:
-		return float64(second.Unix())
-	case 7:
-		return float64(g.IntN(200)) - 100
-	case 8:
-		return []any{-1.5, 0.1, 1e21, json.Number("1.50"), json.Number("12345678901234567890"), 7}[g.IntN(6)]
-	case 9:
-		return nil
-	case 10:
-		return second.Format(time.RFC3339Nano)
-	case 11, 12:
-		list := []any{}
-		for range g.IntN(4) {
-			if depth > 3 || g.IntN(4) > 0 {
-				list = append(list, g.text())
-			} else {
-				list = append(list, g.value(now, depth+1))
-			}
-		}
-		return list
-	default:
-		m := map[string]any{}
-		if depth < 3 {
-			for range g.IntN(3) {
-				m[g.text()] = g.value(now, depth+1)
-			}
-		}
-		return m
-	}
 }

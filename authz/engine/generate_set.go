@@ -26,15 +26,15 @@ func (g *generator) set(r *authz.Request, s *slot) {
 	case slotID:
 		r.ID = g.text()
 	case slotMethod:
-		r.Method = g.one("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", g.text())
+		r.Method = g.usual("GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS")
 	case slotPath, slotParsedPath:
 		r.Path = g.path()
 	case slotHost:
 		r.Host = g.text()
 	case slotScheme:
-		r.Scheme = g.one("https", "http", g.text())
+		r.Scheme = g.usual("https", "http")
 	case slotProtocol:
-		r.Protocol = g.one("HTTP/1.1", "HTTP/2", g.text())
+		r.Protocol = g.usual("HTTP/1.1", "HTTP/2")
 	case slotTime:
 		r.Time = g.instant()
 	case slotHeader:
@@ -75,6 +75,8 @@ func (g *generator) setHeader(r *authz.Request, name string, absent bool) {
 func (g *generator) setSession(r *authz.Request, s *slot, absent bool) {
 	id := &r.Session.Identity
 	switch s.kind {
+	case slotKindOfSession:
+		r.Session.Kind = anyKind[g.IntN(len(anyKind))]
 	case slotSessionID:
 		r.Session.Key[0] = byte(g.IntN(4))
 	case slotUserID:

@@ -21,6 +21,7 @@ type meters struct {
 	compared   *prometheus.CounterVec
 	rules      *ruleCollector
 	active     *prometheus.GaugeVec
+	outcomes   *prometheus.GaugeVec
 }
 
 func newMeters(prefix string) *meters {
@@ -63,6 +64,10 @@ func newMeters(prefix string) *meters {
 			Name: prefix + "policy_evaluator",
 			Help: "1 for the evaluator that the active policy runs on, 0 for the other.",
 		}, []string{"evaluator"}),
+		outcomes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: prefix + "policy_comparison_outcomes",
+			Help: "Ways in which the blocks of the active policy may end, taken or undefined, by whether an input of the comparison came to them; 0 until it is over.",
+		}, []string{"reached"}),
 		rules:  newRuleCollector(prefix),
 		errors: map[Kind]prometheus.Counter{},
 	}
@@ -77,7 +82,7 @@ func newMeters(prefix string) *meters {
 }
 
 func (m *meters) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.duration, m.all, m.generation, m.success, m.timestamp, m.by, m.compared, m.active, m.rules} {
+	for _, c := range []prometheus.Collector{m.duration, m.all, m.generation, m.success, m.timestamp, m.by, m.compared, m.active, m.outcomes, m.rules} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -110,10 +115,12 @@ func (m *meters) evaluator(a *activation) {
 	if e := m.rules.engine.Load(); e == nil || e.active.Load() != a {
 		return
 	}
-	on := a.state.Load().Evaluator
+	s := a.state.Load()
+	m.outcomes.WithLabelValues("yes").Set(float64(s.Reached))
+	m.outcomes.WithLabelValues("no").Set(float64(s.Outcomes - s.Reached))
 	for _, by := range []string{OPA, Machine} {
 		v := 0.0
-		if by == on {
+		if by == s.Evaluator {
 			v = 1
 		}
 		m.active.WithLabelValues(by).Set(v)

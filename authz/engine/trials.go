@@ -20,6 +20,7 @@ type trials struct {
 	every   uint64
 	metrics *meters
 	recent  recent
+	asked   atomic.Uint64 // decisions of OPA's evaluator
 	now     func() time.Time
 
 	mu     sync.Mutex
@@ -68,6 +69,9 @@ func (t *trials) close(ctx context.Context) error {
 // offer has a compared, in place of any that was offered before.
 func (t *trials) offer(a *activation) {
 	t.mu.Lock()
+	if t.next != nil {
+		close(t.next.over)
+	}
 	t.next = a
 	if t.cancel != nil {
 		t.cancel()
@@ -96,6 +100,7 @@ func (t *trials) run() {
 			t.mu.Unlock()
 			if a != nil {
 				t.try(ctx, a)
+				close(a.over)
 			}
 			cancel()
 		}

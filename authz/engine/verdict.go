@@ -18,6 +18,7 @@ import (
 type verdict struct {
 	Agreed bool   `json:"agreed"`
 	Why    string `json:"why,omitempty"`
+	Reach
 }
 
 // verdictFile names the file of p's verdict, "" if none is kept.

@@ -18,22 +18,28 @@ type Options struct {
 	Steps int
 	// Memory is how many bytes of values it may make; the default is 32 MiB.
 	Memory int
+	// Outcomes has the program note how its blocks end, at the price of speed.
+	// What no input can bring about, it says, is no outcome. nil: nothing is noted.
+	Outcomes Schema
 }
 
 // Program is a plan that is ready to run. It never changes; any number of
 // goroutines may use it at once, each with a Frame of its own.
 type Program struct {
-	entry  *fn
-	funcs  []*fn
-	byPath map[string]*fn
-	slots  []Path
-	data   *Value
-	rules  []Rule
-	widest int
-	limits Options
-	frames sync.Pool
-	zones  zones
-	hook   func(*topdown.BuiltinContext) // for tests
+	entry     *fn
+	funcs     []*fn
+	byPath    map[string]*fn
+	slots     []Path
+	data      *Value
+	rules     []Rule
+	widest    int
+	limits    Options
+	outcomes  []Outcome
+	steps     int
+	stepHints map[int]Hint
+	frames    sync.Pool
+	zones     zones
+	hook      func(*topdown.BuiltinContext) // for tests
 }
 
 // fn is a function of the plan: a rule, or several of one name.
@@ -51,6 +57,7 @@ type fn struct {
 	callers   map[*fn]bool
 	reached   bool
 	replaced  bool // its input is set otherwise than by with
+	partial   bool // it may have no value
 	registers map[ir.Local]int
 	args      []argument // those that it looks at
 	code      [][]stmt
@@ -78,6 +85,8 @@ type compiler struct {
 	fn      *fn          // that is compiled
 	head    *ir.Location // of the rule that is compiled
 	library *library
+	ends    map[*ir.Block]*ends
+	hints   map[*ir.Block]map[int]Hint
 }
 
 // Compile makes a program of the plan for entrypoint, the plan's name such as
@@ -92,11 +101,12 @@ func Compile(pol *ir.Policy, data any, entrypoint string, o Options) (*Program, 
 	}
 	base = base.rooted()
 	c := &compiler{
-		Program: &Program{byPath: map[string]*fn{}, limits: o, data: base},
+		Program: &Program{byPath: map[string]*fn{}, stepHints: map[int]Hint{}, limits: o, data: base},
 		pol:     pol, byName: map[string]*fn{}, numbers: map[int]*Value{},
 		facts: map[*ir.DotStmt]fact{}, fresh: map[*ir.AssignVarOnceStmt]bool{}, final: map[*ir.AssignVarOnceStmt]bool{},
 		held: map[any]origins{}, uses: map[any]use{}, passed: map[*ir.DotStmt]bool{}, void: map[ir.Stmt]bool{},
 		dead: map[ir.Stmt]bool{}, last: map[*ir.NotEqualStmt]bool{}, lastArg: map[*ir.CallStmt]bool{}, turns: map[*ir.ScanStmt]turns{}, input: &node{slot: -1}, library: newLibrary(),
+		ends: map[*ir.Block]*ends{}, hints: map[*ir.Block]map[int]Hint{},
 	}
 	if err := normalise(pol); err != nil {
 		return nil, err

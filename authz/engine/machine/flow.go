@@ -10,11 +10,12 @@ import (
 // statement and along every way through its blocks, since the planner uses a
 // local for one thing after another.
 type flow struct {
-	c     *compiler
-	fn    *fn
-	cur   state   // here; nil if there is no way to here
-	exits []state // at the ends of the blocks around, outermost first
-	withs []with  // replacements that end where their blocks are left
+	c      *compiler
+	fn     *fn
+	cur    state   // here; nil if there is no way to here
+	exits  []state // at the ends of the blocks around, outermost first
+	around []*ir.Block
+	withs  []with // replacements that end where their blocks are left
 }
 
 // state is what each local may hold.
@@ -58,7 +59,10 @@ func (s *state) merge(from state) (more bool) {
 // leave notes a way from here to the end of a block, k out from the innermost.
 func (w *flow) leave(k int) {
 	to := len(w.exits) - 1 - k
-	if w.cur == nil || to < 0 {
+	if w.cur == nil {
+		return
+	}
+	if w.passes(max(0, to+1)); to < 0 {
 		return
 	}
 	from := w.cur
@@ -77,7 +81,7 @@ func (w *flow) fails() { w.leave(0) }
 // within analyses a block and returns what holds where it was left undefined;
 // w.cur is what holds where it came to its end.
 func (w *flow) within(b *ir.Block) (left state) {
-	w.exits = append(w.exits, nil)
+	w.exits, w.around = append(w.exits, nil), append(w.around, b)
 	for _, s := range b.Stmts {
 		if w.cur == nil {
 			break
@@ -85,7 +89,9 @@ func (w *flow) within(b *ir.Block) (left state) {
 		w.stmt(s)
 	}
 	left = w.exits[len(w.exits)-1]
-	w.exits = w.exits[:len(w.exits)-1]
+	w.exits, w.around = w.exits[:len(w.exits)-1], w.around[:len(w.around)-1]
+	e := w.c.endsOf(b)
+	e.taken, e.undefined = e.taken || w.cur != nil, e.undefined || left != nil
 	return left
 }
 
@@ -110,6 +116,7 @@ func (w *flow) function() {
 		w.cur[p] = w.fn.in[i]
 	}
 	w.blocks(w.fn.blocks)
+	w.undefined(w.cur != nil)
 }
 
 // of returns what an operand may hold.
@@ -166,6 +173,8 @@ func (w *flow) stmt(s ir.Stmt) {
 	case *ir.CallDynamicStmt:
 		w.callDynamic(s)
 	case *ir.ReturnLocalStmt:
+		w.passes(0)
+		w.undefined(w.cur[s.Source].unset)
 		w.c.returns(w.fn, w.cur[s.Source].set())
 		w.cur = nil
 	case *ir.ResetLocalStmt:
@@ -182,8 +191,11 @@ func (w *flow) stmt(s ir.Stmt) {
 // scan: what a turn leaves behind, the next one finds, so turns are taken until
 // they leave nothing new.
 func (w *flow) scan(s *ir.ScanStmt) {
-	w.fails()
+	w.may(w.cur[s.Source].unset)
 	w.useLocal(s.Source)
+	if w.bare(w.cur[s.Source]) {
+		return
+	}
 	start := slices.Clone(w.cur)
 	for {
 		w.cur = slices.Clone(start)
@@ -203,7 +215,7 @@ func (w *flow) scan(s *ir.ScanStmt) {
 func (w *flow) tests(s ir.Stmt) {
 	switch s := s.(type) {
 	case *ir.IsDefinedStmt:
-		w.fails()
+		w.may(w.cur[s.Source].unset)
 		o := w.cur[s.Source].set()
 		w.cur[s.Source] = o
 		w.c.void[s] = o.empty()
@@ -211,20 +223,28 @@ func (w *flow) tests(s ir.Stmt) {
 			w.cur = nil
 		}
 	case *ir.IsUndefinedStmt:
-		w.fails()
+		w.may(!w.cur[s.Source].set().empty())
 		may := w.cur[s.Source].unset
 		w.cur[s.Source] = unset
 		if !may {
 			w.cur = nil
 		}
-	case *ir.IsArrayStmt, *ir.IsObjectStmt, *ir.IsSetStmt:
-		w.fails()
+	case *ir.IsArrayStmt:
+		w.isKind(s.Source, Array)
+	case *ir.IsObjectStmt:
+		w.isKind(s.Source, Object)
+	case *ir.IsSetStmt:
+		w.isKind(s.Source, Set)
 	case *ir.EqualStmt:
 		w.fails()
 		w.compare(s.A, s.B)
 	case *ir.NotEqualStmt:
-		w.fails()
 		w.compare(s.A, s.B)
+		if s.B.Value == ir.Bool(false) {
+			w.isFalse(w.of(s.A))
+		} else {
+			w.fails()
+		}
 	case *ir.LenStmt:
 		w.fails()
 		w.use(s.Source)

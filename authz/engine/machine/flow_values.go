@@ -57,6 +57,8 @@ func (w *flow) once(s *ir.AssignVarOnceStmt) {
 	}
 	w.c.fresh[s] = fresh
 	if w.c.final[s] {
+		w.passes(0)
+		w.undefined(source.unset)
 		w.c.returns(w.fn, source.set())
 		w.cur = nil
 		return
@@ -66,7 +68,6 @@ func (w *flow) once(s *ir.AssignVarOnceStmt) {
 }
 
 func (w *flow) dot(s *ir.DotStmt) {
-	w.fails()
 	source, key := w.of(s.Source), w.of(s.Key)
 	var known fact
 	result := unknown
@@ -76,6 +77,7 @@ func (w *flow) dot(s *ir.DotStmt) {
 	}
 	switch {
 	case source.set().empty() || key.set().empty(): // nothing comes here, so far
+		w.fails()
 		w.cur = nil
 		return
 	case k != nil && k.kind == String && source.path() != nil:
@@ -92,12 +94,17 @@ func (w *flow) dot(s *ir.DotStmt) {
 		if known.value != nil {
 			result = constant(known.value)
 		}
+	case w.bare(source):
+		w.fails()
+		w.cur = nil
+		return
 	default:
 		w.use(s.Source, s.Key)
 	}
 	// Where there is no input, there is nothing in its slots either.
 	known.sure = !source.unset || source.path() == w.c.input && s.Source.Value == ir.Input && !w.fn.replaced
 	w.c.facts[s] = known
+	w.may(w.missing(known))
 	if known.fails {
 		w.cur = nil
 		return
@@ -130,11 +137,11 @@ func (w *flow) with(s *ir.WithStmt) {
 }
 
 func (w *flow) call(s *ir.CallStmt) {
-	w.fails()
 	g := w.c.byName[s.Func]
+	w.may(g == nil || g.partial)
 	if g == nil { // a built-in
 		w.use(s.Args...)
-		w.make(s.Result)
+		w.assign(s.Result, w.says(s))
 		return
 	}
 	in := make([]origins, len(s.Args))

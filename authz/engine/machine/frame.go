@@ -26,6 +26,7 @@ type Frame struct {
 	ret      *Value // what the function that just ended returns
 	results  []*Value
 	hits     []uint64 // by rule: a bit for those that held
+	taken    []uint64 // see outcomes.go
 	fuel     int      // steps before the next look at bounds and context
 	steps    int      // steps left beyond fuel
 	memory   int      // bytes left
@@ -50,6 +51,7 @@ func (p *Program) Frame() *Frame {
 			stack:   make([]*Value, 4*p.widest+256),
 			memos:   make([]memo, len(p.funcs)),
 			hits:    make([]uint64, (len(p.rules)+63)/64),
+			taken:   make([]uint64, (p.steps+63)/64),
 		}
 	}
 	return f

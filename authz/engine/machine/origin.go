@@ -25,6 +25,14 @@ func (n *node) kid(key string) *node {
 	return k
 }
 
+// segments are the keys that lead to n.
+func (n *node) segments() []string {
+	if n.parent == nil {
+		return nil
+	}
+	return append(n.parent.segments(), n.key)
+}
+
 // above reports whether n leads to k.
 func (n *node) above(k *node) bool {
 	for ; k != nil; k = k.parent {

@@ -39,6 +39,11 @@ func leave(r code) code {
 }
 
 func (c *compiler) block(b *ir.Block) ([]stmt, error) {
+	out, err := c.statements(b)
+	return c.noted(b, out), err
+}
+
+func (c *compiler) statements(b *ir.Block) ([]stmt, error) {
 	c.enterRule(b)
 	ss := make([]ir.Stmt, 0, len(b.Stmts))
 	for _, s := range b.Stmts {
@@ -49,9 +54,11 @@ func (c *compiler) block(b *ir.Block) ([]stmt, error) {
 	out := make([]stmt, 0, len(ss))
 	for i := 0; i < len(ss); i++ {
 		if c.void[ss[i]] {
+			c.hint(b, len(out), ss[i])
 			return append(out, func(*Frame, []*Value) code { return undef }), nil
 		}
 		if s, n := c.several(ss[i:]); n > 0 {
+			c.hint(b, len(out), ss[i:i+n]...)
 			out = append(out, s)
 			i += n - 1
 			continue
@@ -61,6 +68,7 @@ func (c *compiler) block(b *ir.Block) ([]stmt, error) {
 			return nil, err
 		}
 		if s != nil {
+			c.hint(b, len(out), ss[i])
 			out = append(out, s)
 		}
 		if rule := c.rule(ss[i]); rule >= 0 {
@@ -78,6 +86,9 @@ func (c *compiler) several(ss []ir.Stmt) (stmt, int) {
 	}
 	if s := c.condition(ss); s != nil {
 		return s, 2
+	}
+	if c.limits.Outcomes != nil {
+		return c.fuse(ss[:1])
 	}
 	return c.fuse(ss)
 }
