@@ -65,6 +65,10 @@ func (g *Guard) Identify(ctx context.Context, userID string) (session.Identity, 
 	return id, changed, nil
 }
 
+// Mark has policy know of the rule in a session that begins neither by SignIn nor
+// after Identify, as that of a registration does.
+func (g *Guard) Mark(id *session.Identity) { g.rule(id) }
+
 func (g *Guard) rule(id *session.Identity) {
 	if slices.Contains(Rules(), g.Rule) {
 		if id.Claims == nil {

@@ -42,6 +42,9 @@ type Options struct {
 	// both, accounts that have one cannot sign in here.
 	Factors    session.SecondFactors
 	Identifier session.Identifier
+	// Mark adds to the identity of a registration what a sign-in would have added,
+	// such as whether a second factor is asked of it; nil adds nothing.
+	Mark func(*session.Identity)
 	// Switches are the policy's; nil: their addresses are not there.
 	Switches session.Switches
 	// NoAccounts says that nobody signs in with a password here.
@@ -113,6 +116,9 @@ func New(o Options) (*API, error) {
 	}
 	if err := o.Cookie.Validate(); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
+	}
+	if o.Mark == nil {
+		o.Mark = func(*session.Identity) {}
 	}
 	if o.SignIn == nil {
 		o.SignIn = func(*http.Request, *session.Session, error) {}

@@ -191,14 +191,16 @@ func TestFactorsThatTheAPICannotAskFor(t *testing.T) {
 
 func TestRegisteringIsTheSameForEverybody(t *testing.T) {
 	t.Parallel()
-	x := newHouse(t)
+	x := newHouse(t, func(o *Options) {
+		o.Mark = func(id *session.Identity) { id.Claims = map[string]any{"neosc:mfa": "required"} }
+	})
 	got := read[SignedIn](x.do("POST", "/api/auth/register", "", `{"email": "user@example.com", "password": "SecurePassword123", "name": "John Doe", "organization": "Acme Corporation"}`), http.StatusCreated)
 	want := User{ID: "usr_new", Email: "user@example.com", Name: "John Doe", Organization: "Default Organization", Role: "user", MFA: true}
 	if got.User != want || got.TokenType != "bearer" {
 		t.Errorf("%+v", got)
 	}
 	s, err := x.sessions.ByBearer(t.Context(), got.AccessToken, x.clock())
-	if err != nil || len(s.Identity.Roles) != 0 {
+	if err != nil || len(s.Identity.Roles) != 0 || s.Identity.Claims["neosc:mfa"] != "required" {
 		t.Errorf("%v %v", s, err)
 	}
 	if me := read[User](x.do("GET", "/api/auth/me", got.AccessToken, ""), http.StatusOK); me != want {
@@ -224,6 +226,7 @@ func TestRegistrationsAndLinksThatAreRefused(t *testing.T) {
 		reason string
 	}{
 		"Closed":    {session.ErrRegistrationClosed, 403, "registration_closed"},
+		"NoMail":    {session.ErrNoMail, 403, "mail_unavailable"},
 		"Link":      {session.ErrLink, 422, "link_invalid"},
 		"Password":  {errors.Join(session.ErrCredentials), 401, "credentials"},
 		"BadUser":   {errors.Join(errors.New("accounts"), session.ErrBadUser), 422, "request_invalid"},

@@ -181,7 +181,9 @@ func (f *accounts) Invitations(_ context.Context, org string) ([]session.Invitat
 	return []session.Invitation{{ID: "inv_1", Organization: org, Email: "x@acme.example", Roles: []string{"user"}, CreatedAt: base, ExpiresAt: base}}, nil
 }
 
-func (f *accounts) RevokeInvitation(_ context.Context, id string) error { return f.note("revoke %s", id) }
+func (f *accounts) RevokeInvitation(_ context.Context, id string) error {
+	return f.note("revoke %s", id)
+}
 
 func (f *accounts) AcceptInvitation(ctx context.Context, id, token string) (session.ChangedUser, error) {
 	if err := f.note("accept %s %s", id, token); err != nil {

@@ -79,6 +79,8 @@ func known(err error) *Problem {
 		return p
 	case errors.Is(err, session.ErrRegistrationClosed):
 		return problem(http.StatusForbidden, "registration_closed", "Only who is invited may register here.")
+	case errors.Is(err, session.ErrNoMail):
+		return problem(http.StatusForbidden, "mail_unavailable", "This gate sends no mail. Ask an administrator.")
 	case errors.Is(err, session.ErrLink):
 		return invalidFor("link_invalid", "The token was used, is over, or never was.")
 	case errors.Is(err, session.ErrNoUser):

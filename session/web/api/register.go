@@ -29,6 +29,7 @@ func (a *API) register(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	a.o.Mark(&id)
 	t, err := a.o.Sessions.BeginTokens(c.Context(), session.Draft{Identity: id})
 	if err != nil {
 		return reply{}, err
@@ -53,14 +54,7 @@ func (a *API) verifyEmail(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if a.o.Identifier != nil {
-		// As a sign-in would have it, with what is asked of second factors.
-		amr := id.AMR
-		if id, _, err = a.o.Identifier.Identify(c.Context(), id.UserID); err != nil {
-			return reply{}, err
-		}
-		id.AMR = amr
-	}
+	a.o.Mark(&id)
 	return a.begin(c, id)
 }
 
