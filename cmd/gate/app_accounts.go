@@ -11,6 +11,7 @@ import (
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/mail"
+	"github.com/neosc/gate/session/mfa"
 )
 
 // passwordRules are those of the configuration, with the place's own name among
@@ -32,6 +33,7 @@ func (a *app) openService(ctx context.Context, out io.Writer) error {
 	}
 	a.service, err = account.NewService(account.ServiceOptions{
 		Store: a.accounts, Sessions: a.sessions, Audit: a.trail, Mailer: mailer, Origin: a.routes.GateOrigin(), Factors: a.factors,
+		Mark: func(id *session.Identity) { id.Claims[mfa.RuleClaim] = a.cfg.Accounts.MFA },
 		Open: a.cfg.Accounts.Registration == config.RegistrationOpen && a.cfg.Passwords(), Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/neosc/gate/session"
@@ -46,6 +48,8 @@ func TestAccountsAreTheSameOnEveryDatabase(t *testing.T) {
 			if name == "Postgres" {
 				manyAtOnce(t, r)
 			}
+			serviceLife(t, name, change)
+			accountsOfBefore(t, change)
 		})
 	}
 }
@@ -168,5 +172,67 @@ func TestADatabaseThatAnswersNothingHoldsNoSignIn(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// before returns the migrations up to one of them.
+func before(t *testing.T, last string) fs.FS {
+	t.Helper()
+	old := fstest.MapFS{}
+	err := fs.WalkDir(migrations, "migrations", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() > last {
+			return err
+		}
+		data, err := fs.ReadFile(migrations, path)
+		old[strings.TrimPrefix(path, "migrations/")] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return old
+}
+
+// accountsOfBefore has accounts that know no organizations get theirs.
+func accountsOfBefore(t *testing.T, change func(*Options)) {
+	r := newRig(t, func(o *Options) {
+		if change != nil {
+			change(o)
+		}
+		if change != nil { // the others' tables
+			if _, err := o.DB.Exec(`DROP TABLE users, people, organizations, links, ` + versionTable); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := o.Dialect.Migrate(t.Context(), o.DB, before(t, "00003"), versionTable); err != nil {
+			t.Fatal(err)
+		}
+		for i, organization := range []string{"", "Acme", "ACME", "Default Organization"} {
+			_, err := o.DB.Exec(o.Dialect.Bind(`INSERT INTO users (id, email, name, organization, roles, password_hash, disabled, email_verified, demo_seconds, created_at, updated_at)
+				VALUES (?, ?, '', ?, '[]', '', ?, ?, 0, 0, 0)`), fmt.Sprint("usr_", i), fmt.Sprint("u", i, "@example.com"), organization, false, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	var got []string
+	for i := range 4 {
+		u, err := r.GetByID(t.Context(), fmt.Sprint("usr_", i))
+		if err != nil || !u.MFA || (u.OrganizationID == session.DefaultOrganizationID) != (u.Organization == session.DefaultOrganization) {
+			t.Fatalf("%+v, error %v", u, err)
+		}
+		got = append(got, strings.ToLower(u.Organization))
+	}
+	if want := []string{"default organization", "acme", "acme", "default organization"}; !slices.Equal(got, want) {
+		t.Errorf("organizations %q, want %q", got, want)
+	}
+	// A gate of before goes on beside this one.
+	_, err := r.db.Exec(r.o.Dialect.Bind(`INSERT INTO users (id, email, name, organization, roles, password_hash, disabled, email_verified, demo_seconds, created_at, updated_at)
+		VALUES ('usr_old', 'old@example.com', '', 'Acme', '[]', '', ?, ?, 0, 0, 0)`), false, true)
+	if err != nil {
+		t.Error(err)
+	}
+	if u, err := r.Get(t.Context(), "old@example.com"); err != nil || u.OrganizationID != session.DefaultOrganizationID {
+		t.Errorf("%+v, error %v", u, err)
 	}
 }

@@ -84,8 +84,8 @@ func (s *Service) store(ctx context.Context, tx txn, before, after *User, events
 		return fmt.Errorf("roles: %w", err)
 	}
 	after.UpdatedAt = s.st.now()
-	_, err = s.st.execOn(ctx, tx, `UPDATE users SET name = ?, roles = ?, disabled = ?, mfa_enabled = ?, organization_id = ?, updated_at = ? WHERE id = ?`,
-		after.Name, string(roles), after.Disabled, after.MFA, after.OrganizationID, after.UpdatedAt.UnixMicro(), after.ID)
+	_, err = s.st.execOn(ctx, tx, `UPDATE users SET name = ?, roles = ?, disabled = ?, mfa_enabled = ?, organization_id = ?, organization = ?, updated_at = ? WHERE id = ?`,
+		after.Name, string(roles), after.Disabled, after.MFA, after.OrganizationID, after.Organization, after.UpdatedAt.UnixMicro(), after.ID)
 	if err != nil {
 		return err
 	}

@@ -174,5 +174,8 @@ func (st *Store) changeOrganization(ctx context.Context, tx *sql.Tx, id string, 
 		}
 	}
 	_, err = st.execOn(ctx, tx, `UPDATE organizations SET name = ?, name_key = ?, domain = ?, settings = ? WHERE id = ?`, after.Name, key, after.Domain, settings, id)
+	if err == nil && after.Name != before.Name {
+		_, err = st.execOn(ctx, tx, `UPDATE users SET organization = ? WHERE organization_id = ?`, after.Name, id)
+	}
 	return before, after, err
 }

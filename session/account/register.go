@@ -63,7 +63,7 @@ func (s *Service) Register(ctx context.Context, r session.Registration, clientAd
 	if err := s.enqueue(letter{kind: mailVerify, to: u.Email, token: token, origin: session.OriginOf(ctx)}); err != nil {
 		return session.Identity{}, err
 	}
-	return u.identity(s.st.o.Clock()), nil
+	return s.identity(&u), nil
 }
 
 func (s *Service) keepRegistration(ctx context.Context, u *User, hash, wish string) (token string, err error) {
@@ -122,7 +122,7 @@ func (s *Service) registerInvited(ctx context.Context, u User, r session.Registr
 	if err != nil {
 		return session.Identity{}, err
 	}
-	return u.identity(s.st.o.Clock()), nil
+	return s.identity(&u), nil
 }
 
 // addVerified stores an account in a transaction, with the events of it; taken
@@ -181,7 +181,7 @@ func (s *Service) VerifyEmail(ctx context.Context, token, password, clientAddr s
 		// The account stands, and a new sign-in has the role.
 		s.log.Warn("sessions of a registration did not get its role", "user", u.ID, "error", err)
 	}
-	return u.identity(s.st.o.Clock()), nil
+	return s.identity(&u), nil
 }
 
 // matches computes one hash: session.ErrCredentials if the password is another.

@@ -81,7 +81,8 @@ func (st *Store) lockMembers(ctx context.Context, tx *sql.Tx) error {
 const (
 	columns = `id, email, name, organization_id, roles, password_hash, disabled, email_verified, mfa_enabled,
 	demo_workspace, demo_seconds, created_at, updated_at`
-	// selected are columns and what other tables say of a user.
+	// selected are columns and what other tables say of a user. The column
+	// organization is for gates of before alone, which write it as well.
 	selected = columns + `, (SELECT o.name FROM organizations o WHERE o.id = users.organization_id)`
 )
 
@@ -119,10 +120,10 @@ func insertUser(ctx context.Context, q querier, d Dialect, u *User) (int64, erro
 	if u.Demo != nil {
 		workspace, seconds = sql.NullString{String: u.Demo.WorkspaceType, Valid: true}, u.Demo.Seconds
 	}
-	res, err := q.ExecContext(ctx, d.Bind(`INSERT INTO users (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	res, err := q.ExecContext(ctx, d.Bind(`INSERT INTO users (`+columns+`, organization) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (email) DO NOTHING`),
 		u.ID, u.Email, u.Name, u.OrganizationID, string(roles), u.PasswordHash, u.Disabled, u.EmailVerified, u.MFA,
-		workspace, seconds, u.CreatedAt.UnixMicro(), u.UpdatedAt.UnixMicro())
+		workspace, seconds, u.CreatedAt.UnixMicro(), u.UpdatedAt.UnixMicro(), u.Organization)
 	if err != nil {
 		return 0, err
 	}

@@ -55,6 +55,9 @@ type ServiceOptions struct {
 	Workspaces session.Workspaces
 	// Factors forgets those of accounts that go; nil: nothing does.
 	Factors Forgetter
+	// Mark adds to an identity what sign-ins of local accounts have besides what
+	// is known here, such as whether a second factor is asked for; nil: nothing.
+	Mark func(*session.Identity)
 	// PerEmail bounds the mails to one address that anybody can cause: zero means
 	// 3 and then one in 20 minutes.
 	PerEmail Guesses
@@ -114,6 +117,9 @@ func NewService(o ServiceOptions) (*Service, error) {
 	}
 	if o.MetricPrefix == "" {
 		o.MetricPrefix = "pomerium_"
+	}
+	if o.Mark == nil {
+		o.Mark = func(*session.Identity) {}
 	}
 	o.Origin = strings.TrimSuffix(o.Origin, "/")
 	s := &Service{o: o, st: o.Store, log: o.Store.o.Logger, queue: make(chan letter, o.Queue)}
@@ -180,6 +186,13 @@ func (s *Service) auditAfter(ctx context.Context, events ...session.Event) {
 			s.log.Error("an event is not in the audit trail", "action", e.Action, "user", e.User.ID, "request_id", e.RequestID, "error", err)
 		}
 	}
+}
+
+// identity is who u is, as a sign-in now would say.
+func (s *Service) identity(u *User) session.Identity {
+	id := u.identity(s.st.o.Clock())
+	s.o.Mark(&id)
+	return id
 }
 
 // event is one of an account; details are names and values in turn.

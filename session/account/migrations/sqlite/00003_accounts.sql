@@ -21,7 +21,9 @@ ALTER TABLE users ADD COLUMN organization_id TEXT NOT NULL DEFAULT 'org_default'
 
 UPDATE users SET organization_id = (SELECT o.id FROM organizations o WHERE o.name_key = lower(users.organization)) WHERE organization <> '';
 
-ALTER TABLE users DROP COLUMN organization;
+-- users.organization stays, and has the organization's name: gates of before
+-- read it, and set nothing else.
+UPDATE users SET organization = (SELECT o.name FROM organizations o WHERE o.id = users.organization_id);
 
 ALTER TABLE users ADD COLUMN mfa_enabled INTEGER NOT NULL DEFAULT 1;
 
@@ -46,8 +48,6 @@ CREATE INDEX links_expires ON links (expires_at);
 -- +goose Down
 DROP TABLE links;
 DROP INDEX users_organization;
-ALTER TABLE users ADD COLUMN organization TEXT NOT NULL DEFAULT '';
-UPDATE users SET organization = (SELECT o.name FROM organizations o WHERE o.id = users.organization_id);
 ALTER TABLE users DROP COLUMN organization_id;
 ALTER TABLE users DROP COLUMN mfa_enabled;
 DROP TABLE organizations;
