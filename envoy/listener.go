@@ -55,8 +55,9 @@ func (b *builder) connectionManager() *hcmv3.HttpConnectionManager {
 		StreamIdleTimeout:     dur(5 * time.Minute),
 		// With the default of 1 s an HTTP/1 client learns a second late that its
 		// WebSocket was cut, with 50 ms three times later than it may: a stream's end
-		// is within 20 ms of its instant.
-		DelayedCloseTimeout: dur(10 * time.Millisecond),
+		// is within 20 ms of its instant. All of this is waited before every close of
+		// the edge's own, so that a client that still sends reads the answer first.
+		DelayedCloseTimeout: dur(6 * time.Millisecond),
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
 			IgnoreHttp_11Upgrade: []*matcherv3.StringMatcher{{
 				MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "TLS/"}, IgnoreCase: true,
