@@ -15,6 +15,7 @@ import data.neosc.lib.identity
 import data.neosc.lib.limits
 import data.neosc.lib.mfa
 import data.neosc.lib.paths
+import data.neosc.lib.reserved
 import data.neosc.lib.roles
 
 # METADATA
@@ -94,7 +95,10 @@ route := data.neosc.routes[input.route.name]
 # title: Open
 # description: A role, the route or an exception for the path opens it to this session.
 # scope: document
-open if roles.method_open
+open if {
+	roles.method_open
+	not reserved.against
+}
 
 open if data.neosc.methods[route.any_session][input.attributes.request.http.method]
 
@@ -181,18 +185,25 @@ denials contains "outside_business_hours" if {
 # title: Why it is not open
 # description: |
 #   A method that no route takes; a role that opens the route, but not for this
-#   method; no role that opens it.
+#   method; no role that opens it, or what is reserved at this path.
 # scope: document
 access_denial := "method_not_allowed" if not known_method
 
 access_denial := "read_only" if {
 	known_method
 	count(roles.classes) > 0
+	not roles.method_open
 }
 
 access_denial := "role_required" if {
 	known_method
 	count(roles.classes) == 0
+}
+
+access_denial := "role_required" if {
+	known_method
+	roles.method_open
+	reserved.against
 }
 
 known_method if data.neosc.methods.all[input.attributes.request.http.method]

@@ -24,7 +24,7 @@ const DataFile = "data.yaml"
 //
 //go:embed authz.rego data.yaml schema/input.json
 //go:embed lib/admin.rego lib/demo.rego lib/hours.rego lib/identity.rego
-//go:embed lib/limits.rego lib/mfa.rego lib/paths.rego lib/roles.rego
+//go:embed lib/limits.rego lib/mfa.rego lib/paths.rego lib/roles.rego lib/reserved.rego
 var files embed.FS
 
 // Files returns the policy as a read-only file system with the layout of an OPA

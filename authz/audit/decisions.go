@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,8 +38,13 @@ var ErrNotKept = errors.New("the decision cannot be kept in the audit trail")
 // DecisionsOptions set up Decisions. Trail is needed.
 type DecisionsOptions struct {
 	Trail session.Auditor
-	// All keeps what was allowed too, not what was refused alone.
-	All bool
+	// All keeps what was allowed too, not what was refused alone; ActionsOnly
+	// neither, but for what Actions names.
+	All, ActionsOnly bool
+	// Actions says what an allowed request does and what more there is to tell, ""
+	// for nothing in particular: such requests are always kept, under that name. nil
+	// names none. It must be quick.
+	Actions func(*authz.Request) (session.Action, map[string]string)
 	// Required refuses what cannot be kept, instead of dropping and counting it.
 	Required bool
 	// Queue is how many may wait; 0 means 8192.
@@ -113,7 +119,12 @@ func (d *Decisions) Close() error {
 // and o. An error, which wraps ErrNotKept, comes with Required alone.
 func (d *Decisions) Keep(r *authz.Request, o *authz.Outcome) error {
 	allowed := o.Verdict == authz.Allowed
-	if allowed && !d.o.All {
+	var action session.Action
+	var more map[string]string
+	if allowed && d.o.Actions != nil {
+		action, more = d.o.Actions(r)
+	}
+	if action == "" && (d.o.ActionsOnly || allowed && !d.o.All) {
 		return nil
 	}
 	left := 0
@@ -129,6 +140,11 @@ func (d *Decisions) Keep(r *authz.Request, o *authz.Outcome) error {
 		return fmt.Errorf("%w: it cannot be written", ErrNotKept)
 	}
 	e := decisionEvent(r, o)
+	if action != "" {
+		e.Action = action
+		delete(e.Details, "status") // the upstream's is not known yet
+		maps.Copy(e.Details, more)
+	}
 	if left > 0 {
 		e.Details["not_kept_before"] = strconv.Itoa(left)
 	}

@@ -53,7 +53,7 @@ type app struct {
 	guesses  *limit.Guesses
 	store    session.Store
 	trail    *audit.Trail
-	kept     *audit.Decisions // nil if none are
+	kept     *audit.Decisions
 	marks    *session.MarkCopies
 	sessions *session.Manager
 	ring     *cookie.Ring

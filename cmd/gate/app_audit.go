@@ -104,11 +104,8 @@ func keepTime(cfg *config.Config) time.Duration {
 }
 
 func (a *app) openDecisions() (err error) {
-	if a.cfg.Audit.Decisions == "off" {
-		return nil
-	}
 	a.kept, err = audit.NewDecisions(audit.DecisionsOptions{
-		Trail: a.trail, All: a.cfg.Audit.Decisions == "all", Required: a.cfg.Audit.Required, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
+		Trail: a.trail, All: a.cfg.Audit.Decisions == "all", ActionsOnly: a.cfg.Audit.Decisions == "off", Actions: (&actions{active: a.engine.Active}).of, Required: a.cfg.Audit.Required, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {
 		return err
@@ -117,13 +114,8 @@ func (a *app) openDecisions() (err error) {
 	return nil
 }
 
-// keepDecision has the trail tell of a decision, if it is to tell of any.
-func (a *app) keepDecision(r *authz.Request, o *authz.Outcome) error {
-	if a.kept == nil {
-		return nil
-	}
-	return a.kept.Keep(r, o)
-}
+// keepDecision has the trail tell of a decision, if it is to tell of it.
+func (a *app) keepDecision(r *authz.Request, o *authz.Outcome) error { return a.kept.Keep(r, o) }
 
 // readAudit opens the database of a trail for reading it as a whole, whether or
 // not its gate is running.

@@ -39,7 +39,7 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	if err := a.newSwitches(); err != nil {
 		return err
 	}
-	o := bundles.Options{Engine: a.engine, Adjust: foldSwitches(a.switches), Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Timeout: a.cfg.Policy.Timeout, Logger: a.log}
+	o := bundles.Options{Engine: a.engine, Adjust: adjustPolicy(a.switches), Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Timeout: a.cfg.Policy.Timeout, Logger: a.log}
 	if o.Dir = a.cfg.Policy.Path; o.Dir == "" {
 		o.FS = policies.Files()
 	}

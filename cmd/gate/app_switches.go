@@ -19,10 +19,13 @@ func (a *app) newSwitches() (err error) {
 	return err
 }
 
-// foldSwitches puts the switches' values into a policy set before it is
-// compiled.
-func foldSwitches(k *switches.Keeper) func(*engine.Source) error {
+// adjustPolicy puts the switches' values into a policy set before it is compiled,
+// and refuses what the gate alone can see is wrong.
+func adjustPolicy(k *switches.Keeper) func(*engine.Source) error {
 	return func(src *engine.Source) (err error) {
+		if err := checkActions(src); err != nil {
+			return err
+		}
 		src.Data, src.Revision, err = k.Fold(src.Data, src.Revision)
 		return err
 	}

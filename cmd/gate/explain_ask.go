@@ -15,6 +15,7 @@ import (
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/engine"
 	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/authz/switches"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/web/admin"
@@ -282,6 +283,16 @@ func configuredPolicy(cfg *config.Config, e engine.Edge) (*engine.Program, error
 		return nil, err
 	}
 	src.EntryPoint, src.Timeout = cfg.Policy.Entrypoint, cfg.Policy.Timeout
+	k, err := switches.New(switches.Options{Logger: quietLog()})
+	if err == nil {
+		err = src.Identify()
+	}
+	if err == nil {
+		err = adjustPolicy(k)(&src)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("policy refused: %w", err)
+	}
 	return engine.Compile(src, e)
 }
 

@@ -131,6 +131,8 @@ test_users_launch_and_stop[note] if {
 		"stop": ["POST", "/api/workspaces/ws-7/stop", "user", "session"],
 		"with a query": ["POST", "/api/workspaces/ws-7/launch?size=2", "user", "session"],
 		"an id with dots": ["POST", "/api/workspaces/a.b_c~d/launch", "user", "session"],
+		"disconnect": ["POST", "/api/workspaces/ws-7/disconnect", "user", "session"],
+		"standard users too": ["POST", "/api/workspaces/ws-7/stop", "neosc", "session"],
 		"not by other methods": ["DELETE", "/api/workspaces/ws-7/launch", "user", "closed"],
 		"not for demo users": ["POST", "/api/workspaces/ws-7/launch", "demo-user", "closed"],
 		"not for unknown roles": ["POST", "/api/workspaces/ws-7/launch", "owner", "closed"],

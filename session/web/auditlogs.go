@@ -70,6 +70,12 @@ func resource(a session.Action) string {
 		return "token"
 	case session.ActionPolicySwitched:
 		return "policy"
+	}
+	switch {
+	case strings.HasSuffix(string(a), "_workspace"), strings.HasSuffix(string(a), "_workspaces"):
+		return "workspace"
+	case strings.HasSuffix(string(a), "_session"):
+		return "session"
 	default:
 		return "user"
 	}

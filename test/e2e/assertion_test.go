@@ -126,6 +126,7 @@ func TestABackendThatBelievesOnlyTheAssertion(t *testing.T) {
 			t.Errorf("%s: the backend takes the caller for %+v", name, who.Identity)
 		}
 	}
+	workspaces(t, d, own, base)
 	// Through the edge, on both hosts that the backend serves; what the client
 	// says of itself is gone on the way.
 	p := d.SignedIn(t, "admin")
@@ -148,6 +149,10 @@ func TestABackendThatTrustsTheNetworkBelievesAnybody(t *testing.T) {
 	status, who := direct(t, backend(t, d), "api.portal."+kit.Domain, "X-Pomerium-Email", "ceo@company.com", "X-Pomerium-User", "u-1")
 	if status != 200 || who.Identity.Email != "ceo@company.com" {
 		t.Errorf("%d %+v", status, who)
+	}
+	// Even then nobody is an administrator by a plain header.
+	if got := resetPast(t, backend(t, d), "X-Pomerium-Email", "ceo@company.com", "X-Pomerium-User", "u-1", "X-Pomerium-Groups", "admin"); got != 401 {
+		t.Errorf("a plain header makes an administrator: %d", got)
 	}
 }
 

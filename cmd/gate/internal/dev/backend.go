@@ -2,7 +2,6 @@ package dev
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -22,20 +21,12 @@ const (
 )
 
 // backend is a JSON API that stands for the real one: it says who the edge
-// says you are, waits on request, and keeps a few workspaces in memory. It
-// decides nothing by itself; the edge already has.
+// says you are, waits on request, and keeps a few workspaces in memory. The edge
+// decides who may do what; whose a workspace is the backend alone knows.
 type backend struct {
 	mu         sync.Mutex
 	workspaces []workspace
 	next       int
-}
-
-type workspace struct {
-	ID    string `json:"id"`
-	Name  string `json:"name"`
-	Type  string `json:"type"`
-	State string `json:"state"`
-	Owner string `json:"owner"`
 }
 
 func newBackend() *backend {
@@ -44,29 +35,11 @@ func newBackend() *backend {
 	return b
 }
 
-func (b *backend) reset() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.workspaces = []workspace{
-		{ID: "1", Name: "Ubuntu desktop", Type: "ubuntu", State: "stopped"},
-		{ID: "2", Name: "Browser", Type: "chromium", State: "stopped"},
-	}
-	b.next = 3
-}
-
-func (b *backend) handler(who believe) http.Handler {
+// handler believes who about people, and signed where administrators act.
+func (b *backend) handler(who, signed believe) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/slow", who.identified(b.slow))
-	mux.HandleFunc("GET /api/workspaces", who.identified(b.list))
-	mux.HandleFunc("POST /api/workspaces", who.identified(b.create))
-	mux.HandleFunc("POST /api/workspaces/reset", who.identified(func(w http.ResponseWriter, r *http.Request, id identity) {
-		b.reset()
-		b.list(w, r, id)
-	}))
-	mux.HandleFunc("GET /api/workspaces/{id}", who.identified(b.change("", false)))
-	mux.HandleFunc("DELETE /api/workspaces/{id}", who.identified(b.change("", true)))
-	mux.HandleFunc("POST /api/workspaces/{id}/launch", who.identified(b.change("running", false)))
-	mux.HandleFunc("POST /api/workspaces/{id}/stop", who.identified(b.change("stopped", false)))
+	b.routeWorkspaces(mux, who, signed)
 	mux.HandleFunc("/", who.identified(echo))
 	return mux
 }
@@ -125,65 +98,6 @@ func (b *backend) slow(w http.ResponseWriter, r *http.Request, _ identity) {
 	case <-timer.C:
 		writeJSON(w, http.StatusOK, map[string]int{"waited_ms": ms})
 	case <-r.Context().Done():
-	}
-}
-
-func (b *backend) list(w http.ResponseWriter, _ *http.Request, _ identity) {
-	b.mu.Lock()
-	all := slices.Clone(b.workspaces)
-	b.mu.Unlock()
-	writeJSON(w, http.StatusOK, all)
-}
-
-func (b *backend) create(w http.ResponseWriter, r *http.Request, id identity) {
-	var in struct{ Name, Type string }
-	// The server has no read timeout (it would end /slow); this body has one.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(10 * time.Second))
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&in)
-	_ = control.SetReadDeadline(time.Time{})
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		writeJSON(w, http.StatusRequestEntityTooLarge, map[string]string{"error": "the body has more than 4096 bytes"})
-		return
-	case err != nil || in.Name == "" || len(in.Name) > 64 || len(in.Type) > 64:
-		writeJSON(w, http.StatusBadRequest, map[string]string{
-			"error": `the body must be {"name":"…","type":"…"}, name not empty, each at most 64 bytes`})
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.workspaces) >= maxWorkspaces {
-		writeJSON(w, http.StatusConflict, map[string]string{"error": "there are 100 workspaces; delete one first"})
-		return
-	}
-	ws := workspace{ID: strconv.Itoa(b.next), Name: in.Name, Type: in.Type, State: "stopped", Owner: id.User}
-	b.next++
-	b.workspaces = append(b.workspaces, ws)
-	writeJSON(w, http.StatusCreated, ws)
-}
-
-// change returns a handler that shows the named workspace after it has put it
-// into a state ("" leaves it) or removed it.
-func (b *backend) change(state string, remove bool) func(http.ResponseWriter, *http.Request, identity) {
-	return func(w http.ResponseWriter, r *http.Request, id identity) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		i := slices.IndexFunc(b.workspaces, func(x workspace) bool { return x.ID == r.PathValue("id") })
-		if i < 0 {
-			writeJSON(w, http.StatusNotFound, map[string]string{"error": "no such workspace"})
-			return
-		}
-		switch {
-		case remove:
-			b.workspaces = slices.Delete(b.workspaces, i, i+1)
-			w.WriteHeader(http.StatusNoContent)
-			return
-		case state != "":
-			b.workspaces[i].State, b.workspaces[i].Owner = state, id.User
-		}
-		writeJSON(w, http.StatusOK, b.workspaces[i])
 	}
 }
 

@@ -63,7 +63,7 @@ func TestTheBackendBelievesTheAssertionAlone(t *testing.T) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host, r.Header = c.host, c.h
 		w := httptest.NewRecorder()
-		newBackend().handler(who).ServeHTTP(w, r)
+		newBackend().handler(who, who).ServeHTTP(w, r)
 		if w.Code != c.want {
 			t.Errorf("%s: %d, want %d\n%s", name, w.Code, c.want, w.Body)
 		}

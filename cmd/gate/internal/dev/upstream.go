@@ -36,7 +36,8 @@ type UpstreamOptions struct {
 	Origins Origins
 	Logger  *slog.Logger
 	// AssertionOnly makes the backend believe the signed assertion and nothing
-	// else, as TRUST_POMERIUM_HEADERS=false asks for.
+	// else, as TRUST_POMERIUM_HEADERS=false asks for. Administrators it believes by
+	// that alone in any case.
 	AssertionOnly bool
 }
 
@@ -44,12 +45,13 @@ type UpstreamOptions struct {
 // interface. On an error none is left running.
 func StartUpstreams(opt UpstreamOptions) (*Upstreams, error) {
 	o, log := opt.Origins, opt.Logger
+	signed, err := byAssertion(o)
+	if err != nil {
+		return nil, fmt.Errorf("upstream backend: %w", err)
+	}
 	who := believe(byHeaders)
 	if opt.AssertionOnly {
-		var err error
-		if who, err = byAssertion(o); err != nil {
-			return nil, fmt.Errorf("upstream backend: %w", err)
-		}
+		who = signed
 	}
 	u := &Upstreams{}
 	kasm := newSockets(o.Workspace)
@@ -61,7 +63,7 @@ func StartUpstreams(opt UpstreamOptions) (*Upstreams, error) {
 		handler http.Handler
 	}{
 		{"frontend", &u.Frontend, frontend(o, portal)},
-		{"backend", &u.Backend, newBackend().handler(who)},
+		{"backend", &u.Backend, newBackend().handler(who, signed)},
 		{"kasm-proxy", &u.Kasm, kasmProxy(o, kasm)},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

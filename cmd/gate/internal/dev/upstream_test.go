@@ -135,33 +135,6 @@ func TestBackendWaitsWithinBounds(t *testing.T) {
 	}
 }
 
-func TestBackendKeepsAFewWorkspaces(t *testing.T) {
-	t.Parallel()
-	u := upstreams(t)
-	do := func(method, path, body string, want int, texts ...string) {
-		t.Helper()
-		status, _, got := call(t, method, u.Backend, path, vouched(), body)
-		if status != want {
-			t.Fatalf("%s %s: %d %s", method, path, status, got)
-		}
-		wantText(t, got, texts...)
-	}
-	do("GET", "/api/workspaces", "", 200, "Ubuntu desktop", "Browser")
-	do("POST", "/api/workspaces", `{"name":"Mine","type":"ubuntu"}`, 201, `"id": "3"`, `"owner": "u-7"`)
-	do("POST", "/api/workspaces/3/launch", "", 200, `"state": "running"`)
-	do("POST", "/api/workspaces/3/stop", "", 200, `"state": "stopped"`)
-	do("DELETE", "/api/workspaces/3", "", 204)
-	do("GET", "/api/workspaces/3", "", 404)
-	do("POST", "/api/workspaces", `{"name":""}`, 400)
-	do("POST", "/api/workspaces", `not json`, 400)
-	do("POST", "/api/workspaces", `{"name":"`+strings.Repeat("x", maxBody)+`"}`, 413)
-	for i := 2; i < maxWorkspaces; i++ {
-		do("POST", "/api/workspaces", fmt.Sprintf(`{"name":"n%d"}`, i), 201)
-	}
-	do("POST", "/api/workspaces", `{"name":"one more"}`, 409)
-	do("POST", "/api/workspaces/reset", "", 200, "Ubuntu desktop")
-}
-
 func TestWebSocketEchoes(t *testing.T) {
 	t.Parallel()
 	u := upstreams(t)
