@@ -62,6 +62,9 @@ type Options struct {
 	// before it, those whose sign-in was under way included, at once and however
 	// long their records take to be deleted. nil: nothing does.
 	Marks *MarkCopies
+	// Accounts are asked once a session is stored whether its account is still as
+	// it was; nil: nobody is.
+	Accounts AccountChecker
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 	// Registerer takes the metrics; nil means none are shown.
@@ -288,6 +291,9 @@ func (m *Manager) begin(ctx context.Context, d Draft) (*Session, string, CookieP
 		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.stillWanted(ctx, s); err != nil {
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
+	}
+	if err := m.stillHolds(ctx, s); err != nil {
 		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.auditBegin(ctx, s, d.SignIn); err != nil {

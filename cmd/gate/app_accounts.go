@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"strings"
@@ -22,6 +23,19 @@ func (a *app) passwordRules() account.Rules {
 	name, _, _ := strings.Cut(strings.TrimPrefix(a.cfg.Cookie.Domain, "."), ".")
 	rules.Words = append(rules.Words, name)
 	return rules
+}
+
+// openAccounts opens the local accounts.
+func (a *app) openAccounts(ctx context.Context, db *sql.DB, dialect account.Dialect) (err error) {
+	c := a.cfg.Accounts
+	a.accounts, err = account.New(ctx, account.Options{
+		DB: db, Dialect: dialect, Budget: a.guesses, Logger: a.log, HashesAtOnce: c.MaxHashing,
+		Rules:      a.passwordRules(),
+		Params:     account.Params{MemoryKiB: uint32(c.Argon2Memory) << 10, Passes: uint32(c.Argon2Passes), Threads: 1},
+		PerAccount: account.Guesses{Burst: c.GuessBurst, Every: time.Minute / time.Duration(c.GuessesPerMinute)},
+		PerAddress: account.Guesses{Burst: 3 * c.GuessBurst, Every: time.Minute / time.Duration(10*c.GuessesPerMinute)},
+	})
+	return err
 }
 
 // openService opens what people and administrators do with accounts; its mails

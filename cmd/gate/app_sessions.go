@@ -13,7 +13,6 @@ import (
 
 	"github.com/neosc/gate/authz/limit/redislimit"
 	"github.com/neosc/gate/session"
-	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/cookie"
 	"github.com/neosc/gate/session/memstore"
 	"github.com/neosc/gate/session/redisstore"
@@ -49,29 +48,21 @@ func (a *app) openSessions(ctx context.Context, stdout io.Writer) error {
 	if err := a.openMarks(); err != nil {
 		return err
 	}
+	if err := a.openAccounts(ctx, db, dialect); err != nil {
+		return err
+	}
 	tokens, err := a.openBearer()
 	if err != nil {
 		return err
 	}
 	a.sessions, err = session.NewManager(session.Options{
-		Store: a.store, Audit: a.trail, Marks: a.marks, Sealer: sealer, Refreshes: refreshes, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Store: a.store, Audit: a.trail, Marks: a.marks, Accounts: a.accounts, Sealer: sealer, Refreshes: refreshes, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {
 		return err
 	}
 	a.teardown.Add("sessions", 5*time.Second, func(context.Context) error { a.sessions.Close(); return nil })
-	c := a.cfg.Accounts
-	a.accounts, err = account.New(ctx, account.Options{
-		DB: db, Dialect: dialect, Budget: a.guesses, Logger: a.log, HashesAtOnce: c.MaxHashing,
-		Rules:      a.passwordRules(),
-		Params:     account.Params{MemoryKiB: uint32(c.Argon2Memory) << 10, Passes: uint32(c.Argon2Passes), Threads: 1},
-		PerAccount: account.Guesses{Burst: c.GuessBurst, Every: time.Minute / time.Duration(c.GuessesPerMinute)},
-		PerAddress: account.Guesses{Burst: 3 * c.GuessBurst, Every: time.Minute / time.Duration(10*c.GuessesPerMinute)},
-	})
-	if err != nil {
-		return err
-	}
 	if err := a.openFactors(ctx, db, dialect); err != nil {
 		return err
 	}

@@ -1,0 +1,69 @@
+package account
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/session"
+)
+
+var _ session.AccountChecker = (*Store)(nil)
+
+func TestIdentitiesHoldUntilTheirAccountChanges(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*house, string) error
+		holds  bool
+	}{
+		"Nothing": {func(*house, string) error { return nil }, true},
+		"Roles": {func(h *house, id string) error {
+			_, err := h.s.ChangeUser(context.Background(), id, session.UserChange{Roles: &[]string{"neosc"}})
+			return err
+		}, false},
+		"Disabled": {func(h *house, id string) error {
+			_, err := h.s.ChangeUser(context.Background(), id, session.UserChange{Disabled: ptr(true)})
+			return err
+		}, false},
+		"Removed": {func(h *house, id string) error { _, err := h.s.DeleteUser(context.Background(), id); return err }, false},
+		"Password": {func(h *house, id string) error {
+			return h.s.ChangePassword(context.Background(), id, password, "a brand new password", "", session.Key{})
+		}, false},
+		"RolesInTheSameMillisecond": {func(h *house, id string) error {
+			h.forward(-time.Millisecond)
+			_, err := h.s.ChangeUser(context.Background(), id, session.UserChange{Roles: &[]string{}})
+			return err
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, nil, nil)
+			id := h.join(t, "ana@example.com")
+			h.forward(time.Millisecond)
+			if err := c.change(h, id.UserID); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.StillHolds(t.Context(), id); (err == nil) != c.holds {
+				t.Errorf("error %v", err)
+			} else if !c.holds {
+				wantErr(t, err, session.ErrConflict)
+			}
+		})
+	}
+}
+
+func TestOnlyWhoMayHaveChangedIsLookedAt(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil, nil)
+	id := h.join(t, "ana@example.com")
+	withDemo := id
+	withDemo.Roles = append(slices.Clone(id.Roles), "demo-user") // which no account has
+	h.forward(recently)
+	for _, i := range []session.Identity{withDemo, {Provider: "zitadel_onprem", UserID: "idp-1", EmailVerified: true}, {Provider: Provider, UserID: "usr_pending"}} {
+		if err := h.StillHolds(t.Context(), i); err != nil {
+			t.Errorf("%+v: %v", i, err)
+		}
+	}
+	wantErr(t, h.StillHolds(t.Context(), session.Identity{Provider: Provider, UserID: "usr_gone", EmailVerified: true}), session.ErrConflict)
+}
