@@ -13,6 +13,7 @@ declare -A need=(
   [node]=nodejs
   [systemd-analyze]=systemd
   [ip]=iproute2
+  [oathtool]=oathtool
 )
 missing=()
 # Debian keeps the server's programs out of the path. Tests make clusters of
