@@ -71,3 +71,7 @@ func shownRoles(roles []string) string {
 	}
 	return s
 }
+
+// Shown returns what is shown of an email, or of another text that somebody
+// chose.
+func Shown(s string) string { return shown(s, maxEmailShown) }

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -115,9 +116,11 @@ func (r *Renderer) Landing(v LandingView) Page {
 		Email, Name, Initials, Organization, Roles, Summary, Until, UntilStamp, CSRF string
 		Notice                                                                       *Notice
 		Open, Closed                                                                 []appCard
+		Admin                                                                        bool
 	}{
 		shell: s, Email: shown(v.Email, maxEmailShown), Name: shown(or(v.Name, v.Email), 60), Organization: shown(v.Organization, 60),
 		Roles: shownRoles(v.Roles), Until: r.at(v.ExpiresAt, "15:04"), UntilStamp: v.ExpiresAt.UTC().Format(time.RFC3339), CSRF: v.CSRF, Notice: v.Notice,
+		Admin: slices.Contains(v.Roles, "admin"),
 	}
 	d.Initials = initials(d.Name)
 	for _, a := range v.Apps {

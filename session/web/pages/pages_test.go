@@ -78,6 +78,7 @@ func every(r *Renderer) map[string]Page {
 	ps["limit"] = r.Refusal(v)
 	ps["policy-own"] = r.Refusal(nora(451, "not_in_this_country"))
 	ps["switches"] = r.Switches(switchesView())
+	maps.Copy(ps, consolePages(r))
 	ps["landing"] = r.Landing(LandingView{
 		Email: "nora@kappa4.com", Name: "Nora Villaseñor", Organization: "Kappa4", Roles: []string{"neosc"}, CSRF: "tok", Now: thursday, ExpiresAt: thursday.Add(4 * time.Hour),
 		Apps: []App{
@@ -181,9 +182,14 @@ func checkLink(t interface{ Errorf(string, ...any) }, tag, link string) {
 	case "", "gate.kappa4.com":
 		switch u.Path {
 		case "", "/", "/oauth2/sign_in", "/oauth2/sign_out", "/admin/switches", "/assets/gate.css", "/assets/favicon.svg":
+		case "/account", "/account/profile", "/account/password", "/account/sessions/end", "/account/verify", "/account/reset", "/account/invitation", "/account/forgot", "/register",
+			"/admin", "/admin/sessions", "/admin/sessions/end", "/admin/sessions/everybody", "/admin/users", "/admin/organizations", "/admin/audit", "/api/audit-logs":
 		case "/oauth2/second_factor", "/oauth2/passkey", "/account/security", "/account/security/app", "/account/security/app/remove", "/account/security/codes",
 			"/account/security/passkey", "/account/security/passkey/rename", "/account/security/passkey/remove", "/assets/passkey.js":
 		default:
+			if ownPage.MatchString(u.Path) {
+				break
+			}
 			t.Errorf("<%s> leads to %q, which the gate does not serve", tag, link)
 		}
 	case "portal.kappa4.com", "api.portal.kappa4.com":

@@ -33,21 +33,17 @@ type switchRow struct {
 
 // Switches renders the page.
 func (r *Renderer) Switches(v SwitchesView) Page {
-	s := r.own
-	s.Title = "Switches"
 	d := struct {
-		shell
-		Name, Initials, Roles, Revision, Trouble, CSRF string
-		Generation                                     uint64
-		Turned                                         bool
-		Notice                                         *Notice
-		Switches                                       []switchRow
-		Ignored                                        []ignoredRow
+		frame
+		Revision, Trouble string
+		Generation        uint64
+		Turned            bool
+		Switches          []switchRow
+		Ignored           []ignoredRow
 	}{
-		shell: s, Name: shown(or(v.Name, v.Email), 60), Roles: shownRoles(v.Roles), Revision: shown(v.List.Revision, 128), Trouble: shown(v.List.Trouble, 300),
-		CSRF: v.CSRF, Generation: v.List.Generation, Notice: v.Notice,
+		frame:    r.frame(Viewer{Email: v.Email, Name: v.Name, Roles: v.Roles, Admin: true, CSRF: v.CSRF, Notice: v.Notice}, "switches", "Switches"),
+		Revision: shown(v.List.Revision, 128), Trouble: shown(v.List.Trouble, 300), Generation: v.List.Generation,
 	}
-	d.Initials = initials(d.Name)
 	for _, x := range v.List.Switches {
 		d.Switches = append(d.Switches, rowOf(x))
 		d.Turned = d.Turned || x.Value != x.Default

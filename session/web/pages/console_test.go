@@ -1,0 +1,85 @@
+package pages
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/session"
+)
+
+// ownPage are the addresses of accounts, organizations and what is done to them.
+var ownPage = regexp.MustCompile(`^/admin/(users|organizations)/[A-Za-z0-9_]+(/delete|/invite|/revoke)?$`)
+
+const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+func amara(n *Notice) Viewer {
+	return Viewer{Email: "amara@kappa4.com", Name: "Amara Osei", Roles: []string{"admin"}, Admin: true, Security: true, CSRF: "tok", Now: thursday, Notice: n}
+}
+
+func someSessions() []SessionView {
+	return []SessionView{
+		{Key: session.Key{1}, Kind: session.Browser, This: true, UserID: "usr_1", Person: "Amara Osei", Email: "amara@kappa4.com", Roles: []string{"admin"}, Provider: "local", Methods: []string{"pwd", "otp"},
+			ClientIP: "203.0.113.51", UserAgent: firefox, Created: thursday, Expires: thursday.Add(8 * time.Hour), Used: thursday.Add(time.Minute)},
+		{Key: session.Key{2}, Kind: session.Service, UserID: "usr_2", Person: "<b>", Email: "svc@kappa4.com", Created: thursday, Expires: thursday.Add(time.Hour)},
+	}
+}
+
+func someOrganizations() []session.Organization {
+	return []session.Organization{
+		{ID: "org_default", Name: "Default Organization", UsersCount: 12, CreatedAt: thursday},
+		{ID: "org_7", Name: "Orion <Labs>", Domain: "orion.example", UsersCount: 1, WorkspacesCount: 3, CreatedAt: thursday},
+	}
+}
+
+// consolePages returns one page of each kind of accounts and of the console.
+func consolePages(r *Renderer) map[string]Page {
+	good := &Notice{Tone: "good", Text: "1 session ended."}
+	u := session.User{ID: "usr_2", Email: "jonas@orion.example", Name: "Jonas Weber", Organization: "Orion Labs", OrganizationID: "org_7", Roles: []string{"user", "night-shift"}, CreatedAt: thursday, EmailVerified: true}
+	off := u
+	off.ID, off.Disabled, off.Roles = "usr_3", true, nil
+	return map[string]Page{
+		"account":       r.Account(AccountView{Viewer: amara(good), Organization: "Kappa4", MemberSince: thursday, Local: true, Provider: "local", Lifetime: 8 * time.Hour, Sessions: someSessions(), MinPassword: 8, MaxName: 100}),
+		"account-away":  r.Account(AccountView{Viewer: Viewer{Email: "nora@kappa4.com", CSRF: "tok", Status: 422, Notice: &Notice{Tone: "bad", Text: "<i>"}}, Provider: "cloud", Lifetime: 8 * time.Hour, Wrong: "name"}),
+		"sessions":      r.Sessions(SessionsView{Viewer: amara(good), Live: 1284, Sessions: someSessions(), First: true, Next: "/admin/sessions?before=x"}),
+		"sessions-none": r.Sessions(SessionsView{Viewer: amara(nil), Live: -1, Search: "<nobody>"}),
+		"users":         r.Users(UsersView{Viewer: amara(nil), Organization: "org_7", Organizations: someOrganizations(), Users: []session.User{u, off}, Next: "/admin/users?after=x"}),
+		"users-none":    r.Users(UsersView{Viewer: amara(nil), First: true}),
+		"user":          r.User(UserView{Viewer: amara(good), User: u, KnownRoles: []string{"admin", "neosc", "user"}, Organizations: someOrganizations(), Sessions: someSessions()}),
+		"user-off":      r.User(UserView{Viewer: amara(nil), User: off, Own: true, KnownRoles: []string{"admin"}}),
+		"confirm":       r.Confirm(ConfirmView{Viewer: amara(nil), Section: "users", Heading: "Delete it?", Lead: "All of it.", Button: "Delete", Instead: "Keep", Action: "/admin/users/usr_2/delete", Back: "/admin/users/usr_2"}),
+	}
+}
+
+func TestDevicesAreNamedByTheirUserAgent(t *testing.T) {
+	t.Parallel()
+	for agent, want := range map[string]string{
+		firefox: "Firefox on Linux", "": "", "curl/8.5": "curl", "<script>": "",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0":           "Edge on Windows",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1": "Safari on iPhone",
+		"Mozilla/5.0 (Linux; Android 15; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36":                   "Chrome on Android",
+	} {
+		if got := Device(agent); got != want {
+			t.Errorf("%q is %q, want %q", agent, got, want)
+		}
+	}
+}
+
+func TestNumbersHaveCommasBetweenThousands(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "0", 7: "7", 999: "999", 1000: "1,000", 1048576: "1,048,576", -1234: "-1,234", -123: "-123"} {
+		if got := grouped(n); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestConsoleSaysWhereItIs(t *testing.T) {
+	t.Parallel()
+	for name, section := range map[string]string{"sessions": "/admin/sessions", "users": "/admin/users", "switches": "/admin/switches"} {
+		if body := string(every(renderer(t))[name].Body); strings.Count(body, `aria-current="page"`) != 1 || !strings.Contains(body, `href="`+section+`" aria-current="page"`) {
+			t.Errorf("%s does not mark its own place alone", name)
+		}
+	}
+}
