@@ -164,7 +164,9 @@ func (a *app) openDecider(context.Context, io.Writer) (err error) {
 	if a.access != nil {
 		observers = append(observers, a.access)
 	}
-	a.openRevoked()
+	if err := a.openRevoked(); err != nil {
+		return err
+	}
 	a.decider, err = authz.NewDecider(authz.Options{
 		Sessions: a.sessions, Engine: a.engine, Limiter: a.limiter, CookieName: a.cfg.Cookie.Name, Observer: observers, Keep: a.keepDecision,
 		Revoked: a.isRevoked,

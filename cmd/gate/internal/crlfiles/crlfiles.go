@@ -59,14 +59,27 @@ func (s stamp) same(o stamp) bool {
 	return s.info.Size() == o.info.Size() && s.info.ModTime().Equal(o.info.ModTime()) && os.SameFile(s.info, o.info)
 }
 
-// New reads the files. One that cannot be read is logged and stays a Problem, and
-// revokes nothing until it can be.
-func New(files []string, log *slog.Logger) *Lists {
+// New reads the files. One that is not to be had here is logged and stays a
+// Problem, and revokes nothing until it is; one that is no list is an error: whoever
+// put it there believes that somebody is revoked.
+func New(files []string, log *slog.Logger) (*Lists, error) {
 	l := &Lists{log: log, files: files, seen: map[string]stamp{}, errs: map[string]error{}}
 	l.now.Store(&map[string]list{})
 	l.changes.Store(1)
 	l.read(true)
-	return l
+	for _, f := range files {
+		if err := l.errs[f]; err != nil && !Unreachable(err) {
+			return nil, fmt.Errorf("revoked client certificates: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// Unreachable reports whether an error says that a file is not to be had, rather
+// than that there is something else in it.
+func Unreachable(err error) bool {
+	var place *fs.PathError
+	return errors.As(err, &place)
 }
 
 // Run looks at the files until ctx is done.
@@ -141,6 +154,12 @@ func (l *Lists) read(first bool) {
 		l.now.Store(&next)
 		l.changes.Add(1)
 	}
+}
+
+// Count reads a file and says how many certificates it revokes.
+func Count(file string) (int, error) {
+	l, err := readList(file)
+	return len(l), err
 }
 
 // readList reads every list in a PEM file, as Envoy does: one for each authority.

@@ -23,7 +23,11 @@ func TestWhoIsOnAListIsRevokedAndStaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	file, missing := filepath.Join(dir, pki.FileCRL), filepath.Join(dir, "none.crl")
-	l := New([]string{file, missing}, slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	l, err := New([]string{file, missing}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
 	issuer, serial := string(ana.RawIssuer), hex.EncodeToString(ana.SerialNumber.Bytes())
 	revoked := func(want bool, changes uint64) {
 		t.Helper()
@@ -53,6 +57,9 @@ func TestWhoIsOnAListIsRevokedAndStaysSo(t *testing.T) {
 		revoked(true, 3)
 		if l.Problem() == nil {
 			t.Errorf("%s is no problem", name)
+		}
+		if _, err := New([]string{file}, log); err == nil {
+			t.Errorf("a gate starts with %s for a list", name)
 		}
 	}
 	if err := os.Remove(file); err != nil {
