@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -106,6 +107,11 @@ func (s *Service) ChangePassword(ctx context.Context, userID, current, password,
 		return err
 	}
 	if err := s.st.matches(ctx, u.PasswordHash, current); err != nil {
+		if errors.Is(err, session.ErrCredentials) {
+			e := event(ctx, session.ActionPasswordChanged, u, "reason", "password_wrong")
+			e.Outcome = session.OutcomeDenied
+			s.auditAfter(ctx, e)
+		}
 		return err
 	}
 	hash, err := s.st.hash(ctx, password, u.Email, u.Name)

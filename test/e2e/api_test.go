@@ -77,4 +77,5 @@ func TestProgramsSignPeopleInByTheAPI(t *testing.T) {
 			t.Errorf("a wrong password: %s %s", reply.Status, reply.Text)
 		}
 	}
+	peopleRegister(t, d)
 }
