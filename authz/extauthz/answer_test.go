@@ -11,6 +11,7 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/extauthz/wire"
+	"github.com/neosc/gate/session"
 )
 
 // Whatever is asked and decided, the answer's bytes decode to what the generated
@@ -35,6 +36,7 @@ func TestAnswersDecodeToTheGeneratedOnes(t *testing.T) {
 			f.session = nil
 		} else {
 			f.session.Identity.Email = text.Draw(t, "email")
+			f.session.Kind = rapid.SampledFrom([]session.Kind{session.Browser, session.Browser, session.Service}).Draw(t, "kind")
 		}
 		f.spent = authz.Spent{Allowed: rapid.IntRange(0, 3).Draw(t, "within limits") > 0, RetryAfter: time.Second}
 		route, method, path, headers := drawCheck(t, text)
@@ -73,6 +75,9 @@ func drawCheck(t *rapid.T, text *rapid.Generator[string]) (route, method, path s
 	}
 	// A path that is no UTF-8 is no message; what becomes of such bytes is the
 	// scanner's to test.
+	if rapid.IntRange(0, 4).Draw(t, "second factor's page") == 0 {
+		return route, method, "/oauth2/second_factor" + rapid.SampledFrom([]string{"", "?rd=x", "/"}).Draw(t, "query"), headers
+	}
 	return route, method, "/" + strings.ToValidUTF8(text.Draw(t, "path"), "?"), headers
 }
 
@@ -90,7 +95,7 @@ func drawDecision(t *rapid.T, text, settable *rapid.Generator[string]) (*authz.D
 	d := &authz.Decision{
 		Allowed: rapid.IntRange(0, 3).Draw(t, "allowed") > 0, Headers: some("headers", settable), ResponseHeaders: some("response headers", text),
 		RemoveRequestHeaders: texts("removed"), QueryRemove: texts("parameters removed"), Revision: text.Draw(t, "revision"), Body: text.Draw(t, "body"),
-		Reasons: rapid.SampledFrom([][]string{{"matched_policy"}, {"unauthenticated"}, {"read_only", "role_required"}}).Draw(t, "reasons"),
+		Reasons: rapid.SampledFrom([][]string{{"matched_policy"}, {"unauthenticated"}, {"mfa_required"}, {"step_up_required"}, {"mfa_required", "outside_business_hours"}, {"read_only", "role_required"}}).Draw(t, "reasons"),
 		Status:  rapid.SampledFrom([]int{0, 0, 418, 401}).Draw(t, "status"), Explain: rapid.Bool().Draw(t, "explain"),
 	}
 	for _, h := range some("parameters", rapid.SampledFrom([]string{"tenant", "a", "a b"})) {

@@ -75,20 +75,13 @@ func (s *Server) provable(r *authz.Request, o *authz.Outcome) bool {
 	if s.opt.SecondFactorURL == "" || o.Verdict != authz.Denied || r.Route == nil || r.Session == nil || r.Session.Kind != session.Browser || byToken(r) {
 		return false
 	}
-	if r.Route.Gate && strings.HasSuffix(s.opt.SecondFactorURL, pathOf(r)) {
-		return false
-	}
-	return secondFactorAlone(o)
+	path, _, _ := strings.Cut(r.Path, "?")
+	return secondFactorAlone(o) && !(r.Route.Gate && r.Route.Origin+path == s.opt.SecondFactorURL)
 }
 
 // secondFactorAlone reports whether that is all that is missing.
 func secondFactorAlone(o *authz.Outcome) bool {
 	return len(o.Reasons) == 1 && (o.Reasons[0] == authz.ReasonMFA || o.Reasons[0] == authz.ReasonStepUp)
-}
-
-func pathOf(r *authz.Request) string {
-	path, _, _ := strings.Cut(r.Path, "?")
-	return path
 }
 
 // toSignIn redirects to a page of the gate's with the way back. The return target is built

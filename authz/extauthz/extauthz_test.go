@@ -83,7 +83,7 @@ func (f *fixture) newServer(t interface{ Fatal(...any) }) *Server {
 		t.Fatal(err)
 	}
 	s, err := New(Options{
-		Decider: d, Routes: f, CookieName: "_pomerium", SignInURL: "https://gate.example.com/oauth2/sign_in",
+		Decider: d, Routes: f, CookieName: "_pomerium", SignInURL: "https://gate.example.com/oauth2/sign_in", SecondFactorURL: "https://gate.example.com/oauth2/second_factor",
 		Settable: func(name string) bool { return strings.HasPrefix(name, "x-pomerium-") },
 		RefusalPage: func(r Refusal) Page {
 			return Page{ContentType: "text/html; charset=utf-8", Body: "<h1>page</h1>"}
@@ -181,6 +181,15 @@ func TestRefusalsSpeakToWhoAsked(t *testing.T) {
 	broken := func(f *fixture) {
 		f.decide = func(*authz.Request) (*authz.Decision, error) { return nil, errors.New("boom") }
 	}
+	weak := func(kind session.Kind, status int, reasons ...string) func(*fixture) {
+		return func(f *fixture) {
+			f.session.Kind = kind
+			f.decide = func(*authz.Request) (*authz.Decision, error) {
+				return &authz.Decision{Reasons: reasons, Status: status}, nil
+			}
+		}
+	}
+	factor := "https://gate.example.com/oauth2/second_factor?rd=https%3A%2F%2Fportal.example.com%2Fa%3Fb%3Dc"
 	browser := []string{"accept", "text/html,*/*", "sec-fetch-mode", "navigate", "sec-fetch-dest", "document", "cookie", "_pomerium=s"}
 	xhr := []string{"accept", "*/*", "sec-fetch-mode", "cors", "cookie", "_pomerium=s"}
 	for name, tc := range map[string]struct {
@@ -201,6 +210,13 @@ func TestRefusalsSpeakToWhoAsked(t *testing.T) {
 		"PostIsNeverRedirected":            {anonymous, "POST", append([]string{"origin", "https://portal.example.com"}, browser...), 401, "text/html; charset=utf-8", ""},
 		"ForbiddenNavigationGetsAPage":     {forbidden, "GET", browser, 403, "text/html; charset=utf-8", ""},
 		"ForbiddenProgramGetsAProblem":     {forbidden, "GET", xhr, 403, "application/problem+json", ""},
+		"SecondFactorIsAskedOfAPerson":     {weak(session.Browser, 401, "mfa_required"), "GET", browser, 302, "", factor},
+		"AFreshOneToo":                     {weak(session.Browser, 401, "step_up_required"), "GET", browser, 302, "", factor},
+		"WithWhateverStatus":               {weak(session.Browser, 0, "mfa_required"), "GET", browser, 302, "", factor},
+		"NotForNothing":                    {weak(session.Browser, 0, "mfa_required", "outside_business_hours"), "GET", browser, 403, "text/html; charset=utf-8", ""},
+		"NotAfterAPost":                    {weak(session.Browser, 401, "mfa_required"), "POST", append([]string{"origin", "https://portal.example.com"}, browser...), 401, "text/html; charset=utf-8", ""},
+		"NotOfAProgram":                    {weak(session.Service, 401, "mfa_required"), "GET", browser, 401, "text/html; charset=utf-8", ""},
+		"ScriptsAreToldOfIt":               {weak(session.Browser, 401, "mfa_required"), "GET", xhr, 401, "application/problem+json", ""},
 		"OwnTroubleForAPersonIsNoRedirect": {broken, "GET", browser, 503, "text/html; charset=utf-8", ""},
 		"OwnTroubleForAProgram":            {broken, "GET", xhr, 503, "application/problem+json", ""},
 		"UpgradeWithoutSessionIsAProgram":  {anonymous, "GET", []string{"accept", "text/html", "upgrade", "websocket", "origin", "https://portal.example.com"}, 401, "application/problem+json", ""},
@@ -239,6 +255,22 @@ func TestRefusalsSpeakToWhoAsked(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A policy that closes the page of second factors by mistake makes no circle.
+func TestThePageOfSecondFactorsIsNotSentToItself(t *testing.T) {
+	f := newFixture()
+	f.session.Kind = session.Browser
+	f.decide = func(*authz.Request) (*authz.Decision, error) {
+		return &authz.Decision{Reasons: []string{"mfa_required"}, Status: 401}, nil
+	}
+	browser := []string{"accept", "text/html", "sec-fetch-mode", "navigate", "cookie", "_pomerium=s"}
+	for path, status := range map[string]int{"/oauth2/second_factor": 401, "/oauth2/second_factor?rd=x": 401, "/": 302} {
+		body := mustCheck(t, f.server(t), check("gate", "GET", path, browser...)).GetDeniedResponse()
+		if got := int(body.GetStatus().GetCode()); got != status {
+			t.Errorf("%s: status %d, want %d", path, got, status)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -166,14 +167,18 @@ func (s generated) deny(r *authz.Request, o *authz.Outcome) *authv3.CheckRespons
 		s.policyAnswer(body, o)
 	case o.Verdict == authz.Unauthenticated && redirectable(r) && !byToken(r) && status == http.StatusUnauthorized && r.Route != nil:
 		status = http.StatusFound
-		s.toSignIn(r, body)
+		s.toSignIn(r, body, s.opt.SignInURL)
+	case o.Verdict == authz.Denied && (refOnly(o, "mfa_required") || refOnly(o, "step_up_required")) && redirectable(r) && !byToken(r) &&
+		r.Session != nil && r.Session.Kind == session.Browser && !(r.Route.Gate && strings.Split(r.Path, "?")[0] == "/oauth2/second_factor"):
+		status = http.StatusFound
+		s.toSignIn(r, body, s.opt.SecondFactorURL)
 	case audienceOf(r) == person:
 		s.page(r, o, body)
 	default:
 		s.problem(r, o, body)
 	}
 	refAddLimits(s, o, body)
-	if o.Verdict == authz.Unauthenticated && status == http.StatusUnauthorized {
+	if status == http.StatusUnauthorized && (o.Verdict == authz.Unauthenticated || refOnly(o, "mfa_required") || refOnly(o, "step_up_required")) {
 		refAdd(body, "www-authenticate", challenge(o))
 	}
 	body.Status = &typev3.HttpStatus{Code: typev3.StatusCode(status)}
@@ -202,8 +207,9 @@ func (s generated) policyAnswer(body *authv3.DeniedHttpResponse, o *authz.Outcom
 	}
 }
 
-func (s generated) toSignIn(r *authz.Request, body *authv3.DeniedHttpResponse) {
-	target := s.opt.SignInURL
+func refOnly(o *authz.Outcome, reason string) bool { return slices.Equal(o.Reasons, []string{reason}) }
+
+func (s generated) toSignIn(r *authz.Request, body *authv3.DeniedHttpResponse, target string) {
 	if origin := authz.OwnOrigin(r); origin != "" {
 		target += "?rd=" + url.QueryEscape(origin+r.Path)
 	}
