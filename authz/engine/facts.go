@@ -81,6 +81,30 @@ func (e *Engine) Coverage() (rules []RuleFact, evaluations uint64) {
 	return nil, 0
 }
 
+// Report is what the active policy is, what runs it and what it has done.
+type Report struct {
+	// Revision and Generation are "" and 0 before the first activation.
+	Revision   string
+	Generation uint64
+	EvaluatorState
+	// Rules and Evaluations are what Coverage returns.
+	Rules       []RuleFact
+	Evaluations uint64
+}
+
+// Report returns all that is known of the active policy.
+func (e *Engine) Report() Report {
+	a := e.active.Load()
+	if a == nil {
+		return Report{EvaluatorState: e.Evaluator()}
+	}
+	r := Report{Revision: a.program.revision, Generation: a.generation, EvaluatorState: *a.state.Load()}
+	if f := a.facts.Load(); f != nil {
+		r.Rules, r.Evaluations = f.list()
+	}
+	return r
+}
+
 // maxRuleSeries bounds how many rules have a series of their own; the others
 // share one.
 const maxRuleSeries = 500

@@ -11,7 +11,9 @@ import (
 )
 
 func policyCommand() command {
-	return verbs("policy", "Show and change what the policy of a running gate lets be changed", []command{
+	return verbs("policy", "Show the policy of a running gate, and change what it lets be changed", []command{
+		{"status", "say which policy is active, and what runs it", policyStatus},
+		{"coverage", "say which rules have held in live traffic, and how often", policyCoverage},
 		{"switches", "list the policy's switches, set one or set it back", policySwitches},
 	})
 }

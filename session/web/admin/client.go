@@ -159,6 +159,11 @@ func (c *Client) Status(ctx context.Context) (out Status, err error) {
 	return out, err
 }
 
+// Get asks for what is served on the socket beside this package's own.
+func (c *Client) Get(ctx context.Context, path string, q url.Values, out any) error {
+	return c.do(ctx, "GET", path, q, nil, out)
+}
+
 func set(q url.Values, name, value string) {
 	if value != "" {
 		q.Set(name, value)
