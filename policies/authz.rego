@@ -197,11 +197,12 @@ access_denial := "read_only" if {
 
 access_denial := "role_required" if {
 	known_method
-	count(roles.classes) == 0
+	role_missing
 }
 
-access_denial := "role_required" if {
-	known_method
+role_missing if count(roles.classes) == 0
+
+role_missing if {
 	roles.method_open
 	reserved.against
 }

@@ -18,6 +18,16 @@ type folded struct {
 	ignored  []session.IgnoredSwitch
 }
 
+// Fold puts stored values in the place of a set's defaults, as a Keeper does for
+// a running gate.
+func Fold(data map[string]any, revision string, stored []session.StoredSwitch) (map[string]any, string, error) {
+	data, f, err := fold(data, revision, stored)
+	if err != nil {
+		return nil, "", err
+	}
+	return data, f.revision, nil
+}
+
 // fold puts stored values in the place of a set's defaults. data is not
 // changed; what comes back shares all but the path to the switches with it. The revision gets a
 // mark, "+" and 8 hex digits of a hash over the values, where one is not the

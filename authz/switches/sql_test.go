@@ -2,9 +2,12 @@ package switches_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/neosc/gate/authz/switches"
 	"github.com/neosc/gate/session"
@@ -56,4 +59,56 @@ func TestSwitchesInPostgresAreTheSameOnEveryGate(t *testing.T) {
 		gates = append(gates, kept)
 	}
 	storetest.Switches(t, gates...)
+	hearing(t, gates)
+}
+
+// hearing has one gate turn a switch, and the other hear of it by itself.
+func hearing(t *testing.T, gates []session.SwitchStore) {
+	t.Helper()
+	keepers := make([]*switches.Keeper, len(gates))
+	for i, st := range gates {
+		k, err := switches.New(switches.Options{Logger: slog.New(slog.DiscardHandler), Every: 20 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		var revision string
+		data := map[string]any{"neosc": map[string]any{
+			"switches":    map[string]any{"mfa": false},
+			"switch_info": map[string]any{"mfa": map[string]any{"type": "boolean", "title": "MFA"}},
+		}}
+		activate := func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			_, r, err := k.Fold(data, "r")
+			if err == nil {
+				revision = r
+			}
+			return err
+		}
+		active := func() (string, uint64) {
+			mu.Lock()
+			defer mu.Unlock()
+			return revision, 1
+		}
+		if err := errors.Join(activate(), k.Open(t.Context(), switches.Backing{Store: st, Activate: activate, Active: active})); err != nil {
+			t.Fatal(err)
+		}
+		go k.Run(t.Context())
+		keepers[i] = k
+	}
+	on := session.BooleanValue(true)
+	if _, err := keepers[0].SetSwitch(t.Context(), "mfa", &on, 0); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Eventually(t, "the other gate has heard of it", func() bool {
+		all, err := keepers[1].Switches(t.Context())
+		return err == nil && all.Switches[0].Value == on
+	})
+	if _, err := keepers[1].SetSwitch(t.Context(), "mfa", nil, 0); !errors.Is(err, session.ErrSwitchChanged) {
+		t.Errorf("whoever has not seen the change: %v", err)
+	}
+	if _, err := keepers[1].SetSwitch(t.Context(), "mfa", nil, 1); err != nil {
+		t.Error(err)
+	}
 }

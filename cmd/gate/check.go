@@ -90,7 +90,7 @@ func sayPublic(w io.Writer, f *route.File) {
 
 // compilePolicy does what activation does, short of activating.
 func compilePolicy(cfg *config.Config, e engine.Edge) (revision string, err error) {
-	p, err := configuredPolicy(cfg, e)
+	p, err := configuredPolicy(cfg, e, nil)
 	if err != nil {
 		return "", err
 	}

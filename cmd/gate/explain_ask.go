@@ -36,7 +36,7 @@ func (a *asked) question(ctx context.Context, cfg *config.Config, client *admin.
 	if err != nil {
 		return nil, err
 	}
-	p, err := configuredPolicy(cfg, edge(cfg, routes))
+	p, err := configuredPolicy(cfg, edge(cfg, routes), switchesOf(ctx, client))
 	if err != nil {
 		return nil, err
 	}
@@ -276,19 +276,16 @@ func (h *headerFlags) Set(s string) error {
 	return nil
 }
 
-// configuredPolicy compiles the policy that the config names, as activation does.
-func configuredPolicy(cfg *config.Config, e engine.Edge) (*engine.Program, error) {
+// configuredPolicy compiles the policy that the config names, as activation
+// does, with its switches set to what is stored; nil leaves the defaults.
+func configuredPolicy(cfg *config.Config, e engine.Edge, stored []session.StoredSwitch) (*engine.Program, error) {
 	src, err := policySet(cfg)
 	if err != nil {
 		return nil, err
 	}
 	src.EntryPoint, src.Timeout = cfg.Policy.Entrypoint, cfg.Policy.Timeout
-	k, err := switches.New(switches.Options{Logger: quietLog()})
-	if err == nil {
-		err = src.Identify()
-	}
-	if err == nil {
-		err = adjustPolicy(k)(&src)
+	if err = errors.Join(src.Identify(), checkActions(&src)); err == nil {
+		src.Data, src.Revision, err = switches.Fold(src.Data, src.Revision, stored)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("policy refused: %w", err)

@@ -66,7 +66,7 @@ func (a *app) unjudged(q *question, rec observe.Recorded) *report {
 	same := func(s string) string { return s }
 	out := &report{
 		Verdict: rec.Verdict.String(), Status: rec.Status, Reasons: reasonsOf(rec.Reasons), Who: whoOf(q.session, q.whoSource),
-		Request: q.requestOf(same), Policy: reportPolicy{q.program.Revision(), q.generation, q.source},
+		Request: q.requestOf(same), Policy: q.policy(),
 	}
 	out.complete()
 	out.Recorded = recorded(rec, q.generation, q.program.Revision())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/neosc/gate/authz"
@@ -65,6 +66,17 @@ type reportPolicy struct {
 	Revision   string `json:"revision"`
 	Generation uint64 `json:"generation,omitempty"`
 	Source     string `json:"source"`
+	// Switches are what the policy's switches stood at; absent if it has none.
+	Switches map[string]session.SwitchValue `json:"switches,omitempty"`
+}
+
+func (q *question) policy() reportPolicy {
+	out := reportPolicy{Revision: q.program.Revision(), Generation: q.generation, Source: q.source}
+	text, err := json.Marshal(q.program.Data("neosc", "switches"))
+	if err != nil || json.Unmarshal(text, &out.Switches) != nil {
+		out.Switches = nil // data of another shape: no switches
+	}
+	return out
 }
 
 type reportHeaders struct {
@@ -134,7 +146,7 @@ func (q *question) explain(ctx context.Context) (*report, error) {
 	o := d.Decide(ctx, r)
 	out := &report{
 		Verdict: o.Verdict.String(), Status: o.Status, Reasons: reasonsOf(o.Reasons), Who: whoOf(q.session, q.whoSource),
-		Policy: reportPolicy{q.program.Revision(), q.generation, q.source},
+		Policy: q.policy(),
 	}
 	out.complete()
 	out.Notes = append(out.Notes, q.notes...)

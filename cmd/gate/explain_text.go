@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/neosc/gate/authz/engine"
@@ -116,6 +118,11 @@ func (out *report) facts(w io.Writer) {
 		policy += fmt.Sprintf(", generation %d", out.Policy.Generation)
 	}
 	fact("policy", "%s, %s", policy, out.Policy.Source)
+	if strings.Contains(out.Policy.Revision, "+") { // some are not at their defaults
+		for _, name := range slices.Sorted(maps.Keys(out.Policy.Switches)) {
+			fact("switch", "%s = %s", name, out.Policy.Switches[name])
+		}
+	}
 	for _, h := range out.Headers.Set {
 		fact("sets", "%s: %s", h.Name, h.Value)
 	}

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
+	"time"
 
 	"github.com/neosc/gate/test/kit"
 )
@@ -35,6 +37,11 @@ func (s *swap) switched(user *kit.Person) {
 	if lastLine(list) == lastLine(before) {
 		t.Errorf("policy and generation are still %s", lastLine(list))
 	}
+	for _, args := range [][]string{{"-roles", "user", "-url", s.d.Origin("portal") + "/"}, {"-request-id", s.asked(user)}} {
+		told := s.d.Run(t, append([]string{"explain"}, args...)...)
+		expect(told, "Allowed, matched_policy")
+		expect(told, "business_hours = false")
+	}
 	expect(s.d.Run(t, "policy", "switches", "reset", "business_hours"), "business_hours is true now")
 	at("403 outside_business_hours")
 
@@ -47,6 +54,12 @@ func (s *swap) switched(user *kit.Person) {
 	s.edit("lib/hours.rego", "exempt if {{\n", "exempt if {\n")
 	s.revised("")
 	expect(s.d.Run(t, "audit", "list", "-action", "policy_switched"), "policy_switched")
+}
+
+// asked is the id of a request for the portal.
+func (s *swap) asked(p *kit.Person) string {
+	s.t.Helper()
+	return p.Do(s.t, "GET", s.d.Origin("portal")+"/", nil, "Accept", "application/json").Header.Get("X-Request-Id")
 }
 
 func lastLine(text string) string {
@@ -75,4 +88,15 @@ func (s *swap) remembered() {
 		t.Errorf("user_burst is no longer 7:\n%s", list)
 	}
 	s.d.Run(t, "policy", "switches", "reset", "user_burst")
+}
+
+// sharedSwitches shows that what is set on one gate is in force on another of
+// the same store within 5 s, and that each can set back what the other has set.
+func sharedSwitches(t *testing.T, a, b *kit.Edge) {
+	t.Helper()
+	list := func(e *kit.Edge) string { return e.Run(t, "policy", "switches", "list") }
+	a.Run(t, "policy", "switches", "set", "user_burst", "4321")
+	within(t, 5*time.Second, "the other gate has heard of the switch", func() bool { return strings.Contains(list(b), "4321 *") })
+	b.Run(t, "policy", "switches", "reset", "user_burst")
+	within(t, 5*time.Second, "the first gate has heard that it was set back", func() bool { return !strings.Contains(list(a), "4321") })
 }

@@ -69,6 +69,7 @@ func TestOneOfTwoGatesIsKilledAndNobodyNotices(t *testing.T) {
 	if err := json.Unmarshal([]byte(e.Run(t, "session", "create", "-email", "ana@kappa4.com", "-role", "user", "-json")), &made); err != nil {
 		t.Fatal(err)
 	}
+	sharedSwitches(t, e, other)
 	x := startTraffic(t, e.Client(t), 8, e.Origin("portal")+"/", made.Cookie)
 	own := startTraffic(t, e.Client(t), 2, e.Origin("gate")+"/oauth2/sign_in", "")
 	const rounds = 4
