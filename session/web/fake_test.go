@@ -37,9 +37,11 @@ type sessions struct {
 	live map[string]*session.Session
 	n    int
 	down error
+	// clock is when sessions begin; nil means noon.
+	clock func() time.Time
 }
 
-func (f *sessions) Create(_ context.Context, id session.Identity, kind session.Kind, _ time.Duration) (*session.Session, string, error) {
+func (f *sessions) Create(_ context.Context, id session.Identity, kind session.Kind, lifetime time.Duration) (*session.Session, string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down != nil {
@@ -47,7 +49,17 @@ func (f *sessions) Create(_ context.Context, id session.Identity, kind session.K
 	}
 	f.n++
 	value := fmt.Sprintf("sealed-%d", f.n)
-	s := &session.Session{Key: session.ID{byte(f.n)}.Key(), Kind: kind, Identity: id, CreatedAt: noon, ExpiresAt: noon.Add(8 * time.Hour)}
+	now := noon
+	if f.clock != nil {
+		now = f.clock()
+	}
+	if lifetime == 0 {
+		lifetime = 8 * time.Hour
+	}
+	if id.AuthenticatedAt.IsZero() {
+		id.AuthenticatedAt = now
+	}
+	s := &session.Session{Key: session.ID{byte(f.n)}.Key(), Kind: kind, Identity: id, CreatedAt: now, ExpiresAt: now.Add(lifetime)}
 	f.live[value] = s
 	return s, value, nil
 }
