@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/neosc/gate/test/kit"
 )
 
 // TestLiveStreamsEndWithTheirSession opens each kind of stream for two people
@@ -220,4 +222,42 @@ func TestAGateThatStopsLetsGo(t *testing.T) {
 	s.held(t, 1)
 	s.gate.Terminate(t)
 	socket.ended(t, "the socket")
+}
+
+// TestStreamsOfRoutesThatCameLaterAreJudged: a route that the gate did not have at
+// its start, in an Envoy that watches files, while policy changes.
+func TestStreamsOfRoutesThatCameLaterAreJudged(t *testing.T) {
+	t.Parallel()
+	s := &streamStage{Edge: kit.StartEdgeOf(t, kit.EdgeOptions{
+		Routes: streamRoutes, Upstream: http.HandlerFunc(streamUpstream), Watched: true,
+		GateYAML: `listen: {authz: a.sock, http: h.sock, admin: admin.sock, ops: "127.0.0.1:0"}
+cookie: {domain: .neosc.localhost, insecure: true}
+envoy: {files: xds, admin: e.sock}
+policy: {path: policy}
+log: {access: access.log}
+`,
+	})}
+	s.writePolicy(t, streamPolicy)
+	s.gate = s.Serve(t)
+	s.cookie, s.key = s.create(t, "staff")
+	const before = "  - {name: workspace, prefix: /, upstream: app, timeout: 0s, upgrades: [websocket]}\n"
+	s.Change(t, before, before+"  - {name: later, prefix: /events, upstream: app, timeout: 0s}\n")
+	for end := time.Now().Add(20 * time.Second); kit.Value(kit.Metrics(t, s.gate.Ops)["pomerium_routes_reload_total"], "outcome", "applied") == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the new route is not taken")
+		}
+	}
+	later, status := openPlain(t, s, "workspace", "/events", s.cookie)
+	if later == nil {
+		t.Fatalf("the new route answers %d", status)
+	}
+	socket, _ := openSocket(t, s, "workspace", "", s.cookie)
+	s.held(t, 2)
+	s.writePolicy(t, "package neosc.authz\n\ndecision := {\"allowed\": input.route.name == \"later\", \"reasons\": [\"test\"]}\n")
+	socket.ended(t, "the socket that the new policy denies")
+	s.Run(t, "session", "revoke", s.key)
+	later.ended(t, "the later route's stream")
+	if denied, revoked := s.cuts(t, "denied"), s.cuts(t, "revoked"); denied != 1 || revoked != 1 {
+		t.Errorf("%v streams were denied and %v revoked, want one each", denied, revoked)
+	}
 }
