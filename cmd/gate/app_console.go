@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session/web"
 	"github.com/neosc/gate/session/web/console"
 )
@@ -20,4 +21,10 @@ func (a *app) addConsole(own *web.Handler, o web.Options) error {
 	}
 	own.Add(c.Routes())
 	return nil
+}
+
+// welcomeStrangers has the sign-in page lead to what strangers can do here.
+func (a *app) welcomeStrangers(o *web.Options) {
+	o.Register = !o.NoAccounts && a.service.RegistrationOpen()
+	o.Forgot = !o.NoAccounts && a.cfg.Accounts.Mail.Send != config.MailOff
 }

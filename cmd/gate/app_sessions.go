@@ -180,6 +180,7 @@ func (a *app) ownHandler() (http.Handler, error) {
 		o.Logins = a.logins
 		o.Exchange = a.exchangeFor()
 	}
+	a.welcomeStrangers(&o)
 	own, err := web.New(o)
 	if err != nil {
 		return nil, err

@@ -86,7 +86,7 @@ func (h *Handler) showSignIn(w http.ResponseWriter, r *http.Request, v pages.Sig
 			v.Target = u.Host
 		}
 	}
-	v.Passkeys = h.o.Factors != nil
+	v.Passkeys, v.Register, v.Forgot = h.o.Factors != nil, h.o.Register, h.o.Forgot
 	v.CSRF = h.csrf.issue(w, r, "sign in", "")
 	h.show(w, h.o.Pages.SignIn(v))
 }

@@ -45,6 +45,9 @@ type Options struct {
 	Switches session.Switches
 	// NoAccounts says that nobody signs in with a password here.
 	NoAccounts bool
+	// Register and Forgot say that the sign-in page leads to pages on which
+	// anybody makes an account, and asks for a new password by mail.
+	Register, Forgot bool
 	// GateOrigin is the gate's own origin as browsers see it.
 	GateOrigin string
 	// IsOrigin reports whether an origin (scheme://host[:port], lower case) is

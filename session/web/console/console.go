@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -48,7 +49,10 @@ type Options struct {
 }
 
 // Console is the pages. Safe for concurrent use.
-type Console struct{ o Options }
+type Console struct {
+	o      Options
+	counts counts
+}
 
 // New returns a Console, or says which option is missing.
 func New(o Options) (*Console, error) {
@@ -74,18 +78,26 @@ const (
 
 // Routes are the addresses of all pages.
 func (c *Console) Routes() web.Routes {
-	return web.Routes{
-		"/account":                  {"GET": c.account},
-		"/account/profile":          {"POST": c.saveProfile},
-		"/account/password":         {"POST": c.changePassword},
-		"/account/sessions/end":     {"POST": c.endOwn},
-		"/admin/sessions":           {"GET": c.sessions},
-		"/admin/sessions/end":       {"POST": c.endSession},
-		"/admin/sessions/everybody": {"GET": c.askEverybody, "POST": c.endEverybody},
-		"/admin/users":              {"GET": c.users},
-		"/admin/users/{id}":         {"GET": c.user, "POST": c.changeUser},
-		"/admin/users/{id}/delete":  {"GET": c.askDelete, "POST": c.deleteUser},
+	all := web.Routes{
+		"/admin":                           {"GET": c.overview},
+		auditPath:                          {"GET": c.audit},
+		organizationsPath:                  {"GET": c.organizations, "POST": c.createOrganization},
+		organizationsPath + "/{id}":        {"GET": c.organization, "POST": c.changeOrganization},
+		organizationsPath + "/{id}/invite": {"POST": c.invite},
+		organizationsPath + "/{id}/revoke": {"POST": c.revokeInvitation},
+		"/account":                         {"GET": c.account},
+		"/account/profile":                 {"POST": c.saveProfile},
+		"/account/password":                {"POST": c.changePassword},
+		"/account/sessions/end":            {"POST": c.endOwn},
+		"/admin/sessions":                  {"GET": c.sessions},
+		"/admin/sessions/end":              {"POST": c.endSession},
+		"/admin/sessions/everybody":        {"GET": c.askEverybody, "POST": c.endEverybody},
+		"/admin/users":                     {"GET": c.users},
+		"/admin/users/{id}":                {"GET": c.user, "POST": c.changeUser},
+		"/admin/users/{id}/delete":         {"GET": c.askDelete, "POST": c.deleteUser},
 	}
+	maps.Copy(all, c.strangers())
+	return all
 }
 
 // viewer is what the frame of a page shows of who looks.
@@ -108,14 +120,17 @@ func as(r *http.Request, s *session.Session) context.Context {
 type deed string
 
 const (
-	doneProfile     deed = "profile"
-	donePassword    deed = "password"
-	doneEnded       deed = "ended"
-	doneUserChanged deed = "user-changed"
-	doneDisabled    deed = "user-disabled"
-	doneEnabled     deed = "user-enabled"
-	doneDeleted     deed = "user-deleted"
-	doneEverybody   deed = "everybody"
+	doneProfile             deed = "profile"
+	donePassword            deed = "password"
+	doneEnded               deed = "ended"
+	doneUserChanged         deed = "user-changed"
+	doneDisabled            deed = "user-disabled"
+	doneEnabled             deed = "user-enabled"
+	doneDeleted             deed = "user-deleted"
+	doneOrganization        deed = "organization-created"
+	doneOrganizationChanged deed = "organization-changed"
+	doneInvited             deed = "invited"
+	doneUninvited           deed = "uninvited"
 )
 
 // text says what was done, to how many sessions.
@@ -136,8 +151,14 @@ func (d deed) text(n int) string {
 		return "The account is enabled. It may sign in again."
 	case doneDeleted:
 		return "The account is deleted, and " + sessions + " of it ended."
-	case doneEverybody:
-		return "Everybody’s sessions have ended, " + sessions + " in all. Whoever signs in from now on is in."
+	case doneOrganization:
+		return "The organization is created. Nobody is in it yet."
+	case doneOrganizationChanged:
+		return "The organization is changed. Live sessions of its people show it."
+	case doneInvited:
+		return "The invitation is on its way. Its link is good once, for a week."
+	case doneUninvited:
+		return "The invitation is taken back. Its link opens nothing any more."
 	default:
 		return ""
 	}

@@ -39,16 +39,39 @@ func consolePages(r *Renderer) map[string]Page {
 	u := session.User{ID: "usr_2", Email: "jonas@orion.example", Name: "Jonas Weber", Organization: "Orion Labs", OrganizationID: "org_7", Roles: []string{"user", "night-shift"}, CreatedAt: thursday, EmailVerified: true}
 	off := u
 	off.ID, off.Disabled, off.Roles = "usr_3", true, nil
+	hours := make([]HourView, 24)
+	for i := range hours {
+		hours[i] = HourView{Start: thursday.Add(time.Duration(i-23) * time.Hour), SignIns: i % 5, Refused: i % 3, Denied: i % 7}
+	}
+	entries := []session.AuditEntry{
+		{Number: 7, Event: session.Event{Time: thursday, Action: session.ActionUserDisabled, Actor: session.Person{ID: "usr_1", Email: "amara@kappa4.com"}, User: session.Person{ID: "usr_2", Email: "jonas@orion.example"},
+			Origin: session.Origin{ClientIP: "203.0.113.51", RequestID: "6f1c2a9e"}, Outcome: session.OutcomeSuccess, Details: map[string]string{"b": "2", "a": "<1>", "empty": ""}}},
+		{Number: 6, Event: session.Event{Time: thursday, Action: session.ActionLogin, Outcome: session.OutcomeDenied}},
+	}
 	return map[string]Page{
-		"account":       r.Account(AccountView{Viewer: amara(good), Organization: "Kappa4", MemberSince: thursday, Local: true, Provider: "local", Lifetime: 8 * time.Hour, Sessions: someSessions(), MinPassword: 8, MaxName: 100}),
-		"account-away":  r.Account(AccountView{Viewer: Viewer{Email: "nora@kappa4.com", CSRF: "tok", Status: 422, Notice: &Notice{Tone: "bad", Text: "<i>"}}, Provider: "cloud", Lifetime: 8 * time.Hour, Wrong: "name"}),
-		"sessions":      r.Sessions(SessionsView{Viewer: amara(good), Live: 1284, Sessions: someSessions(), First: true, Next: "/admin/sessions?before=x"}),
-		"sessions-none": r.Sessions(SessionsView{Viewer: amara(nil), Live: -1, Search: "<nobody>"}),
-		"users":         r.Users(UsersView{Viewer: amara(nil), Organization: "org_7", Organizations: someOrganizations(), Users: []session.User{u, off}, Next: "/admin/users?after=x"}),
-		"users-none":    r.Users(UsersView{Viewer: amara(nil), First: true}),
-		"user":          r.User(UserView{Viewer: amara(good), User: u, KnownRoles: []string{"admin", "neosc", "user"}, Organizations: someOrganizations(), Sessions: someSessions()}),
-		"user-off":      r.User(UserView{Viewer: amara(nil), User: off, Own: true, KnownRoles: []string{"admin"}}),
-		"confirm":       r.Confirm(ConfirmView{Viewer: amara(nil), Section: "users", Heading: "Delete it?", Lead: "All of it.", Button: "Delete", Instead: "Keep", Action: "/admin/users/usr_2/delete", Back: "/admin/users/usr_2"}),
+		"overview":       r.Overview(OverviewView{Viewer: amara(nil), Live: 1284, Ended: 3, Hours: hours, Recent: entries, Cut: true}),
+		"overview-empty": r.Overview(OverviewView{Viewer: amara(nil), Live: -1, Ended: -1, Hours: make([]HourView, 24)}),
+		"audit":          r.Audit(AuditView{Viewer: amara(nil), User: "jonas@orion.example", Action: "login", Since: "2026-03-05", Actions: []string{"login", "logout"}, Entries: entries, Older: "/admin/audit?before=6", Newest: "/admin/audit", CSV: "/api/audit-logs?format=csv", NDJSON: "/api/audit-logs?format=ndjson"}),
+		"audit-none":     r.Audit(AuditView{Viewer: amara(nil), First: true, Wrong: "A day is written as 2026-03-05.", CSV: "/api/audit-logs", NDJSON: "/api/audit-logs"}),
+		"organizations":  r.Organizations(OrganizationsView{Viewer: amara(nil), Organizations: someOrganizations(), Next: "/admin/organizations?after=x", Name: "Or", First: true}),
+		"organization": r.Organization(OrganizationView{Viewer: amara(good), Organization: someOrganizations()[1], KnownRoles: []string{"user"}, Link: "https://gate.kappa4.com/account/invitation?token=x", LinkFor: "eva@kappa4.com",
+			Invitations: []session.Invitation{{ID: "inv_1", Email: "eva@kappa4.com", Roles: []string{"user"}, ExpiresAt: thursday}}}),
+		"organization-bare": r.Organization(OrganizationView{Viewer: amara(nil), Organization: someOrganizations()[0]}),
+		"register":          r.Register(RegisterView{MinPassword: 8, CSRF: "tok", Notice: &Notice{Tone: "bad", Text: "No."}, Email: "lucia@orion.example"}),
+		"invited":           r.Register(RegisterView{MinPassword: 8, CSRF: "tok", Invitation: "t"}),
+		"verify":            r.Link(LinkView{Heading: "Is this your email?", Lead: "Yes?", Action: "/account/verify", Button: "Yes", Token: "t", Password: true, CSRF: "tok"}),
+		"forgot":            r.Link(LinkView{Heading: "Choose a new password", Lead: "By mail.", Action: "/account/forgot", Button: "Send", CSRF: "tok"}),
+		"reset":             r.Link(LinkView{Heading: "Choose a new password", Lead: "Now.", Action: "/account/reset", Button: "Set", Token: "t", NewPassword: true, MinPassword: 8, CSRF: "tok"}),
+		"told":              r.Told(ToldView{Tone: "good", Heading: "Look into your mail.", Lead: "A link.", NextText: "Sign in", NextPath: "/oauth2/sign_in"}),
+		"account":           r.Account(AccountView{Viewer: amara(good), Organization: "Kappa4", MemberSince: thursday, Local: true, Provider: "local", Lifetime: 8 * time.Hour, Sessions: someSessions(), MinPassword: 8, MaxName: 100}),
+		"account-away":      r.Account(AccountView{Viewer: Viewer{Email: "nora@kappa4.com", CSRF: "tok", Status: 422, Notice: &Notice{Tone: "bad", Text: "<i>"}}, Provider: "cloud", Lifetime: 8 * time.Hour, Wrong: "name"}),
+		"sessions":          r.Sessions(SessionsView{Viewer: amara(good), Live: 1284, Sessions: someSessions(), First: true, Next: "/admin/sessions?before=x"}),
+		"sessions-none":     r.Sessions(SessionsView{Viewer: amara(nil), Live: -1, Search: "<nobody>"}),
+		"users":             r.Users(UsersView{Viewer: amara(nil), Organization: "org_7", Organizations: someOrganizations(), Users: []session.User{u, off}, Next: "/admin/users?after=x"}),
+		"users-none":        r.Users(UsersView{Viewer: amara(nil), First: true}),
+		"user":              r.User(UserView{Viewer: amara(good), User: u, KnownRoles: []string{"admin", "neosc", "user"}, Organizations: someOrganizations(), Sessions: someSessions()}),
+		"user-off":          r.User(UserView{Viewer: amara(nil), User: off, Own: true, KnownRoles: []string{"admin"}}),
+		"confirm":           r.Confirm(ConfirmView{Viewer: amara(nil), Section: "users", Heading: "Delete it?", Lead: "All of it.", Button: "Delete", Instead: "Keep", Action: "/admin/users/usr_2/delete", Back: "/admin/users/usr_2"}),
 	}
 }
 
@@ -77,7 +100,7 @@ func TestNumbersHaveCommasBetweenThousands(t *testing.T) {
 
 func TestConsoleSaysWhereItIs(t *testing.T) {
 	t.Parallel()
-	for name, section := range map[string]string{"sessions": "/admin/sessions", "users": "/admin/users", "switches": "/admin/switches"} {
+	for name, section := range map[string]string{"sessions": "/admin/sessions", "users": "/admin/users", "switches": "/admin/switches", "overview": "/admin", "audit": "/admin/audit", "organization": "/admin/organizations"} {
 		if body := string(every(renderer(t))[name].Body); strings.Count(body, `aria-current="page"`) != 1 || !strings.Contains(body, `href="`+section+`" aria-current="page"`) {
 			t.Errorf("%s does not mark its own place alone", name)
 		}

@@ -29,6 +29,9 @@ type SignInView struct {
 	Wrong bool
 	// Passkeys says that a passkey alone signs in too.
 	Passkeys bool
+	// Register says that anybody may make an account, Forgot that a new password
+	// can be had by mail.
+	Register, Forgot bool
 }
 
 // SignIn renders the sign-in page.

@@ -54,6 +54,7 @@ func week() *Hours {
 func every(r *Renderer) map[string]Page {
 	ps := map[string]Page{
 		"signin":        r.SignIn(SignInView{CSRF: "tok"}),
+		"signin-open":   r.SignIn(SignInView{CSRF: "tok", Register: true, Forgot: true}),
 		"signin-to":     r.SignIn(SignInView{Target: "portal.kappa4.com", ReturnTo: "https://portal.kappa4.com/a", CSRF: "tok"}),
 		"signin-wrong":  r.SignIn(SignInView{Status: 422, Email: "nora@kappa4.com", Wrong: true, CSRF: "tok", Notice: &Notice{"bad", "Email or password is wrong."}}),
 		"signin-guess":  r.SignIn(SignInView{Status: 429, Email: "nora@kappa4.com", CSRF: "tok", Notice: &Notice{"warn", "Too many guesses came for this account or from this address. The next one is looked at in 4 minutes."}}),
