@@ -39,3 +39,4 @@ fi
 bash envoy/install.sh
 sh test/deploy/install.sh
 sh test/upstreams/install.sh >/dev/null
+sh test/e2e/schemathesis/install.sh >/dev/null
