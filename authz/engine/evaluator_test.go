@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -64,6 +65,8 @@ func (w *told) Write(line []byte) (int, error) {
 	}
 	return w.text.Write(line)
 }
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 func (w *told) String() string {
 	w.mu.Lock()

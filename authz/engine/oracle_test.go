@@ -15,7 +15,7 @@ var shippedEdge = Edge{
 	Settable: []string{"x-pomerium-*", "x-session-id", "x-neosc-*"}, ResponseSettable: []string{"x-*", "www-authenticate"},
 }
 
-func shippedProgram(tb testing.TB) *Program {
+func shippedSource(tb testing.TB) Source {
 	tb.Helper()
 	b, err := loader.NewFileLoader().WithFS(policies.Files()).AsBundle(".")
 	if err != nil {
@@ -25,7 +25,12 @@ func shippedProgram(tb testing.TB) *Program {
 	for _, m := range b.Modules {
 		src.Modules[m.Path] = string(m.Raw)
 	}
-	p, err := Compile(src, shippedEdge)
+	return src
+}
+
+func shippedProgram(tb testing.TB) *Program {
+	tb.Helper()
+	p, err := Compile(shippedSource(tb), shippedEdge)
 	if err != nil {
 		tb.Fatal(err)
 	}
