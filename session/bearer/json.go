@@ -2,6 +2,7 @@ package bearer
 
 import (
 	"encoding/json"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -19,8 +20,9 @@ func parseObject(text string) (map[string]any, error) {
 	if !utf8.ValidString(text) {
 		return nil, refuseForm
 	}
-	var room [32]member
-	p := &parser{text: text, members: room[:0]}
+	p := parsers.Get().(*parser)
+	defer p.release()
+	p.text, p.at = text, 0
 	p.space()
 	v, ok := p.value(0)
 	p.space()
@@ -29,6 +31,21 @@ func parseObject(text string) (map[string]any, error) {
 		return nil, refuseForm
 	}
 	return m, nil
+}
+
+// parsers are those that have been used, for the room that their members take.
+var parsers = sync.Pool{New: func() any { return &parser{members: make([]member, 0, 32)} }}
+
+// maxMembers is how much room a parser keeps.
+const maxMembers = 256
+
+// release gives a parser back, with nothing of what it has read.
+func (p *parser) release() {
+	clear(p.members[:cap(p.members)])
+	p.text, p.members = "", p.members[:0]
+	if cap(p.members) <= maxMembers {
+		parsers.Put(p)
+	}
 }
 
 // parser reads RFC 8259 from left to right. Its methods return false at the

@@ -70,17 +70,18 @@ func (k *publicKey) fits(name string) bool {
 }
 
 // verify checks a signature with an algorithm that fits.
-func (k *publicKey) verify(name string, signed, sig []byte) bool {
+func (k *publicKey) verify(name, signed string, sig []byte) bool {
 	a := algorithms[name]
 	var sum []byte
 	switch a.hash {
 	case 0:
 	case crypto.SHA256:
-		h := sha256.Sum256(signed)
+		var room [2 << 10]byte // on the stack, and enough for most
+		h := sha256.Sum256(append(room[:0], signed...))
 		sum = h[:]
 	default:
 		h := a.hash.New()
-		h.Write(signed)
+		h.Write([]byte(signed))
 		sum = h.Sum(nil)
 	}
 	switch key := k.key.(type) {
@@ -96,7 +97,7 @@ func (k *publicKey) verify(name string, signed, sig []byte) bool {
 		}
 		return ecdsa.Verify(key, sum, new(big.Int).SetBytes(sig[:size]), new(big.Int).SetBytes(sig[size:]))
 	case ed25519.PublicKey:
-		return ed25519.Verify(key, signed, sig)
+		return ed25519.Verify(key, []byte(signed), sig)
 	}
 	return false
 }

@@ -1,9 +1,9 @@
 package bearer
 
 import (
-	"bytes"
 	"encoding/base64"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -21,7 +21,7 @@ const (
 type jwt struct {
 	*header
 	head        string // the header as it was sent
-	signed      []byte // header and payload as they were sent
+	signed      string // header and payload as they were sent
 	signature   []byte
 	claims      map[string]any
 	payloadSize int
@@ -79,23 +79,21 @@ func parseJWT(token string, known *headers) (*jwt, error) {
 	if !ok || strings.IndexByte(sig, '.') >= 0 || len(head) > maxHeader {
 		return nil, refuseForm
 	}
-	text := []byte(token) // the one copy that decoding and hashing work on
-	bodyAt, signed := len(head)+1, len(head)+1+len(body)
-	t := &jwt{head: head, signed: text[:signed], header: known.get(head)}
+	t := &jwt{head: head, signed: token[:len(head)+1+len(body)], header: known.get(head)}
 	var err error
-	if t.signature, err = appendPart(nil, text[signed+1:]); err != nil {
+	if t.signature, err = appendPart(nil, sig); err != nil {
 		return nil, err
 	}
 	if t.header == nil {
-		if t.header, err = parseHeader(text[:len(head)]); err != nil {
+		if t.header, err = parseHeader(head); err != nil {
 			return nil, err
 		}
 	}
-	t.claims, t.payloadSize, err = decodeObject(text[bodyAt:signed])
+	t.claims, t.payloadSize, err = decodeObject(body)
 	return t, err
 }
 
-func parseHeader(part []byte) (*header, error) {
+func parseHeader(part string) (*header, error) {
 	m, _, err := decodeObject(part)
 	if err != nil {
 		return nil, err
@@ -127,18 +125,20 @@ var strict = base64.RawURLEncoding.Strict()
 
 // appendPart decodes base64url of which each value has one spelling, into what b
 // has room for.
-func appendPart(b, part []byte) ([]byte, error) {
-	if bytes.IndexByte(part, '\r') >= 0 || bytes.IndexByte(part, '\n') >= 0 { // which the decoder passes over
+func appendPart(b []byte, part string) ([]byte, error) {
+	if strings.IndexByte(part, '\r') >= 0 || strings.IndexByte(part, '\n') >= 0 { // which the decoder passes over
 		return nil, refuseForm
 	}
-	b, err := strict.AppendDecode(b, part)
-	if err != nil || len(b) == 0 {
+	most := strict.DecodedLen(len(part))
+	b = slices.Grow(b, most)
+	n, err := strict.Decode(b[:most], []byte(part)) // copies nothing, as it changes nothing
+	if err != nil || n == 0 {
 		return nil, refuseForm
 	}
-	return b, nil
+	return b[:n], nil
 }
 
-func decodeObject(part []byte) (map[string]any, int, error) {
+func decodeObject(part string) (map[string]any, int, error) {
 	var room [2 << 10]byte // as much as most tokens have
 	b, err := appendPart(room[:0], part)
 	if err != nil {

@@ -56,6 +56,9 @@ func domainOf(s string) (domain string, ok bool) {
 }
 
 func notInLocal(r rune) bool {
+	if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
+		return false
+	}
 	return r == utf8.RuneError || unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune(`"(),:;<>@[\]`, r)
 }
 
@@ -73,6 +76,9 @@ func inDomains(domain string, domains []string) bool {
 // lowerASCII is not strings.ToLower, which makes a k of the Kelvin sign and so
 // one address of another.
 func lowerASCII(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
 			return r + ('a' - 'A')

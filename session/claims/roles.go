@@ -2,7 +2,6 @@ package claims
 
 import (
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/neosc/gate/session"
@@ -83,7 +82,7 @@ func appendMembers(out []string, x map[string]any) []string {
 			break
 		}
 	}
-	sort.Strings(out[from:]) // an error names the same role each time
+	slices.Sort(out[from:]) // an error names the same role each time
 	return out
 }
 
