@@ -75,13 +75,30 @@ func (a *app) mailer(out io.Writer) (session.Mailer, error) {
 	case config.MailConsole:
 		return mail.NewConsole(out), nil
 	case config.MailSMTP:
-		s, err := mail.NewSMTP(mail.SMTPOptions{
-			Address: m.Server, Security: mail.Security(m.Security), Username: m.Username, Password: m.Password(), From: m.From,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("accounts.mail: %w", err)
-		}
-		return s, nil
+		return smtpMailer(m)
 	}
 	return nil, nil
+}
+
+func smtpMailer(m *config.Mail) (session.Mailer, error) {
+	s, err := mail.NewSMTP(mail.SMTPOptions{
+		Address: m.Server, Security: mail.Security(m.Security), Username: m.Username, Password: m.Password(), From: m.From,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("accounts.mail: %w", err)
+	}
+	return s, nil
+}
+
+// checkMail says by what way mails would go. The server is not asked.
+func checkMail(cfg *config.Config, w io.Writer) error {
+	m := &cfg.Accounts.Mail
+	if m.Send != config.MailSMTP {
+		return nil
+	}
+	_, err := smtpMailer(m)
+	if err == nil {
+		fmt.Fprintf(w, "mail      ok  %s (%s), as %s\n", m.Server, m.Security, m.From)
+	}
+	return err
 }

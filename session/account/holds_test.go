@@ -2,7 +2,10 @@ package account
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,4 +69,43 @@ func TestOnlyWhoMayHaveChangedIsLookedAt(t *testing.T) {
 		}
 	}
 	wantErr(t, h.StillHolds(t.Context(), session.Identity{Provider: Provider, UserID: "usr_gone", EmailVerified: true}), session.ErrConflict)
+}
+
+// demoting takes a role away while its holder signs in again and again: once
+// that is answered, no session has it.
+func demoting(t *testing.T, h *house) {
+	for round := range 5 {
+		email := fmt.Sprint("admin", round, "@example.com")
+		u, err := h.AddUser(t.Context(), session.NewUser{Email: email, Password: password, Roles: []string{"neosc"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for range 5 {
+					id, err := h.SignIn(t.Context(), email, password, "203.0.113.9")
+					if err == nil {
+						_, _, err = h.sessions.Create(t.Context(), id, session.Browser, 0)
+					}
+					if err != nil && !errors.Is(err, session.ErrConflict) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		if _, err := h.s.ChangeUser(t.Context(), u.ID, session.UserChange{Roles: &[]string{"user"}}); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		all, err := h.sessions.List(t.Context(), session.Query{UserID: u.ID, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			if slices.Contains(s.Identity.Roles, "neosc") {
+				t.Errorf("round %d: a session of the %d still has the role", round, len(all))
+			}
+		}
+	}
 }

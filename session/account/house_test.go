@@ -127,7 +127,7 @@ func newHouse(t testing.TB, change func(*Options), more func(*ServiceOptions)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.sessions, err = session.NewManager(session.Options{Store: memstore.New(), Sealer: sealer, Clock: h.now}); err != nil {
+	if h.sessions, err = session.NewManager(session.Options{Store: memstore.New(), Sealer: sealer, Clock: h.now, Accounts: h.rig.Store}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.sessions.Close)

@@ -18,6 +18,7 @@ func administering(t *testing.T, h *house) {
 	admin := session.Person{ID: "usr_admin", Email: "admin@example.com"}
 	ctx := session.WithOrigin(t.Context(), session.Origin{Actor: admin, RequestID: "r1"})
 	id := h.join(t, "ana@example.com")
+	h.forward(recently)
 	id.Roles = append(id.Roles, "demo-user") // as a demo gives it
 	_, value := h.browse(t, id)
 	h.journal.actions()

@@ -18,7 +18,7 @@ func serviceLife(t *testing.T, name string, change func(*Options)) {
 		run  func(*testing.T, *house)
 	}{
 		{"Registering", registering}, {"Resetting", resetting}, {"ChangingPasswords", changingPasswords}, {"OldHashes", oldHashes},
-		{"Administering", administering}, {"Admins", lastAdmins}, {"Listing", listing}, {"Tenants", tenants}, {"Inviting", inviting}, {"Unaudited", unaudited},
+		{"Administering", administering}, {"Admins", lastAdmins}, {"Listing", listing}, {"Tenants", tenants}, {"Inviting", inviting}, {"Unaudited", unaudited}, {"Demoting", demoting},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, change, nil)

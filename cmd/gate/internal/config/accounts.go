@@ -36,11 +36,17 @@ func (m *Mail) Password() string { return m.password }
 
 func (c *Config) checkAccounts(dir string) error {
 	a, m := &c.Accounts, &c.Accounts.Mail
+	if a.PasswordMin == 0 {
+		// NIST SP 800-63B-4, 3.1.1.2: a password alone needs 15 characters.
+		if a.PasswordMin = 15; a.MFA == "required" {
+			a.PasswordMin = 8
+		}
+	}
 	switch {
 	case a.Registration != RegistrationOpen && a.Registration != RegistrationClosed:
 		return c.errf("accounts.registration", "must be closed or open")
 	case a.PasswordMin < 8 || a.PasswordMin > 64:
-		return c.errf("accounts.password_min", "must be from 8 to 64 characters; without a second factor 15 at least are right")
+		return c.errf("accounts.password_min", "must be from 8 to 64 characters, or left out: 8 where a second factor is asked of all, else 15")
 	case !slices.Contains([]string{MailOff, MailSMTP, MailConsole}, m.Send):
 		return c.errf("accounts.mail.send", "must be off, smtp or console")
 	case m.Send == MailConsole && !localhost(c.Cookie.Domain):

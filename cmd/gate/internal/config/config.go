@@ -110,7 +110,8 @@ type Accounts struct {
 	MaxHashing int `yaml:"max_hashing"`
 	// Registration is closed (but for who is invited) or open to anybody.
 	Registration string `yaml:"registration"`
-	// PasswordMin is the least characters of a new password.
+	// PasswordMin is the least characters of a new password; 0 in the file means
+	// 8 where a second factor is asked of all, else 15.
 	PasswordMin int  `yaml:"password_min"`
 	Mail        Mail `yaml:"mail"`
 }
@@ -169,7 +170,7 @@ func Default() Config {
 		Session: Session{Store: "sqlite", Path: "gate.db", Lifetime: 8 * time.Hour, Idle: time.Hour},
 		Policy:  defaultPolicy(),
 		Accounts: Accounts{Passwords: PasswordsAuto, MFA: "admins", GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4,
-			Registration: RegistrationClosed, PasswordMin: 8, Mail: Mail{Send: MailOff, Security: "starttls"}},
+			Registration: RegistrationClosed, Mail: Mail{Send: MailOff, Security: "starttls"}},
 		Limits:   Limits{Store: "local", Mode: "single", OnError: "local", Budget: 20 * time.Millisecond, MaxKeys: 1_000_000},
 		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
 		Metrics:  Metrics{Prefix: "pomerium_"},
