@@ -100,7 +100,10 @@ open if {
 	not reserved.against
 }
 
-open if data.neosc.methods[route.any_session][input.attributes.request.http.method]
+open if {
+	data.neosc.methods[route.any_session][input.attributes.request.http.method]
+	not reserved.closed
+}
 
 open if paths.session_open
 

@@ -1,8 +1,8 @@
 # METADATA
 # title: Reserved paths
 # description: |
-#   Paths of a route at which only some roles may change anything, whatever else
-#   the route lets others do. A reservation closes, so whatever is odd about a path
+#   Paths of a route at which only some roles may change anything, or do anything,
+#   whatever else the route lets others do. A reservation closes, so whatever is odd about a path
 #   must fall under it: the path is read as leniently as any upstream might, and
 #   where even that cannot be told it counts as reserved.
 # scope: package
@@ -26,6 +26,22 @@ against if {
 against if {
 	not data.neosc.methods.read[input.attributes.request.http.method]
 	some holders in data.neosc.routes[input.route.name].reserved
+	not certain
+	not holder(holders)
+}
+
+# METADATA
+# title: Closed
+# description: The path is for roles alone of which the session holds none, to read as to change.
+# scope: document
+closed if {
+	some prefix, holders in data.neosc.routes[input.route.name].only
+	startswith(concat("", ["/", lenient, "/"]), concat("", [prefix, "/"]))
+	not holder(holders)
+}
+
+closed if {
+	some holders in data.neosc.routes[input.route.name].only
 	not certain
 	not holder(holders)
 }
