@@ -126,7 +126,7 @@ func (h *apiHouse) testOrganizations(t *testing.T) {
 	if list := said[[]map[string]any](t, h, "GET", at+"/invitations", admin.Access, "", 200); len(list) != 1 || list[0]["id"] != waiting["id"] {
 		t.Errorf("%v", list)
 	}
-	token := h.link(t, "jane@acme.example", "An invitation")
+	token := mailed(t, h.Demo, "jane@acme.example", "/account/invitation", 1)
 	register := `{"email": "jane@acme.example", "password": "SecurePassword123", "name": "Jane", "invitation": "` + token + `"}`
 	said[nothing](t, h, "POST", "/api/auth/register", "", strings.Replace(register, "jane@", "eve@", 1), 422)
 	jane := said[apiTokens](t, h, "POST", "/api/auth/register", "", register, 201)
@@ -141,7 +141,7 @@ func (h *apiHouse) testOrganizations(t *testing.T) {
 	// An account that is there already moves.
 	user := h.login(t, "user")
 	said[map[string]any](t, h, "POST", at+"/invitations", admin.Access, `{"email": "user@`+kit.Domain+`"}`, 201)
-	token = h.link(t, "user@"+kit.Domain, "An invitation")
+	token = mailed(t, h.Demo, "user@"+kit.Domain, "/account/invitation", 1)
 	said[nothing](t, h, "POST", "/api/invitations/accept", jane.Access, `{"token": "`+token+`"}`, 422)
 	said[apiAccount](t, h, "POST", "/api/invitations/accept", user.Access, `{"token": "`+token+`"}`, 200)
 	if me := said[apiUser](t, h, "GET", "/api/auth/me", user.Access, "", 200); me.Organization != "Acme" {

@@ -34,7 +34,7 @@ func (h *apiHouse) testSchemathesis(t *testing.T) {
 	}
 	// The other way round the administrator has removed everybody by then.
 	h.schemathesis(t, st, h.login(t, "neosc2").Access, 5*time.Second, these...)
-	h.schemathesis(t, st, h.login(t, "admin").Access, 25*time.Second, others...)
+	h.schemathesis(t, st, h.login(t, "admin").Access, 20*time.Second, others...)
 }
 
 func (h *apiHouse) schemathesis(t *testing.T, st, token string, most time.Duration, which ...string) {

@@ -3,10 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/neosc/gate/test/apidoc"
 	"github.com/neosc/gate/test/kit"
@@ -51,8 +49,19 @@ func startAPIHouse(t *testing.T, d *kit.Demo, host string) *apiHouse {
 	return h
 }
 
-// send is a request of a program, with a token or "".
+// send is a request of a program to the API.
 func (h *apiHouse) send(t *testing.T, method, path, token, body string) *kit.Reply {
+	t.Helper()
+	reply := send(t, h.person, method, h.origin+path, token, body)
+	path, _, _ = strings.Cut(path, "?")
+	if err := h.doc.Check(method, path, reply.StatusCode, reply.Header, []byte(reply.Text)); err != nil {
+		t.Error(err)
+	}
+	return reply
+}
+
+// send is a request of a program to any host of the demo, with a token or "".
+func send(t *testing.T, p *kit.Person, method, target, token, body string) *kit.Reply {
 	t.Helper()
 	headers := []string{"Accept", "application/json"}
 	if body != "" {
@@ -61,20 +70,14 @@ func (h *apiHouse) send(t *testing.T, method, path, token, body string) *kit.Rep
 	if token != "" {
 		headers = append(headers, "Authorization", "Bearer "+token)
 	}
-	reply := h.person.Do(t, method, h.origin+path, strings.NewReader(body), headers...)
-	path, _, _ = strings.Cut(path, "?")
-	if err := h.doc.Check(method, path, reply.StatusCode, reply.Header, []byte(reply.Text)); err != nil {
-		t.Error(err)
-	}
-	return reply
+	return p.Do(t, method, target, strings.NewReader(body), headers...)
 }
 
-// said sends a request and reads the reply, which must have a status.
-func said[T any](t *testing.T, h *apiHouse, method, path, token, body string, status int) (out T) {
+// into reads a reply, which must have a status.
+func into[T any](t *testing.T, reply *kit.Reply, status int) (out T) {
 	t.Helper()
-	reply := h.send(t, method, path, token, body)
 	if reply.StatusCode != status {
-		t.Fatalf("%s %s: %s, want %d\n%s", method, path, reply.Status, status, reply.Text)
+		t.Fatalf("%s %s: %s, want %d\n%s", reply.Request.Method, reply.Request.URL.Path, reply.Status, status, reply.Text)
 	}
 	if reply.Text != "" {
 		if err := json.Unmarshal([]byte(reply.Text), &out); err != nil {
@@ -82,6 +85,12 @@ func said[T any](t *testing.T, h *apiHouse, method, path, token, body string, st
 		}
 	}
 	return out
+}
+
+// said sends a request and reads the reply, which must have a status.
+func said[T any](t *testing.T, h *apiHouse, method, path, token, body string, status int) T {
+	t.Helper()
+	return into[T](t, h.send(t, method, path, token, body), status)
 }
 
 // nothing is the body of a 204.
@@ -92,21 +101,6 @@ func (h *apiHouse) login(t *testing.T, name string) apiTokens {
 	t.Helper()
 	email := name + "@" + kit.Domain
 	return said[apiTokens](t, h, "POST", "/api/auth/login", "", `{"email": "`+email+`", "password": "`+h.Passwords[email]+`"}`, http.StatusOK)
-}
-
-var mailed = regexp.MustCompile(`[?&]token=([A-Za-z0-9._~-]+)`)
-
-// link waits for the mail with a subject to an address and returns its token.
-func (h *apiHouse) link(t *testing.T, to, subject string) (token string) {
-	t.Helper()
-	within(t, 20*time.Second, "the mail to "+to, func() bool {
-		_, text, found := strings.Cut(h.Output(), "Mail to "+to+": "+subject)
-		if m := mailed.FindStringSubmatch(text); found && m != nil {
-			token = m[1]
-		}
-		return token != ""
-	})
-	return token
 }
 
 func TestProgramsUseTheAPI(t *testing.T) {
@@ -120,6 +114,7 @@ func TestProgramsUseTheAPI(t *testing.T) {
 		t.Run(host+"/Sessions", h.testSessions)
 	}
 	h := startAPIHouse(t, d, "api.portal")
+	t.Run("Registering", func(t *testing.T) { peopleRegister(t, d) })
 	t.Run("Register", h.testRegister)
 	t.Run("Organizations", h.testOrganizations)
 	t.Run("Addresses", h.testAddresses)
@@ -155,9 +150,9 @@ func (h *apiHouse) testSignIn(t *testing.T) {
 // testRegister is the example of the specification: register, verify, login, me,
 // logout, and what of it is in the trail.
 func (h *apiHouse) testRegister(t *testing.T) {
-	const body = `{"email": "user@example.com", "password": "SecurePassword123", "name": "John Doe", "organization": "Acme Corporation"}`
+	const body = `{"email": "john@example.com", "password": "SecurePassword123", "name": "John Doe", "organization": "Acme Corporation"}`
 	got := said[apiTokens](t, h, "POST", "/api/auth/register", "", body, 201)
-	want := apiUser{ID: got.User.ID, Email: "user@example.com", Name: "John Doe", Organization: "Default Organization", Role: "user", MFA: true}
+	want := apiUser{ID: got.User.ID, Email: "john@example.com", Name: "John Doe", Organization: "Default Organization", Role: "user", MFA: true}
 	if got.Type != "bearer" || got.Access == "" || got.User != want {
 		t.Fatalf("%+v", got)
 	}
@@ -169,19 +164,19 @@ func (h *apiHouse) testRegister(t *testing.T) {
 		t.Errorf("an unverified session opens the portal: %d", got)
 	}
 	said[apiUser](t, h, "GET", "/api/auth/me", got.Access, "", 200)
-	const login = `{"email": "user@example.com", "password": "SecurePassword123"}`
+	const login = `{"email": "john@example.com", "password": "SecurePassword123"}`
 	said[nothing](t, h, "POST", "/api/auth/login", "", login, 401)
 
 	// Who registers an address that has an account gets the same reply.
-	taken := said[apiTokens](t, h, "POST", "/api/auth/register", "", strings.Replace(body, "user@example.com", "user@"+kit.Domain, 1), 201)
+	taken := said[apiTokens](t, h, "POST", "/api/auth/register", "", strings.Replace(body, "john@example.com", "user@"+kit.Domain, 1), 201)
 	if taken.User.ID == "" || taken.User.ID == got.User.ID || taken.User.Role != "user" || taken.User.Organization != "Default Organization" || portal(taken.Access) != 403 {
 		t.Errorf("a taken address: %+v", taken)
 	}
 
-	token := h.link(t, "user@example.com", "Confirm your address")
+	token := mailed(t, h.Demo, "john@example.com", "/account/verify", 1)
 	said[nothing](t, h, "POST", "/api/auth/verify-email", "", `{"token": "`+token+`", "password": "another password"}`, 401)
 	verified := said[apiTokens](t, h, "POST", "/api/auth/verify-email", "", `{"token": "`+token+`", "password": "SecurePassword123"}`, 200)
-	if verified.User.Email != "user@example.com" || verified.User.Role != "user" {
+	if verified.User.Email != "john@example.com" || verified.User.Role != "user" {
 		t.Errorf("%+v", verified)
 	}
 	said[nothing](t, h, "POST", "/api/auth/verify-email", "", `{"token": "`+token+`", "password": "SecurePassword123"}`, 422)
@@ -216,19 +211,18 @@ func (h *apiHouse) testTrailOf(t *testing.T, who apiTokens, actions ...string) {
 			t.Errorf("the trail of %s lacks %s: %v", who.User.Email, a, seen)
 		}
 	}
-	peopleRegister(t, d)
 }
 
 func (h *apiHouse) testReset(t *testing.T) {
-	before := said[apiTokens](t, h, "POST", "/api/auth/login", "", `{"email": "user@example.com", "password": "SecurePassword123"}`, 200)
-	for _, email := range []string{"user@example.com", "nobody@example.com"} {
+	before := said[apiTokens](t, h, "POST", "/api/auth/login", "", `{"email": "john@example.com", "password": "SecurePassword123"}`, 200)
+	for _, email := range []string{"john@example.com", "nobody@example.com"} {
 		said[nothing](t, h, "POST", "/api/auth/password-reset", "", `{"email": "`+email+`"}`, 202)
 	}
-	token := h.link(t, "user@example.com", "A new password")
+	token := mailed(t, h.Demo, "john@example.com", "/account/reset", 1)
 	said[nothing](t, h, "POST", "/api/auth/password-reset/confirm", "", `{"token": "`+token+`", "password": "password"}`, 422)
 	said[nothing](t, h, "POST", "/api/auth/password-reset/confirm", "", `{"token": "`+token+`", "password": "a new long one 7"}`, 204)
 	said[nothing](t, h, "GET", "/api/auth/me", before.Access, "", 401)
-	in := said[apiTokens](t, h, "POST", "/api/auth/login", "", `{"email": "user@example.com", "password": "a new long one 7"}`, 200)
+	in := said[apiTokens](t, h, "POST", "/api/auth/login", "", `{"email": "john@example.com", "password": "a new long one 7"}`, 200)
 	said[nothing](t, h, "POST", "/api/users/me/password", in.Access, `{"current_password": "wrong one", "new_password": "SecurePassword123"}`, 422)
 	said[nothing](t, h, "POST", "/api/users/me/password", in.Access, `{"current_password": "a new long one 7", "new_password": "yet another one 8"}`, 204)
 	said[apiUser](t, h, "GET", "/api/auth/me", in.Access, "", 200)
