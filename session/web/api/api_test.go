@@ -12,7 +12,7 @@ import (
 )
 
 // elsewhere are the addresses of the document that session/web answers.
-var elsewhere = []string{"GET /api/audit-logs", "POST /api/auth/token-exchange", "GET /api/policy/switches", "PUT /api/policy/switches/{name}"}
+var elsewhere = []string{"GET /api/audit-logs", "POST /api/auth/token-exchange"}
 
 func TestTheDocumentAndTheAddressesAreTheSame(t *testing.T) {
 	t.Parallel()
@@ -24,9 +24,7 @@ func TestTheDocumentAndTheAddressesAreTheSame(t *testing.T) {
 	served := slices.Clone(elsewhere)
 	for _, r := range x.api.Routes() {
 		name := r.Method + " " + r.Path
-		if !slices.Contains(served, name) {
-			served = append(served, name)
-		}
+		served = append(served, name)
 		if doc.Public(name) != (r.Access == Public) {
 			t.Errorf("%s is %s, and the document says otherwise", name, r.Access)
 		}
