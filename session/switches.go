@@ -134,7 +134,8 @@ var (
 type Switches interface {
 	Switches(ctx context.Context) (SwitchList, error)
 	// SetSwitch sets the switch called name, last seen at version. A nil value
-	// takes back what was set, so that the default holds.
+	// takes back what was set, so that the default holds; also what was set of a
+	// switch that the policy has forgotten, of which little is known then.
 	SetSwitch(ctx context.Context, name string, v *SwitchValue, version uint64) (Switch, error)
 }
 

@@ -49,7 +49,7 @@ func (k *Keeper) SetSwitch(ctx context.Context, name string, v *session.SwitchVa
 	}
 	after, ok := f.find(name)
 	if !ok {
-		after = session.Switch{Name: name, Version: before.Version + 1}
+		after = session.Switch{Name: name, Title: name, Type: before.Type, Value: before.Default, Default: before.Default, Version: before.Version + 1}
 	}
 	return after, nil
 }
@@ -61,7 +61,11 @@ func (k *Keeper) forgotten(name string) (session.Switch, error) {
 	defer k.mu.Unlock()
 	for _, x := range k.stored {
 		if x.Name == name && x.Value != nil {
-			return session.Switch{Name: name, Value: *x.Value, Set: true, Version: x.Version, ChangedBy: x.ChangedBy}, nil
+			s := session.Switch{Name: name, Type: session.SwitchBoolean, Value: *x.Value, Set: true, Version: x.Version, ChangedBy: x.ChangedBy}
+			if _, number := x.Value.Number(); number {
+				s.Type, s.Default = session.SwitchNumber, session.NumberValue(0)
+			}
+			return s, nil
 		}
 	}
 	return session.Switch{}, fmt.Errorf("%w: the policy declares no %.64q", session.ErrNoSwitch, name)

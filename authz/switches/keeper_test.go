@@ -356,7 +356,7 @@ func TestASetThatForgetsASwitchIgnoresItsValue(t *testing.T) {
 	r.wantErr(err, session.ErrNoSwitch)
 	x, err := r.turn("hours", "", 1)
 	r.must(err)
-	if x.Name != "hours" {
+	if x.Name != "hours" || x.Type != session.SwitchBoolean || x.Version != 2 || x.Set {
 		t.Errorf("answered %+v", x)
 	}
 	if all, _ = r.Switches(t.Context()); len(all.Ignored) != 1 {

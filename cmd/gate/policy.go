@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/neosc/gate/session"
@@ -111,14 +112,15 @@ func switchReset(ctx context.Context, args []string, s streams) int {
 
 func turn(ctx context.Context, f *operatorFlags, s streams, name string, v *session.SwitchValue) int {
 	var x session.Switch
+	var all session.SwitchList
 	return f.do(s, func(c *admin.Client) (any, error) {
-		all, err := c.Switches(ctx)
-		if err == nil {
+		var err error
+		if all, err = c.Switches(ctx); err == nil {
 			x, err = c.SetSwitch(ctx, name, v, versionOf(all, name))
 		}
 		return x, err
 	}, func(w io.Writer) {
-		if x.Type == "" { // the policy has forgotten it
+		if slices.ContainsFunc(all.Ignored, func(i session.IgnoredSwitch) bool { return v == nil && i.Name == name }) {
 			fmt.Fprintf(w, "%s is no longer set\n", visible(x.Name))
 			return
 		}
