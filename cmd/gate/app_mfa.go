@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosc/gate/authz/observe"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/mfa"
@@ -34,6 +35,7 @@ func (a *app) openFactors(ctx context.Context, db *sql.DB, dialect account.Diale
 	}
 	a.guard = &mfa.Guard{Accounts: a.accounts, Identifier: a.accounts, Factors: a.factors, Rule: mfa.Rule(a.cfg.Accounts.MFA)}
 	a.renewFactorKey(ctx)
+	a.health.Add("second factors", func(context.Context) error { return observe.Degraded(a.factors.Trouble()) })
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {

@@ -28,6 +28,7 @@ func userCommand() command {
 		{"move", "move an account to another organization", userMove},
 		{"invite", "invite somebody into an organization by mail", userInvite},
 		{"import", "add accounts with the SHA-256 password hashes of an older program", userImport},
+		{"mfa-reset", "take an account's second factors away and end its sessions", userMFAReset},
 	})
 }
 

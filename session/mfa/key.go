@@ -19,25 +19,40 @@ import (
 type dataKeys struct {
 	seal     cipher.AEAD
 	recovery []byte
-	// ring is the key of the ring under which the data key was sealed when it
-	// was last looked at.
-	ring [32]byte
 }
 
 const keyUse = "neosc gate key of second factors"
 
-// Renew seals the data key under the ring's newest key if it is under another.
-// It is called while the ring still has both.
+// Reset takes away what is kept under the data key, and the key: apps and
+// recovery codes of everybody, which a lost ring has made unreadable. Passkeys
+// need no secret of ours.
+func (st *Store) Reset(ctx context.Context) error {
+	for _, table := range []string{"mfa_app", "mfa_recovery", "mfa_key"} {
+		if _, err := st.exec(ctx, `DELETE FROM `+table); err != nil {
+			return err
+		}
+	}
+	st.keys.Store(nil)
+	return nil
+}
+
+// Renew seals the data key under the ring's newest key if it is under another,
+// and takes a new one that a Reset on another gate has led to. It is to be called
+// now and then, while the ring still has both keys.
 func (st *Store) Renew(ctx context.Context) error {
-	ring, err := st.o.Keys()
-	if err != nil {
-		return fmt.Errorf("second factors: %w", err)
+	_, err := st.open(ctx)
+	if ctx.Err() == nil {
+		st.trouble.Store(&err)
 	}
-	if k := st.keys.Load(); k != nil && len(ring) > 0 && k.ring == [32]byte(sum(ring[0])) {
-		return nil
-	}
-	_, err = st.open(ctx)
 	return err
+}
+
+// Trouble is why the last Renew failed, nil if it did not.
+func (st *Store) Trouble() error {
+	if err := st.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // dataKeys returns the keys, which are made on first use.
@@ -79,11 +94,10 @@ func (st *Store) open(ctx context.Context) (*dataKeys, error) {
 		if err != nil {
 			return nil, err
 		}
-		k.ring = sum(ring[0])
 		st.keys.Store(k)
 		return k, nil
 	}
-	return nil, fmt.Errorf("%w: second factors: no key of cookie.keys opens them; put the key ring back from a backup, or take all factors away with gate user mfa reset", session.ErrUnavailable)
+	return nil, fmt.Errorf("%w: second factors: no key of cookie.keys opens them; put the key ring back from a backup, or take all factors away with gate user mfa-reset -all", session.ErrUnavailable)
 }
 
 func (st *Store) makeKey(ctx context.Context, ring []byte) error {
@@ -148,5 +162,3 @@ func openWith(aead cipher.AEAD, sealed []byte, use string) ([]byte, error) {
 	}
 	return aead.Open(nil, sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:], []byte(use))
 }
-
-func sum(b []byte) [32]byte { return sha256.Sum256(b) }

@@ -36,6 +36,15 @@ func ringTurns(t *testing.T, r *rig) {
 	if err == nil || !strings.Contains(err.Error(), "cookie.keys") {
 		t.Errorf("it does not say what is wrong: %v", err)
 	}
+	if err := lost.Reset(ctx); err != nil {
+		t.Error(err)
+	}
+	if f, err := lost.Factors(ctx, nora.ID); err != nil || f.Enrolled() || f.RecoveryMade != 0 {
+		t.Errorf("left is %+v, error %v", f, err)
+	}
+	if _, err := lost.NewApp(ctx, owner, nora); err != nil {
+		t.Errorf("nobody can begin anew: %v", err)
+	}
 }
 
 func dumped(t *testing.T, r *rig) {

@@ -102,6 +102,7 @@ type Store struct {
 	web     *webauthn.WebAuthn
 	metrics *prometheus.CounterVec
 	keys    atomic.Pointer[dataKeys]
+	trouble atomic.Pointer[error]
 }
 
 // New returns a Store on o.DB, whose schema it brings up to date.

@@ -36,6 +36,9 @@ type Options struct {
 	// Members and Organizations administer accounts; nil: that is not to be had.
 	Members       session.Members
 	Organizations session.Organizations
+	// Factors are the second factors of accounts; nil: they have none. They need
+	// Members.
+	Factors Factors
 	// People are whom providers have signed in; nil: nobody is kept.
 	People session.Directory
 	// Reload loads and activates the policy anew. On an error, whose text is
@@ -88,6 +91,7 @@ func New(o Options) (*API, error) {
 	a.handle("GET /v1/people/{email}", a.person)
 	a.handle("POST /v1/policy/reload", a.reload)
 	a.handleAccounts()
+	a.handleFactors()
 	if o.AuditLog != nil {
 		a.handle("GET /v1/audit", a.audit)
 	}
