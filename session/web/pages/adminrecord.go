@@ -87,7 +87,7 @@ type HourView struct {
 // OverviewView is the console's first page.
 type OverviewView struct {
 	Viewer
-	// Live is how many sessions are live, Ended how many were ended by somebody
+	// Live is how many sessions are live, Ended how many ended before their time
 	// within the hours; below zero if they could not be counted.
 	Live, Ended int
 	// Hours are those up to now, the oldest first.
