@@ -64,19 +64,35 @@ func (m *Manager) auditWho(ctx context.Context, k Key) *Session {
 	return s
 }
 
+// eventsAtOnce is how many events of one end are kept together. Somebody may have
+// thousands of sessions, and other sign-ins wait for the trail meanwhile.
+const eventsAtOnce = 256
+
 // auditEnd keeps events of what has happened already and must not be held up,
 // such as the end of a session. What cannot be kept is in the log.
 func (m *Manager) auditEnd(ctx context.Context, events ...Event) {
-	if m.o.Audit == nil || len(events) == 0 {
+	if m.o.Audit == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	if err := m.o.Audit.Append(ctx, events...); err != nil {
-		for _, e := range events {
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	for some := range slices.Chunk(events, eventsAtOnce) {
+		if err == nil { // once it cannot be written, waiting for it again holds up
+			err = m.auditSome(ctx, some)
+		}
+		if err == nil {
+			continue
+		}
+		for _, e := range some {
 			m.log.Error("an event is not in the audit trail", "action", e.Action, "user", e.User.ID, "actor", e.Actor.ID, "session", e.Session, "request_id", e.RequestID, "error", err)
 		}
 	}
+}
+
+func (m *Manager) auditSome(ctx context.Context, events []Event) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return m.o.Audit.Append(ctx, events...)
 }
 
 func (m *Manager) auditRevoked(ctx context.Context, was *Session) {

@@ -19,6 +19,7 @@ type trail struct {
 	mu     sync.Mutex
 	events []session.Event
 	down   bool
+	most   int           // of events in one Append
 	told   chan struct{} // if not nil, told of each Append
 }
 
@@ -28,7 +29,7 @@ func (t *trail) Append(_ context.Context, events ...session.Event) error {
 	if t.down {
 		return fmt.Errorf("%w: the disk is full", session.ErrUnavailable)
 	}
-	t.events = append(t.events, events...)
+	t.events, t.most = append(t.events, events...), max(t.most, len(events))
 	if t.told != nil {
 		t.told <- struct{}{}
 	}
@@ -145,6 +146,29 @@ func TestTheEndOfAllThatAUserHasIsInTheTrail(t *testing.T) {
 	}
 	if all != 2 {
 		t.Errorf("%d events tell of all access tokens, want 2", all)
+	}
+}
+
+// Who else signs in does not wait for thousands of entries.
+func TestTheEndOfManySessionsIsKeptInParts(t *testing.T) {
+	t.Parallel()
+	kept := &trail{}
+	r := newRig(t, audited(kept))
+	const many = 600
+	for range many {
+		r.create(t)
+	}
+	if n, err := r.RevokeUser(t.Context(), ana().UserID); err != nil || n != many {
+		t.Fatalf("%d ended, error %v", n, err)
+	}
+	ended := 0
+	for _, e := range kept.events {
+		if e.Action == session.ActionSessionRevoked && e.User.ID == ana().UserID && e.Session != "" {
+			ended++
+		}
+	}
+	if ended != many || kept.most > 256 {
+		t.Errorf("%d of %d ends are in the trail, up to %d at once", ended, many, kept.most)
 	}
 }
 

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"sync"
@@ -199,4 +200,43 @@ func together(n int, f func(i int)) {
 	}
 	close(start)
 	wg.Wait()
+}
+
+// manyOfOne is how many sessions a runaway program may leave to one user: several
+// times what a store takes out at one go.
+const manyOfOne = 1200
+
+// soon bounds their end, generously: half a second for each thousand, and what a
+// busy machine adds.
+const soon = 5 * time.Second
+
+func deleteManyOfOne(t *testing.T, st session.Store) {
+	c := ctx(t)
+	var all sync.WaitGroup
+	for from := range 16 {
+		all.Go(func() {
+			for n := from; n < manyOfOne; n += 16 {
+				if err := st.Create(c, record(n+10, "ana")); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	other := create(t, st, record(1, "bob"))
+	all.Wait()
+	began := time.Now()
+	keys, err := st.DeleteUser(c, "ana")
+	if took := time.Since(began); err != nil || took > soon {
+		t.Errorf("DeleteUser took %v (error %v), at most %v are allowed", took, err, soon)
+	}
+	slices.SortFunc(keys, func(a, b session.Key) int { return bytes.Compare(a[:], b[:]) })
+	if n := len(slices.Compact(keys)); n != manyOfOne {
+		t.Errorf("DeleteUser: %d keys, want %d", n, manyOfOne)
+	}
+	left, err := st.List(c, session.Query{UserID: "ana"})
+	if err != nil || len(left) != 0 {
+		t.Errorf("%d sessions are left (error %v)", len(left), err)
+	}
+	get(t, st, other.Key)
 }

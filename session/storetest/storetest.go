@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) session.Store) {
 		{"IdleEndIsNeverPastTheAbsoluteEnd", idleClamped},
 		{"DeleteIsIdempotent", deleteTwice},
 		{"DeleteUserTakesAllOfThatUserOnly", deleteUser},
+		{"ManySessionsOfOneUserEndSoon", deleteManyOfOne},
 		{"ListFilters", listFilters},
 		{"ListPagesFromNewToOld", listPages},
 		{"ListRefusesAnOddLimit", listLimits},
