@@ -10,7 +10,7 @@ STATICCHECK := .tools/staticcheck
 RACE  ?= -race
 ONLY  ?=
 
-.PHONY: help run build envoy test checks policy-test unit bench soak fmt clean
+.PHONY: help run build envoy test checks policy-test conformance unit bench soak fmt clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ envoy: ## the pinned Envoy, into .tools/
 
 test: ## everything: installs what is missing, then every check and test
 	@bash test/install.sh
-	@$(MAKE) --no-print-directory checks policy-test unit
+	@$(MAKE) --no-print-directory checks policy-test conformance unit
 
 $(OPA): test/tools/go.mod
 	@mkdir -p .tools && go build -modfile=test/tools/go.mod -o $@ github.com/open-policy-agent/opa
@@ -45,6 +45,9 @@ policy-test: $(OPA) ## opa fmt, check --strict, test (coverage is held by go tes
 	$(OPA) fmt --diff --fail policies/*.rego policies/lib
 	$(OPA) check --strict --schema policies/schema -b policies --ignore testdata
 	$(OPA) test -b policies --ignore testdata --timeout 60s
+
+conformance: ## says which of OPA's conformance cases are left to OPA's evaluator
+	@go test -count=1 -run '^TestConformanceWithOPA$$' -v ./authz/engine/machine | grep ' cases'
 
 unit: ## go test ./... with the race detector, and what deploy/ promises
 	go test $(RACE) -timeout 20m $$(go list ./... | grep -v /test/)
