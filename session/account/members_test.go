@@ -263,15 +263,21 @@ func inviting(t *testing.T, h *house) {
 	_, err = h.s.AcceptInvitation(ctx, ana.UserID, token)
 	wantErr(t, err, session.ErrLink)
 
-	// Invited again, taken back, over.
+	invitedAgain(t, h, acme)
+}
+
+// invitedAgain has invitations be replaced and taken back.
+func invitedAgain(t *testing.T, h *house, acme session.Organization) {
+	ctx := t.Context()
 	if _, err := h.s.Invite(ctx, session.NewInvitation{Organization: acme.ID, Email: "x@example.com"}); err != nil {
 		t.Fatal(err)
 	}
 	old := h.out.token(t, "x@example.com", session.InvitationPath)
-	if inv, err = h.s.Invite(ctx, session.NewInvitation{Organization: acme.ID, Email: "x@example.com"}); err != nil {
+	inv, err := h.s.Invite(ctx, session.NewInvitation{Organization: acme.ID, Email: "x@example.com"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	token = h.out.token(t, "x@example.com", session.InvitationPath)
+	token := h.out.token(t, "x@example.com", session.InvitationPath)
 	if all, err := h.s.Invitations(ctx, acme.ID); err != nil || len(all) != 1 || all[0].ID != inv.ID || !slices.Equal(all[0].Roles, []string{"user"}) {
 		t.Errorf("%+v, error %v", all, err)
 	}

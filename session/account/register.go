@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -39,7 +38,10 @@ func (s *Service) Register(ctx context.Context, r session.Registration, clientAd
 	}
 	u := User{Email: r.Email, Name: strings.TrimSpace(r.Name), Roles: []string{RoleUser}, MFA: true,
 		Organization: session.DefaultOrganization, OrganizationID: session.DefaultOrganizationID}
-	if err := errors.Join(u.clean(), checkText("organization", r.Organization)); err != nil {
+	if err := u.clean(); err != nil {
+		return session.Identity{}, err
+	}
+	if err := checkText("organization", r.Organization); err != nil {
 		return session.Identity{}, err
 	}
 	if r.Invitation != "" {
