@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,7 @@ type Keeper struct {
 	o       Options
 	changes sync.Mutex // one change, or look for changes, at a time
 	behind  prometheus.Gauge
+	knows   atomic.Bool
 
 	mu      sync.Mutex // guards what follows
 	b       Backing
@@ -116,9 +118,16 @@ func (k *Keeper) Fold(data map[string]any, revision string) (map[string]any, str
 	return data, f.revision, nil
 }
 
+// ErrUnknown is wrapped by errors of Open while the store is away and there is no
+// copy. Run finds out when it is back.
+var ErrUnknown = errors.New("it is not known what the policy's switches are set to")
+
+// Known reports whether the values were known once. Until then nobody must
+// decide: the defaults may open what somebody has closed.
+func (k *Keeper) Known() bool { return k.knows.Load() }
+
 // Open has the Keeper read what is stored and put it in force; while the store
-// is away, what the copy says. An error means that the values cannot be known: a
-// gate must not serve then, since the defaults may open what somebody has closed.
+// is away, what the copy says.
 func (k *Keeper) Open(ctx context.Context, b Backing) error {
 	if b.Store == nil || b.Activate == nil || b.Active == nil {
 		return errors.New("policy switches: need Store, Activate and Active")
@@ -134,7 +143,8 @@ func (k *Keeper) Open(ctx context.Context, b Backing) error {
 	}
 	if errors.Is(err, session.ErrUnavailable) && b.Copy != "" {
 		if e := k.catchUp(ctx, fromCopy(b.Copy)); e != nil {
-			return fmt.Errorf("%w; nor is there a copy of what the switches were set to last, without which a gate must not decide: %w", err, e)
+			k.note(err)
+			return fmt.Errorf("%w: %w; nor is there a copy of what they were set to last: %w", ErrUnknown, err, e)
 		}
 		k.note(err)
 		err = nil
@@ -210,6 +220,7 @@ func (k *Keeper) catchUp(ctx context.Context, from reader) error {
 	k.stored = now
 	k.mu.Unlock()
 	if same {
+		k.knows.Store(true)
 		return nil
 	}
 	if err := k.b.Activate(); err != nil {
@@ -218,6 +229,7 @@ func (k *Keeper) catchUp(ctx context.Context, from reader) error {
 		k.mu.Unlock()
 		return fmt.Errorf("the policy is refused with the values that are stored: %w", err)
 	}
+	k.knows.Store(true)
 	if err := k.keepCopy(now); err != nil {
 		k.o.Logger.Warn("policy switches: no copy is kept for a start without the store", "error", err)
 	}

@@ -301,10 +301,14 @@ func TestLastValuesHoldWhileTheStoreIsAway(t *testing.T) {
 	r := newRig(t)
 	away := fmt.Errorf("gone: %w", session.ErrUnavailable)
 	r.store.away(away)
-	if err := r.start(); !errors.Is(err, session.ErrUnavailable) || !strings.Contains(err.Error(), "copy") {
-		t.Fatalf("a start that can know nothing: %v", err)
+	if err := r.start(); !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "copy") || r.Known() {
+		t.Fatalf("a start that can know nothing: %v, known: %v", err, r.Known())
 	}
 	r.store.away(nil)
+	r.look(t.Context())
+	if !r.Known() {
+		t.Error("the store is back, and nothing is known")
+	}
 	r.must(r.start())
 	_, err := r.turn("hours", "false", 0)
 	r.must(err)

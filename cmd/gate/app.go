@@ -168,7 +168,7 @@ func (a *app) openDecider(context.Context, io.Writer) (err error) {
 		return err
 	}
 	a.decider, err = authz.NewDecider(authz.Options{
-		Sessions: a.sessions, Engine: a.engine, Limiter: a.limiter, CookieName: a.cfg.Cookie.Name, Observer: observers, Keep: a.keepDecision,
+		Sessions: a.sessions, Engine: a.deciding(), Limiter: a.limiter, CookieName: a.cfg.Cookie.Name, Observer: observers, Keep: a.keepDecision,
 		Revoked: a.isRevoked,
 	})
 	return err

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"path/filepath"
 	"time"
 
+	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/engine"
 	"github.com/neosc/gate/authz/observe"
 	"github.com/neosc/gate/authz/switches"
@@ -47,13 +49,21 @@ func (a *app) openSwitches(ctx context.Context, db *sql.DB, d switches.Dialect) 
 		Store: store, Audit: a.trail, Activate: a.policy.Renew, Copy: last,
 		Active: func() (string, uint64) { s := a.policy.Status(); return s.Revision, s.Generation },
 	})
-	if err != nil {
+	switch {
+	case isShared && errors.Is(err, switches.ErrUnknown):
+		a.log.Error("nothing is decided until the store is there", "error", err)
+	case err != nil:
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() { defer close(done); a.switches.Run(ctx) }()
-	a.health.Add("policy switches", func(context.Context) error { return observe.Degraded(a.switches.Trouble()) })
+	a.health.Add("policy switches", func(context.Context) error {
+		if !a.switches.Known() {
+			return a.switches.Trouble()
+		}
+		return observe.Degraded(a.switches.Trouble())
+	})
 	a.teardown.Add("policy switches", 5*time.Second, func(limit context.Context) error {
 		cancel()
 		select {
@@ -64,4 +74,25 @@ func (a *app) openSwitches(ctx context.Context, db *sql.DB, d switches.Dialect) 
 		}
 	})
 	return nil
+}
+
+// deciding is what takes decisions: nothing, until the switches were known once.
+func (a *app) deciding() authz.Engine {
+	if a.switches.Known() {
+		return a.engine
+	}
+	return engineOnceKnown{a.engine, a.switches}
+}
+
+type engineOnceKnown struct {
+	authz.Engine
+	switches *switches.Keeper
+}
+
+// Decide implements authz.Engine.
+func (e engineOnceKnown) Decide(ctx context.Context, r *authz.Request) (*authz.Decision, error) {
+	if !e.switches.Known() {
+		return nil, switches.ErrUnknown
+	}
+	return e.Engine.Decide(ctx, r)
 }

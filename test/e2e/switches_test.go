@@ -90,6 +90,39 @@ func (s *swap) remembered() {
 	s.d.Run(t, "policy", "switches", "reset", "user_burst")
 }
 
+// switchesByAPI turns a switch by the API and sees it on the page.
+func switchesByAPI(t *testing.T, d *kit.Demo, admin, user *kit.Person) {
+	t.Helper()
+	turn := func(p *kit.Person, origin, body string) *kit.Reply {
+		return p.Do(t, "PUT", d.Origin("api.portal")+"/api/policy/switches/address_burst", strings.NewReader(body),
+			"Accept", "application/json", "Content-Type", "application/json", "Origin", origin)
+	}
+	for _, c := range []struct {
+		p            *kit.Person
+		origin, body string
+		want         int
+	}{
+		{user, d.Origin("portal"), `{"value": 77, "version": 0}`, 403},
+		{admin, "http://evil.example", `{"value": 77, "version": 0}`, 403},
+		{admin, d.Origin("portal"), `{"value": 0, "version": 0}`, 422},
+		{admin, d.Origin("portal"), `{"value": 77, "version": 0}`, 200},
+		{admin, d.Origin("portal"), `{"value": 78, "version": 0}`, 409},
+	} {
+		if reply := turn(c.p, c.origin, c.body); reply.StatusCode != c.want {
+			t.Errorf("%s from %s: %s, want %d\n%s", c.body, c.origin, reply.Status, c.want, reply.Text)
+		}
+	}
+	if reply := user.Get(t, d.Origin("gate")+"/admin/switches"); reply.StatusCode != 403 {
+		t.Errorf("the page answers a user %s", reply.Status)
+	}
+	page := admin.Get(t, d.Origin("gate")+"/admin/switches")
+	for _, want := range []string{`value="77"`, "admin@" + kit.Domain, `name="reset"`} {
+		if page.StatusCode != 200 || !strings.Contains(page.Text, want) {
+			t.Errorf("the page answers %s and lacks %q\n%s", page.Status, want, page.Text)
+		}
+	}
+}
+
 // sharedSwitches shows that what is set on one gate is in force on another of
 // the same store within 5 s, and that each can set back what the other has set.
 func sharedSwitches(t *testing.T, a, b *kit.Edge) {

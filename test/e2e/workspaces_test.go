@@ -49,6 +49,7 @@ func workspaces(t *testing.T, d *kit.Demo, signer *assertion.Signer, base string
 		}
 	}
 	workspacesTold(t, d)
+	switchesByAPI(t, d, people["admin"], people["user"])
 	// Past the edge: the backend takes nobody's word for being an administrator.
 	past := func(role string) []string {
 		x := &session.Session{Key: session.NewID().Key(), ExpiresAt: time.Now().Add(time.Hour), IdleExpiresAt: time.Now().Add(time.Hour),
