@@ -92,8 +92,9 @@ func mayImport(from, to string) bool {
 		return under(to, "session")
 	case under(from, "session"):
 		// claims is the one reading of what providers say of a person, shared by
-		// all that ask providers.
-		return to == "session" || to == "session/claims" || under(from, to) || under(to, from)
+		// all that ask providers. Whatever of the web shows pages renders them in one
+		// place.
+		return to == "session" || to == "session/web/pages" && under(from, "session/web") || to == "session/claims" || under(from, to) || under(to, from)
 	case from == "authz":
 		return to == "session"
 	case under(from, "authz"):
