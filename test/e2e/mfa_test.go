@@ -178,7 +178,7 @@ func (b *browser) authenticator() (remove func()) {
 		b.t.Fatal(err)
 	}
 	return func() {
-		if _, err := chromedp.Call(b.ctx, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: added.AuthenticatorID}); err != nil {
+		if _, err := chromedp.Call(b.ctx, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams(added)); err != nil {
 			b.t.Fatal(err)
 		}
 	}
