@@ -245,32 +245,6 @@ func rightIf(ok bool) error {
 	return nil
 }
 
-// switches has one, hours, at version 3.
-type switches struct{}
-
-func (switches) Switches(context.Context) (session.SwitchList, error) {
-	return session.SwitchList{Revision: "r1", Generation: 2, Switches: []session.Switch{hours}, Ignored: []session.IgnoredSwitch{}}, nil
-}
-
-var hours = session.Switch{Name: "hours", Type: session.SwitchBoolean, Title: "Hours", Default: session.BooleanValue(true), Value: session.BooleanValue(true), Version: 3}
-
-func (switches) SetSwitch(_ context.Context, name string, v *session.SwitchValue, version uint64) (session.Switch, error) {
-	s := hours
-	switch {
-	case name != s.Name:
-		return s, session.ErrNoSwitch
-	case version != s.Version:
-		return s, session.ErrSwitchChanged
-	case v != nil:
-		if _, ok := v.Boolean(); !ok {
-			return s, session.ErrBadSwitch
-		}
-		s.Value, s.Set = *v, true
-	}
-	s.Version++
-	return s, nil
-}
-
 // trail keeps events, or fails.
 type trail struct {
 	mu     sync.Mutex
@@ -332,7 +306,7 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	}
 	t.Cleanup(x.sessions.Close)
 	o := Options{
-		Accounts: x.accounts, Registrar: x.accounts, Members: x.accounts, Organizations: x.accounts, Sessions: x.sessions, Factors: x.factors, Identifier: x.accounts, Switches: switches{},
+		Accounts: x.accounts, Registrar: x.accounts, Members: x.accounts, Organizations: x.accounts, Sessions: x.sessions, Factors: x.factors, Identifier: x.accounts, Switches: &switches{is: session.Switch{Name: "hours", Type: session.SwitchBoolean}},
 		Audit: x.trail, IsOrigin: func(o string) bool { return o == portal }, Cookie: session.CookieSpec{Name: "_pomerium", Domain: ".kappa4.com", Secure: true},
 		SignIn: func(_ *http.Request, s *session.Session, err error) {
 			x.signIns = append(x.signIns, fmt.Sprint(s != nil, " ", err))

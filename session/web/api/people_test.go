@@ -134,35 +134,3 @@ func TestPeopleOfProvidersHaveAProfile(t *testing.T) {
 	}
 	x.do("PATCH", "/api/users/me", tokens.Access, `{"name": "Pia"}`).reason(409, "no_account")
 }
-
-func TestAdministratorsTurnSwitches(t *testing.T) {
-	t.Parallel()
-	x := newHouse(t)
-	token := x.token("ada")
-	x.do("GET", "/api/policy/switches", token, "").status(http.StatusOK)
-	for name, c := range map[string]struct {
-		at, body string
-		status   int
-		reason   string
-	}{
-		"Off":       {"hours", `{"value": false, "version": 3}`, 200, ""},
-		"Reset":     {"hours", `{"reset": true, "version": 3}`, 200, ""},
-		"Unknown":   {"other", `{"value": false, "version": 3}`, 404, "not_found"},
-		"Seen":      {"hours", `{"value": false, "version": 2}`, 409, "conflict"},
-		"Number":    {"hours", `{"value": 7, "version": 3}`, 422, "request_invalid"},
-		"Text":      {"hours", `{"value": "no", "version": 3}`, 422, "request_invalid"},
-		"NoVersion": {"hours", `{"value": false}`, 422, "request_invalid"},
-		"Both":      {"hours", `{"value": false, "reset": true, "version": 3}`, 422, "request_invalid"},
-		"Neither":   {"hours", `{"version": 3}`, 422, "request_invalid"},
-		"Negative":  {"hours", `{"value": false, "version": -1}`, 400, "request_invalid"},
-	} {
-		t.Run(name, func(*testing.T) {
-			a := x.do("PUT", "/api/policy/switches/"+c.at, token, c.body)
-			if c.reason == "" {
-				a.status(c.status)
-				return
-			}
-			a.reason(c.status, c.reason)
-		})
-	}
-}
