@@ -66,6 +66,27 @@ func TestAdministratorsSeeAndEndLiveSessions(t *testing.T) {
 	}
 }
 
+func TestAllSessionsOfOneOfAProvidersPeopleEnd(t *testing.T) {
+	t.Parallel()
+	x := newHouse(t)
+	x.add("admin@kappa4.com", "admin")
+	b := x.as("admin@kappa4.com")
+	jonas := session.Identity{Provider: "cloud", UserID: "cloud:7/8", Email: "jonas@orion.example"}
+	first, second := x.with(jonas), x.with(jonas)
+	page := b.get("/admin/sessions")
+	page.wants(t, 200, `href="/admin/sessions?q=cloud%3a7%2f8"`)
+	if strings.Contains(page.text, "End all of this person") {
+		t.Error("it is not one person's page")
+	}
+	path := "/admin/sessions?q=cloud%3A7%2F8"
+	b.get(path).wants(t, 200, "End all of this person", `name="user" value="cloud:7/8"`)
+	b.send(path, "/admin/sessions/end", "session", "all").wants(t, 422, "names nobody")
+	b.follow(b.send(path, "/admin/sessions/end", "session", "all", "user", "cloud:7/8"), "2 sessions ended")
+	if x.live(first.key) || x.live(second.key) || !x.live(b.key) {
+		t.Error("what is left is not the administrator's alone")
+	}
+}
+
 func TestSessionsArePagedThroughWithoutLosingOne(t *testing.T) {
 	t.Parallel()
 	x := newHouse(t)

@@ -60,8 +60,23 @@ func (c *Console) showSessions(w http.ResponseWriter, r *http.Request, s *sessio
 	if live, err := c.o.CountLive(r.Context(), now); err == nil {
 		v.Live = live
 	}
+	if v.Search != "" {
+		v.Whose = whose(found)
+	}
 	v.Sessions = c.views(r.Context(), found, "", s.Key)
 	c.o.Frame.Show(w, c.o.Pages.Sessions(v))
+}
+
+// whose is the user id that all of some sessions have, "" for none.
+func whose(found []*session.Session) string {
+	id := ""
+	for _, s := range found {
+		if id != "" && s.Identity.UserID != id {
+			return ""
+		}
+		id = s.Identity.UserID
+	}
+	return id
 }
 
 // older leads to the sessions that began before these. It begins a millisecond
@@ -97,6 +112,10 @@ func (c *Console) endSession(w http.ResponseWriter, r *http.Request) {
 	if s == nil {
 		return
 	}
+	if form.Get("session") == "all" {
+		c.endUser(w, r, s, form.Get("user"), sessionsPath)
+		return
+	}
 	n, err := c.endOne(r, s, form.Get("session"), "")
 	switch {
 	case errors.Is(err, session.ErrNotFound):
@@ -108,6 +127,21 @@ func (c *Console) endSession(w http.ResponseWriter, r *http.Request) {
 	default:
 		c.done(w, r, s, sessionsPath, doneEnded, n)
 	}
+}
+
+// endUser ends all sessions of a user id, which may be one of a provider's
+// people, who have no account here.
+func (c *Console) endUser(w http.ResponseWriter, r *http.Request, s *session.Session, id, next string) {
+	if id == "" {
+		c.showSessions(w, r, s, http.StatusUnprocessableEntity, bad("The form names nobody. Nothing has changed."))
+		return
+	}
+	n, err := c.o.Sessions.RevokeUser(as(r, s), id)
+	if err != nil {
+		c.o.Frame.Trouble(w, r, "ending a user's sessions", err)
+		return
+	}
+	c.done(w, r, s, next, doneEnded, n)
 }
 
 func (c *Console) askEverybody(w http.ResponseWriter, r *http.Request) {

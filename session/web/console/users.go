@@ -100,12 +100,7 @@ func (c *Console) changeUser(w http.ResponseWriter, r *http.Request) {
 	}
 	id := r.PathValue("id")
 	if form.Get("do") == "sessions" {
-		n, err := c.o.Sessions.RevokeUser(as(r, s), id)
-		if err != nil {
-			c.o.Frame.Trouble(w, r, "ending a user's sessions", err)
-			return
-		}
-		c.done(w, r, s, userPath(id), doneEnded, n)
+		c.endUser(w, r, s, id, userPath(id))
 		return
 	}
 	change, d, ok := changeOf(form)

@@ -32,16 +32,17 @@ type SessionView struct {
 // sessionRow is a session in words.
 type sessionRow struct {
 	Key, UserID, Person, Email, Device, Icon, Address, With string
-	This                                                    bool
-	Roles                                                   []string
-	Since, Seen, Ends                                       Instant
+	// Account says that there is a page of whose it is.
+	This, Account     bool
+	Roles             []string
+	Since, Seen, Ends Instant
 }
 
 func (r *Renderer) sessionRow(v SessionView, when func(time.Time) Instant) sessionRow {
 	row := sessionRow{
 		Key: v.Key.String(), UserID: v.UserID, Person: shown(or(v.Person, v.Email), 60), Email: shown(v.Email, maxEmailShown), This: v.This,
 		Address: shown(v.ClientIP, 45), Icon: "laptop", Since: when(v.Created), Ends: when(v.Expires),
-		With: signedInBy(v.Provider, v.Methods), Device: Device(v.UserAgent),
+		Account: v.Provider == "local", With: signedInBy(v.Provider, v.Methods), Device: Device(v.UserAgent),
 	}
 	if !v.Used.IsZero() {
 		row.Seen = when(v.Used)

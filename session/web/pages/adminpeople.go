@@ -15,6 +15,9 @@ type SessionsView struct {
 	// Search is what was asked for: an email, or a user id.
 	Search   string
 	Sessions []SessionView
+	// Whose is the id of the one person whose sessions were searched for, "" if
+	// they are several people's.
+	Whose string
 	// Next leads to older ones, "" if there are none; First says that these are
 	// the newest.
 	Next  string
@@ -25,12 +28,12 @@ type SessionsView struct {
 func (r *Renderer) Sessions(v SessionsView) Page {
 	d := struct {
 		frame
-		Live, AsOf, AsOfStamp, Search, Next, NewestURL string
-		First                                          bool
-		Sessions                                       []sessionRow
+		Live, AsOf, AsOfStamp, Search, Next, NewestURL, Whose string
+		First                                                 bool
+		Sessions                                              []sessionRow
 	}{
 		frame: r.frame(v.Viewer, "sessions", "Live sessions"), AsOf: v.Now.UTC().Format("15:04:05"), AsOfStamp: utc(v.Now).Stamp,
-		Search: shown(v.Search, 254), Next: v.Next, First: v.First, NewestURL: "/admin/sessions",
+		Search: shown(v.Search, 254), Next: v.Next, First: v.First, NewestURL: "/admin/sessions", Whose: v.Whose,
 	}
 	if v.Live >= 0 {
 		d.Live = Counted(v.Live, "session is live.", "sessions are live.")
