@@ -38,11 +38,11 @@ const manyEvents = 10_000
 // writeUntilKilled says of each event that it is kept, in one write each: what
 // was said has left the process.
 func writeUntilKilled(path string) error {
-	db, err := sqlstore.OpenSQLite(context.Background(), path)
+	db, err := sqlstore.OpenDeferred(context.Background(), path)
 	if err != nil {
 		return err
 	}
-	tr, err := audit.New(context.Background(), audit.Options{DB: db, Dialect: sqlstore.SQLite(), Logger: slog.New(slog.DiscardHandler)})
+	tr, err := audit.New(context.Background(), audit.Options{DB: db.DB, Dialect: sqlstore.SQLite(), Sync: db.Sync, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

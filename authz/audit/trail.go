@@ -29,6 +29,9 @@ const (
 	// many calls wait for one before further callers wait to be let in.
 	batch  = 512
 	queued = 1024
+	// enough calls are not kept waiting for more: it is as good to write them while
+	// others are being synced.
+	enough = 32
 	// linger is how long a transaction waits for more calls while they come close
 	// on each other: it takes a third of a millisecond of CPU and a wait for the
 	// disk, whether for one entry or for fifty.
@@ -56,6 +59,9 @@ type Options struct {
 	// be a file of its own: it has one writer at a time.
 	DB      *sql.DB
 	Dialect Dialect
+	// Sync returns once what DB has committed is on disk; nil where it is when it
+	// is committed.
+	Sync func() error
 	// Clock is time.Now if nil.
 	Clock func() time.Time
 	// Logger is slog.Default() if nil.
@@ -83,6 +89,8 @@ type Trail struct {
 	// not known, and how many calls are to be expected at once.
 	head  *Head
 	crowd int
+	// unsynced are calls that are written and not yet on disk.
+	unsynced chan []*call
 }
 
 // call is one Append that waits.
@@ -113,7 +121,7 @@ func New(ctx context.Context, o Options) (*Trail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit trail: %w", err)
 	}
-	t := &Trail{o: o, queue: make(chan *call, queued), stop: make(chan struct{}), over: make(chan struct{})}
+	t := &Trail{o: o, queue: make(chan *call, queued), stop: make(chan struct{}), over: make(chan struct{}), unsynced: make(chan []*call)}
 	if t.metrics, err = newMetrics(o.Registerer, o.MetricPrefix); err != nil {
 		return nil, fmt.Errorf("audit trail: %w", err)
 	}
@@ -187,8 +195,14 @@ func (t *Trail) wait(ctx context.Context, c *call) error {
 
 // run writes what is queued until Close.
 func (t *Trail) run() {
-	defer close(t.over)
-	defer t.unprepare()
+	var syncing sync.WaitGroup
+	syncing.Go(t.syncs)
+	defer func() {
+		close(t.unsynced)
+		syncing.Wait()
+		t.unprepare()
+		close(t.over)
+	}()
 	for {
 		select {
 		case c := <-t.queue:
@@ -219,7 +233,7 @@ more:
 			continue
 		default:
 		}
-		if len(calls) >= t.crowd {
+		if len(calls) >= min(t.crowd, enough) {
 			break
 		}
 		select {
@@ -237,6 +251,33 @@ more:
 	}
 	// Who is answered now may well come again, beside those who wait.
 	t.crowd = len(calls) + len(t.queue)
+	switch {
+	case err != nil || t.o.Sync == nil:
+		answer(calls, err)
+	case t.crowd == 1:
+		answer(calls, t.synced())
+	default:
+		t.unsynced <- calls
+	}
+}
+
+// syncs answers calls once they are on disk.
+func (t *Trail) syncs() {
+	for calls := range t.unsynced {
+		answer(calls, t.synced())
+	}
+}
+
+func (t *Trail) synced() error {
+	err := t.o.Sync()
+	if err != nil {
+		t.o.Logger.Error("the audit trail cannot be synced; once the disk is mended, start the gate anew", "error", err)
+		err = t.unavailable(err)
+	}
+	return err
+}
+
+func answer(calls []*call, err error) {
 	for _, c := range calls {
 		c.done <- err
 	}

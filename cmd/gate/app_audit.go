@@ -18,14 +18,16 @@ import (
 // openAudit opens the audit trail: in Postgres if sessions are there, else in a
 // SQLite file of its own, so that it does not wait for what else is written.
 func (a *app) openAudit(ctx context.Context, db *sql.DB, d audit.Dialect) error {
+	var onDisk func() error
 	if a.cfg.Session.Store != "postgres" {
-		var err error
-		if db, err = sqlstore.OpenSQLite(ctx, a.cfg.Audit.Path); err != nil {
+		file, err := sqlstore.OpenDeferred(ctx, a.cfg.Audit.Path)
+		if err != nil {
 			return fmt.Errorf("audit.path: %w", err)
 		}
-		a.teardown.Add("audit database", 5*time.Second, func(context.Context) error { return db.Close() })
+		a.teardown.Add("audit database", 5*time.Second, func(context.Context) error { return file.Close() })
+		db, onDisk = file.DB, file.Sync
 	}
-	trail, err := audit.New(ctx, audit.Options{DB: db, Dialect: d, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix})
+	trail, err := audit.New(ctx, audit.Options{DB: db, Dialect: d, Sync: onDisk, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix})
 	if err != nil {
 		return err
 	}

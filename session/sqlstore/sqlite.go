@@ -24,6 +24,10 @@ const sqliteConns = 4
 // with NORMAL the last commits before a power cut may be lost, and a session
 // that an operator was told is revoked would live again.
 func OpenSQLite(ctx context.Context, path string) (*sql.DB, error) {
+	return openSQLite(ctx, path, "synchronous(FULL)")
+}
+
+func openSQLite(ctx context.Context, path string, more ...string) (*sql.DB, error) {
 	if err := prepareFile(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
@@ -32,7 +36,7 @@ func OpenSQLite(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	q := url.Values{
-		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "trusted_schema(0)"},
+		"_pragma": append([]string{"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)", "trusted_schema(0)"}, more...),
 		"_txlock": {"immediate"},
 	}
 	dsn := url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}

@@ -41,12 +41,12 @@ func auditEvent(n int) session.Event {
 	}
 }
 
-func openTrail(ctx context.Context, path string) (*sql.DB, *audit.Trail, error) {
-	db, err := sqlstore.OpenSQLite(ctx, path)
+func openTrail(ctx context.Context, path string) (*sqlstore.Deferred, *audit.Trail, error) {
+	db, err := sqlstore.OpenDeferred(ctx, path)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := audit.New(ctx, audit.Options{DB: db, Dialect: sqlstore.SQLite(), Logger: quietLog()})
+	t, err := audit.New(ctx, audit.Options{DB: db.DB, Dialect: sqlstore.SQLite(), Sync: db.Sync, Logger: quietLog()})
 	return db, t, err
 }
 
@@ -138,11 +138,11 @@ func measureTrail(ctx context.Context, r *report) error {
 		return err
 	}
 	defer func() { _, _ = trail.Close(), db.Close() }()
-	if err := withoutIndexes(ctx, db, func() error { return fillTrail(ctx, trail) }); err != nil {
+	if err := withoutIndexes(ctx, db.DB, func() error { return fillTrail(ctx, trail) }); err != nil {
 		return err
 	}
 	began := time.Now()
-	span, err := audit.Verify(ctx, db, sqlstore.SQLite(), audit.Expected{})
+	span, err := audit.Verify(ctx, db.DB, sqlstore.SQLite(), audit.Expected{})
 	if err != nil || span.Entries() != million {
 		return fmt.Errorf("verified %d entries: %w", span.Entries(), err)
 	}
