@@ -241,10 +241,9 @@ type Draft struct {
 	// SignIn, if set, is the action of the sign-in by which it begins: the trail
 	// keeps both together, which costs one write instead of two.
 	SignIn Action
-	// rotation and until are for BeginTokens: the first number of the session's
-	// refresh tokens, and for how long its credential holds, 0 for as long as it.
-	rotation uint64
-	until    time.Duration
+	// Refreshed gives a session of the kind Bearer an access token that holds for
+	// Options.AccessLifetime, and refresh tokens (TokensOf), where those can be sealed.
+	Refreshed bool
 }
 
 // Begin is Create for all that a draft says. It also returns the secret that
@@ -270,8 +269,11 @@ func (m *Manager) begin(ctx context.Context, d Draft) (*Session, string, CookieP
 	}
 	secretID, secret := NewID(), NewSecret()
 	draft := &Session{
-		Key: secretID.Key(), Kind: d.Kind, Identity: d.Identity, IdPSession: d.IdPSession, RefreshAt: d.RefreshAt, Version: 1, Rotation: d.rotation,
+		Key: secretID.Key(), Kind: d.Kind, Identity: d.Identity, IdPSession: d.IdPSession, RefreshAt: d.RefreshAt, Version: 1,
 		CreatedAt: now, ExpiresAt: now.Add(d.Lifetime), IdleExpiresAt: now.Add(min(d.Lifetime, m.o.Idle)),
+	}
+	if d.Refreshed && d.Kind == Bearer && m.o.Refreshes != nil {
+		draft.Rotation = 1
 	}
 	s, err := m.clean(draft)
 	if err != nil {
@@ -280,8 +282,8 @@ func (m *Manager) begin(ctx context.Context, d Draft) (*Session, string, CookieP
 	// Sealed first: a record whose cookie could not be made would be a session
 	// that nobody holds.
 	p := CookiePayload{ID: secretID, Secret: secret, ExpiresAt: s.ExpiresAt}
-	if d.until > 0 {
-		p.ExpiresAt = earlier(s.ExpiresAt, now.Add(d.until))
+	if s.Rotation > 0 {
+		p.ExpiresAt = earlier(s.ExpiresAt, now.Add(m.o.AccessLifetime))
 	}
 	value, err := m.o.Sealer.Seal(p)
 	if err != nil {

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -40,7 +39,7 @@ func (m *Manager) BeginTokens(ctx context.Context, d Draft) (Tokens, error) {
 	if m.o.Refreshes == nil {
 		return Tokens{}, errors.New("create session: refresh tokens cannot be sealed here")
 	}
-	d.Kind, d.rotation, d.until = Bearer, 1, m.o.AccessLifetime
+	d.Kind, d.Refreshed = Bearer, true
 	s, access, p, err := m.begin(ctx, d)
 	if err != nil {
 		return Tokens{}, err
@@ -48,39 +47,47 @@ func (m *Manager) BeginTokens(ctx context.Context, d Draft) (Tokens, error) {
 	return m.tokens(s, p, access)
 }
 
-// tokens adds the refresh token of a session's present rotation.
+// TokensOf returns the tokens of a session that has just begun as a Draft with
+// Refreshed, by its access token. Refresh is "" for one that has none.
+func (m *Manager) TokensOf(s *Session, access string) (Tokens, error) {
+	p, err := m.o.Sealer.Open(access)
+	if err != nil || p.ID.Key() != s.Key {
+		return Tokens{}, ErrInvalid
+	}
+	return m.tokens(s, p, access)
+}
+
+// tokens adds the refresh token of a session's present rotation. It has its
+// number where the sealed instant is: when it ends, the record says. The secret
+// goes along, so that the next access token opens what is sealed under it.
 func (m *Manager) tokens(s *Session, access CookiePayload, sealed string) (Tokens, error) {
-	refresh, err := m.o.Refreshes.Seal(CookiePayload{ID: access.ID, Secret: rotationSecret(s.Rotation), ExpiresAt: s.ExpiresAt})
+	t := Tokens{Session: s, Access: sealed, AccessUntil: access.ExpiresAt}
+	if s.Rotation == 0 || m.o.Refreshes == nil {
+		return t, nil
+	}
+	var err error
+	t.Refresh, err = m.o.Refreshes.Seal(CookiePayload{ID: access.ID, Secret: access.Secret, ExpiresAt: time.Unix(int64(s.Rotation), 0)})
 	if err != nil {
 		return Tokens{}, fmt.Errorf("seal a refresh token: %w", err)
 	}
-	return Tokens{Session: s, Access: sealed, AccessUntil: access.ExpiresAt, Refresh: refresh}, nil
+	return t, nil
 }
 
-// rotationSecret is where a refresh token has its number: the seal keeps it from
-// being changed, so that it need not be secret.
-func rotationSecret(n uint64) (s Secret) {
-	binary.BigEndian.PutUint64(s[:], n)
-	return s
-}
-
-// RefreshTokens implements TokenIssuer. The secret of the new access token is a
-// new one: what was sealed under that of the sign-in, it does not open.
+// RefreshTokens implements TokenIssuer.
 func (m *Manager) RefreshTokens(ctx context.Context, token string) (Tokens, error) {
 	if m.o.Refreshes == nil || len(token) > maxSealed {
 		return Tokens{}, ErrInvalid
 	}
 	p, err := m.o.Refreshes.Open(token)
-	now := m.o.Clock().UTC().Truncate(time.Millisecond)
-	if err != nil || !now.Before(p.ExpiresAt) {
+	if err != nil {
 		return Tokens{}, ErrInvalid
 	}
-	n := binary.BigEndian.Uint64(p.Secret[:])
+	now := m.o.Clock().UTC().Truncate(time.Millisecond)
 	s, err := m.update(ctx, p.ID.Key(), func(s *Session) error {
 		switch {
 		case s.Kind != Bearer:
 			return ErrInvalid
-		case s.Rotation != n:
+		case s.Rotation != uint64(p.ExpiresAt.Unix()):
 			return ErrReused
 		}
 		if err := m.endedWithAll(ctx, s); err != nil {
@@ -101,7 +108,7 @@ func (m *Manager) RefreshTokens(ctx context.Context, token string) (Tokens, erro
 	if err := m.auditRefreshed(ctx, s); err != nil {
 		return Tokens{}, err
 	}
-	access := CookiePayload{ID: p.ID, Secret: NewSecret(), ExpiresAt: earlier(s.ExpiresAt, now.Add(m.o.AccessLifetime))}
+	access := CookiePayload{ID: p.ID, Secret: p.Secret, ExpiresAt: earlier(s.ExpiresAt, now.Add(m.o.AccessLifetime))}
 	sealed, err := m.o.Sealer.Seal(access)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("seal an access token: %w", err)

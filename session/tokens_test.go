@@ -172,3 +172,46 @@ func TestTokensThatTheTrailCannotKeepAreNotGiven(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTheSecretOfASignInGoesAlong: what was sealed under it when the session
+// began, as a provider's tokens are, the access tokens of later open too.
+func TestTheSecretOfASignInGoesAlong(t *testing.T) {
+	t.Parallel()
+	r, _ := newTokenRig(t)
+	s, access, secret, err := r.Begin(t.Context(), session.Draft{Identity: ana(), Kind: session.Bearer, Refreshed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := r.TokensOf(s, access)
+	if err != nil || tokens.Access != access || !tokens.AccessUntil.Equal(base.Add(30*time.Minute)) {
+		t.Fatalf("%+v %v", tokens, err)
+	}
+	for range 3 {
+		if tokens, err = r.RefreshTokens(t.Context(), tokens.Refresh); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if k, got, err := r.OpenSecret(tokens.Access); err != nil || k != s.Key || got != secret {
+		t.Errorf("another secret, or %v", err)
+	}
+	other := r.begin(t)
+	if _, err := r.TokensOf(s, other.Access); !errors.Is(err, session.ErrInvalid) {
+		t.Errorf("another session's access token: %v", err)
+	}
+}
+
+func TestSessionsWithoutRefreshTokensLastAsBefore(t *testing.T) {
+	t.Parallel()
+	r, _ := newTokenRig(t)
+	for _, d := range []session.Draft{{Kind: session.Service, Refreshed: true}, {Kind: session.Browser, Refreshed: true}, {Kind: session.Bearer}} {
+		d.Identity = ana()
+		s, value, _, err := r.Begin(t.Context(), d)
+		if err != nil || s.Rotation != 0 {
+			t.Fatal(s, err)
+		}
+		tokens, err := r.TokensOf(s, value)
+		if err != nil || tokens.Refresh != "" || !tokens.AccessUntil.Equal(s.ExpiresAt) {
+			t.Errorf("%s: %+v %v", d.Kind, tokens, err)
+		}
+	}
+}

@@ -108,6 +108,7 @@ func (a *app) exchangeFor() *web.Exchange {
 	guesses := a.cfg.Accounts
 	return &web.Exchange{
 		Exchanger: a.logins, Budget: a.guesses, Burst: 3 * guesses.GuessBurst, Every: time.Minute / time.Duration(10*guesses.GuessesPerMinute),
+		Tokens: a.sessions.TokensOf,
 	}
 }
 

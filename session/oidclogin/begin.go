@@ -65,7 +65,7 @@ func (l *Logins) begin(ctx context.Context, p *provider, st *loginState, t *toke
 		l.o.Logger.Warn("an ID token does not name project_id: at Zitadel it is another project's than the client's, and nobody gets its roles", "provider", p.ID, "project_id", p.ProjectID)
 	}
 	kept := &keptTokens{tokens: *t, Provider: p.ID, Got: now, Nonce: st.Nonce}
-	draft := session.Draft{Identity: who.Identity, Kind: kind, IdPSession: who.sid, SignIn: session.ActionSSOLogin}
+	draft := session.Draft{Identity: who.Identity, Kind: kind, IdPSession: who.sid, SignIn: session.ActionSSOLogin, Refreshed: true}
 	plain, err := json.Marshal(kept)
 	if err != nil {
 		return nil, fmt.Errorf("provider tokens: %w", err)

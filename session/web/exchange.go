@@ -45,6 +45,9 @@ type Exchange struct {
 	Budget Budget
 	Burst  int
 	Every  time.Duration
+	// Tokens returns a session's tokens by its access token; nil: it has that
+	// one alone.
+	Tokens func(s *session.Session, access string) (session.Tokens, error)
 }
 
 func (x *Exchange) validate() error {
@@ -70,6 +73,7 @@ type exchanged struct {
 	AccessToken string        `json:"access_token"`
 	TokenType   string        `json:"token_type"`
 	ExpiresIn   int64         `json:"expires_in"` // seconds
+	Refresh     string        `json:"refresh_token,omitempty"`
 	User        exchangedUser `json:"user"`
 }
 
@@ -141,11 +145,18 @@ func (h *Handler) exchangeFor(ctx context.Context, w http.ResponseWriter, r *htt
 		h.exchangeFailed(w, r, err)
 		return
 	}
+	t := session.Tokens{Session: l.Session, Access: l.Cookie, AccessUntil: l.Session.ExpiresAt}
+	if h.o.Exchange.Tokens != nil {
+		if t, err = h.o.Exchange.Tokens(l.Session, l.Cookie); err != nil {
+			h.exchangeFailed(w, r, err)
+			return
+		}
+	}
 	id := l.Session.Identity
 	h.metrics.count(id.Provider, outcomeSuccess)
 	h.o.Logger.Info("signed in", "user", id.UserID, "session", l.Session.Key.Short(), "provider", id.Provider, "by", "token_exchange", "client_ip", ClientAddr(r), "request_id", requestID(r))
 	h.json(w, http.StatusOK, "application/json", exchanged{
-		AccessToken: l.Cookie, TokenType: "bearer", ExpiresIn: int64(l.Session.ExpiresAt.Sub(h.o.Clock()) / time.Second), User: exchangedUserOf(&id),
+		AccessToken: t.Access, TokenType: "bearer", ExpiresIn: int64(t.AccessUntil.Sub(h.o.Clock()) / time.Second), Refresh: t.Refresh, User: exchangedUserOf(&id),
 	})
 }
 

@@ -100,14 +100,20 @@ func (h *appHouse) testToken(t *testing.T) {
 		body := h.begin(t, "nora")
 		reply := h.exchange(t, p, host, body, h.Origin("portal"))
 		var got struct {
-			Token string `json:"access_token"`
-			Type  string `json:"token_type"`
-			User  struct {
+			Token   string `json:"access_token"`
+			Type    string `json:"token_type"`
+			Expires int    `json:"expires_in"`
+			Refresh string `json:"refresh_token"`
+			User    struct {
 				ID, Email, Role string
 			} `json:"user"`
 		}
-		if err := json.Unmarshal([]byte(reply.Text), &got); err != nil || reply.StatusCode != http.StatusOK || got.Type != "bearer" || got.User.Email != "nora@kappa4.com" || got.User.Role != "neosc" {
+		if err := json.Unmarshal([]byte(reply.Text), &got); err != nil || reply.StatusCode != http.StatusOK || got.Type != "bearer" || got.User.Email != "nora@kappa4.com" || got.User.Role != "neosc" || got.Expires > 1800 || got.Expires < 1700 {
 			t.Fatalf("%s: %s\n%s\n%s", host, reply.Status, reply.Text, h.Output())
+		}
+		next := into[apiTokens](t, send(t, p, "POST", h.Origin(host)+"/api/auth/refresh", "", `{"refresh_token": "`+got.Refresh+`"}`), http.StatusOK)
+		if next.User.ID != got.User.ID || next.Access == got.Token {
+			t.Errorf("%s: refreshed as %+v", host, next.User)
 		}
 		if cors := reply.Header.Values("Access-Control-Allow-Origin"); len(cors) != 1 || cors[0] != h.Origin("portal") {
 			t.Errorf("%s: origins that may read it: %q", host, cors)
