@@ -81,8 +81,8 @@ func randomPolicy(r *rand.Rand) string {
 func TestWhatIsRememberedOfRandomPolicies(t *testing.T) {
 	t.Parallel()
 	policies, steps := 40, 150
-	if testing.Short() {
-		policies = 10
+	if testing.Short() || slow {
+		policies = 6
 	}
 	hits, seed := 0, rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 5))

@@ -56,10 +56,11 @@ func on(route string, roles []string, edit func(*authz.Request)) *authz.Request 
 }
 
 // find returns the first rule whose text begins so.
+// find returns the first rule that begins so, with its file before it or without.
 func find(t *testing.T, e *engine.Explanation, text string) engine.RuleTrace {
 	t.Helper()
 	for _, r := range e.Rules {
-		if strings.HasPrefix(r.Text, text) {
+		if strings.HasPrefix(r.Text, text) || strings.HasPrefix(r.File+": "+r.Text, text) {
 			return r
 		}
 	}
@@ -118,9 +119,9 @@ func TestExplainNamesRuleAndValuesOfEveryDenial(t *testing.T) {
 			`denials contains "demo_expired"`, "running if", engine.NotHeld, [2]string{"ends_at", "1772733599000000000"}},
 		"Sunday": {on("portal", []string{"user"}, hours("2026-03-08T18:00:00Z")), "outside_business_hours", `denials contains "outside_business_hours"`, "open if {", engine.NotHeld,
 			[2]string{"time.weekday(instant)", `"Sunday"`}},
-		"FirstSecondOut": {on("portal", []string{"user"}, hours("2026-03-05T20:00:00-06:00")), "outside_business_hours", `denials contains "outside_business_hours"`, "open if {", engine.NotHeld,
+		"FirstSecondOut": {on("portal", []string{"user"}, hours("2026-03-05T20:00:00-06:00")), "outside_business_hours", `denials contains "outside_business_hours"`, "lib/hours.rego: open if {", engine.NotHeld,
 			[2]string{"data.neosc.hours.until", "[20, 0, 0]"}},
-		"LastSecondIn": {on("portal", []string{"user"}, hours("2026-03-05T19:59:59-06:00")), "matched_policy", "else := permit if", "open if {", engine.Held,
+		"LastSecondIn": {on("portal", []string{"user"}, hours("2026-03-05T19:59:59-06:00")), "matched_policy", "else := permit if", "lib/hours.rego: open if {", engine.Held,
 			[2]string{"clock", "[19, 59, 59]"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 type generator struct {
 	*rand.Rand
 	slots *slots
+	build *builder
 	// changes are the slots whose values can be chosen.
 	changes []*slot
 	words   []string // of the policy and its data
@@ -34,7 +35,7 @@ type generator struct {
 }
 
 func newGenerator(f *fast, r *rand.Rand) *generator {
-	g := &generator{Rand: r, slots: f.slots, known: map[string]bool{}, at: map[string]*slot{}}
+	g := &generator{Rand: r, slots: f.slots, build: f.build, known: map[string]bool{}, at: map[string]*slot{}}
 	for i := range f.slots.all {
 		if s := &f.slots.all[i]; s.kind > slotAlways {
 			g.changes = append(g.changes, s)
@@ -127,6 +128,8 @@ func (g *generator) towards(from *authz.Request, h machine.Hint) *authz.Request 
 	if g.IntN(2) == 0 { // nothing but that
 		r = g.copied(from)
 	}
+	g.own = g.textsAt(r, h.Paths)
+	defer func() { g.own = nil }()
 	for range 1 + g.IntN(2) {
 		for path := h.Paths[g.IntN(len(h.Paths))]; len(path) > 0; path = path[:len(path)-1] {
 			if s := g.at[strings.Join(path, "\x00")]; s != nil {

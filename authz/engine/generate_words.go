@@ -118,6 +118,30 @@ func (g *generator) matching(p *syntax.Regexp) string {
 	return b.String()
 }
 
+// textsAt are the texts of a request at some paths.
+func (g *generator) textsAt(r *authz.Request, paths [][]string) (list []string) {
+	for _, path := range paths {
+		s := g.at[strings.Join(path, "\x00")]
+		switch {
+		case s == nil || s.kind <= slotIdentityHeaders:
+		case s.kind <= slotKindOfSession:
+			if text, ok := s.text(g.build, r); ok {
+				list = append(list, text)
+			}
+		case s.kind <= slotAMR:
+			more, _ := s.list(r, nil)
+			list = append(list, more...)
+		case s.kind >= slotSetting:
+			if x, ok := s.value(r); ok {
+				if text, ok := x.(string); ok {
+					list = append(list, text)
+				}
+			}
+		}
+	}
+	return list
+}
+
 // textsOf are the texts of a request, in all places.
 func textsOf(r *authz.Request) []string {
 	list := []string{r.Method, r.Host, r.ID}
@@ -165,7 +189,7 @@ func (g *generator) text() string {
 		}
 		return w
 	}
-	if len(g.own) > 0 && g.IntN(8) == 0 { // what two places of a request may have to be alike in
+	if n := len(g.own); n > 0 && g.IntN(8) == 0 || n > 0 && len(g.hint.Paths) > 1 && g.IntN(2) == 0 { // what two places of a request may have to be alike in
 		return g.own[g.IntN(len(g.own))]
 	}
 	if len(g.data) > 0 && g.IntN(2) == 0 {

@@ -72,17 +72,21 @@ func hiddenData() map[string]any {
 
 func TestTheTrialReachesEveryBlockTakenAndUndefined(t *testing.T) {
 	t.Parallel()
+	inputs, missed := 6000, 0
+	if slow {
+		inputs, missed = 600, 8 // a tenth of the search finds not all
+	}
 	for name, rego := range hidden {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			x := trialOf(t, compiled(t, rego, hiddenData()), 2500)
+			x := trialOf(t, compiled(t, rego, hiddenData()), inputs)
 			if err := x.compareAll(context.Background(), false); err != nil {
 				t.Fatal(err)
 			}
-			if r := x.settled.Reach; r.Outcomes < 4 || r.Reached < r.Outcomes {
+			if r := x.settled.Reach; r.Outcomes < 4 || r.Reached < r.Outcomes-missed {
 				t.Errorf("%d of %d outcomes, not %s", r.Reached, r.Outcomes, strings.Join(r.Missed, "; "))
 			}
-			if x.agreed < 2500 {
+			if x.agreed < inputs {
 				t.Errorf("%d agreed", x.agreed)
 			}
 		})
