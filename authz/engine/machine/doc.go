@@ -66,5 +66,7 @@
 // be seen at run time (ErrAmbiguous): then the input is OPA's to evaluate. Of
 // OPA's 2,400 conformance cases that leaves three.
 //
-// Also there for free: which rules held (rules.go).
+// Also there for free: which rules held (rules.go). At a price, and for trials
+// alone: where each block of the plan ended, and what its statements look at
+// (outcomes.go, hints.go).
 package machine
