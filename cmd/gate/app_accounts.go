@@ -53,18 +53,7 @@ func (a *app) openService(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() { defer close(done); a.service.Run(ctx) }()
-	a.teardown.Add("mails", 15*time.Second, func(limit context.Context) error {
-		cancel()
-		select {
-		case <-done:
-			return nil
-		case <-limit.Done():
-			return limit.Err()
-		}
-	})
+	a.teardown.Go(ctx, "mails", 15*time.Second, a.service.Run)
 	return nil
 }
 

@@ -61,19 +61,8 @@ func (a *app) openNotary(db *sql.DB, d audit.Dialect) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); n.Run(ctx) }()
 	a.health.Add("audit checkpoints", func(context.Context) error { return observe.Degraded(n.Problem()) })
-	a.teardown.Add("audit checkpoints", 15*time.Second, func(limit context.Context) error {
-		cancel()
-		select {
-		case <-done:
-			return nil
-		case <-limit.Done():
-			return limit.Err()
-		}
-	})
+	a.teardown.Go(context.Background(), "audit checkpoints", 15*time.Second, n.Run)
 	return nil
 }
 

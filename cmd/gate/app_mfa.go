@@ -36,21 +36,7 @@ func (a *app) openFactors(ctx context.Context, db *sql.DB, dialect account.Diale
 	a.guard = &mfa.Guard{Accounts: a.accounts, Identifier: a.accounts, Factors: a.factors, Rule: mfa.Rule(a.cfg.Accounts.MFA)}
 	a.renewFactorKey(ctx)
 	a.health.Add("second factors", func(context.Context) error { return observe.Degraded(a.factors.Trouble()) })
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		a.renewFactorKeys(ctx)
-	}()
-	a.teardown.Add("second factors", 5*time.Second, func(limit context.Context) error {
-		cancel()
-		select {
-		case <-done:
-			return nil
-		case <-limit.Done():
-			return limit.Err()
-		}
-	})
+	a.teardown.Go(ctx, "second factors", 5*time.Second, a.renewFactorKeys)
 	return nil
 }
 

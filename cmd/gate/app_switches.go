@@ -55,24 +55,13 @@ func (a *app) openSwitches(ctx context.Context, db *sql.DB, d switches.Dialect) 
 	case err != nil:
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() { defer close(done); a.switches.Run(ctx) }()
 	a.health.Add("policy switches", func(context.Context) error {
 		if !a.switches.Known() {
 			return a.switches.Trouble()
 		}
 		return observe.Degraded(a.switches.Trouble())
 	})
-	a.teardown.Add("policy switches", 5*time.Second, func(limit context.Context) error {
-		cancel()
-		select {
-		case <-done:
-			return nil
-		case <-limit.Done():
-			return limit.Err()
-		}
-	})
+	a.teardown.Go(ctx, "policy switches", 5*time.Second, a.switches.Run)
 	return nil
 }
 

@@ -26,27 +26,15 @@ func envoyCommand() command {
 func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 	const usage = "gate envoy bootstrap [-config gate.yaml] [-ads] [-o FILE]"
 	fs := flagSet("envoy bootstrap", usage, "Prints the hardened static configuration for all routes of the routes file; with -ads one\nwhose routes and upstreams come from the running gate, at envoy.ads of gate.yaml.\nRun Envoy on it with --disable-hot-restart.", s)
-	file := fs.String("config", "gate.yaml", "configuration `file`")
+	f := newEnvoyFlags(fs, "envoy-admin.sock beside listen.authz")
 	ads := fs.Bool("ads", false, "routes and upstreams come from the running gate and change without a restart")
 	out := fs.String("o", "", "write to `FILE` instead of standard output")
-	adminSocket := fs.String("admin", "", "Unix `socket` of Envoy's admin interface (default: envoy-admin.sock beside listen.authz)")
-	accessLog := fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)")
-	tlsCert := fs.String("tls-cert", "", "PEM `file` of the certificate with which Envoy serves TLS (default: plain HTTP, for TLS that ends in front of Envoy)")
-	tlsKey := fs.String("tls-key", "", "PEM `file` of its key")
 	secrets := fs.String("secrets", "", "absolute `folder` of files, written too, by which Envoy reads certificates again when they\nchange (default: they are read once)")
 	if code, done := fs.parse(args, 0); done {
 		return code
 	}
 	return fail(s.err, "envoy bootstrap", func() error {
-		cfg, err := config.Load(*file, os.Environ())
-		if err != nil {
-			return err
-		}
-		f, err := loadRoutes(cfg)
-		if err != nil {
-			return err
-		}
-		o, err := envoyOptions(cfg, f)
+		o, err := f.options()
 		if err != nil {
 			return err
 		}
@@ -54,12 +42,8 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 		if !*ads {
 			o.ADSSocket, o.ADS = "", nil
 		} else if !o.Discovers() {
-			return fmt.Errorf("%s has no envoy.ads, the socket at which the gate gives routes, and no listen.ads", *file)
+			return fmt.Errorf("%s has no envoy.ads, the socket at which the gate gives routes, and no listen.ads", *f.file)
 		}
-		if *adminSocket != "" {
-			o.AdminSocket = *adminSocket
-		}
-		o.AccessLogPath, o.TLSCert, o.TLSKey = *accessLog, *tlsCert, *tlsKey
 		b, err := renderEnvoy(o)
 		if err == nil {
 			err = envoy.WriteSecrets(o)
@@ -73,6 +57,37 @@ func envoyBootstrap(ctx context.Context, args []string, s streams) int {
 		}
 		return os.WriteFile(*out, b, 0o600)
 	}())
+}
+
+// envoyFlags are those of every command that renders Envoy's configuration.
+type envoyFlags struct{ file, admin, accessLog, tlsCert, tlsKey *string }
+
+func newEnvoyFlags(fs *flags, adminDefault string) envoyFlags {
+	return envoyFlags{
+		file:      fs.String("config", "gate.yaml", "configuration `file`"),
+		admin:     fs.String("admin", "", "Unix `socket` of Envoy's admin interface (default: "+adminDefault+")"),
+		accessLog: fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)"),
+		tlsCert:   fs.String("tls-cert", "", "PEM `file` of the certificate with which Envoy serves TLS (default: plain HTTP, for TLS that ends in front of Envoy)"),
+		tlsKey:    fs.String("tls-key", "", "PEM `file` of its key"),
+	}
+}
+
+// options are those of the configuration and its routes file, and of the flags.
+func (f envoyFlags) options() (envoy.Options, error) {
+	cfg, err := config.Load(*f.file, os.Environ())
+	if err != nil {
+		return envoy.Options{}, err
+	}
+	routes, err := loadRoutes(cfg)
+	if err != nil {
+		return envoy.Options{}, err
+	}
+	o, err := envoyOptions(cfg, routes)
+	if *f.admin != "" {
+		o.AdminSocket = *f.admin
+	}
+	o.AccessLogPath, o.TLSCert, o.TLSKey = *f.accessLog, *f.tlsCert, *f.tlsKey
+	return o, err
 }
 
 // envoyOptions are what config and routes say of Envoy.

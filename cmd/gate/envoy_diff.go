@@ -18,25 +18,13 @@ import (
 
 func envoyFiles(_ context.Context, args []string, s streams) int {
 	fs := flagSet("envoy files", "gate envoy files [-config gate.yaml] [-dir DIR]", "Writes the files that Envoy watches and the bootstrap that leads to them, whose path it\nprints. With envoy.files in gate.yaml a running gate keeps routes and upstreams in them\nup to date; only what concerns the listener needs this command again.", s)
-	file := fs.String("config", "gate.yaml", "configuration `file`")
+	f := newEnvoyFlags(fs, "envoy.admin of gate.yaml")
 	dir := fs.String("dir", "", "`folder` to write to, an absolute path as Envoy sees it (default: envoy.files of gate.yaml)")
-	adminSocket := fs.String("admin", "", "Unix `socket` of Envoy's admin interface (default: envoy.admin of gate.yaml)")
-	accessLog := fs.String("access-log", "", "`file` of Envoy's access log (default: standard output)")
-	tlsCert := fs.String("tls-cert", "", "PEM `file` of the certificate with which Envoy serves TLS")
-	tlsKey := fs.String("tls-key", "", "PEM `file` of its key")
 	if code, done := fs.parse(args, 0); done {
 		return code
 	}
 	return fail(s.err, "envoy files", func() error {
-		cfg, err := config.Load(*file, os.Environ())
-		if err != nil {
-			return err
-		}
-		f, err := loadRoutes(cfg)
-		if err != nil {
-			return err
-		}
-		o, err := envoyOptions(cfg, f)
+		o, err := f.options()
 		if err != nil {
 			return err
 		}
@@ -44,13 +32,9 @@ func envoyFiles(_ context.Context, args []string, s streams) int {
 		if *dir != "" {
 			o.Files = *dir
 		}
-		if *adminSocket != "" {
-			o.AdminSocket = *adminSocket
-		}
 		if o.Files == "" {
-			return fmt.Errorf("nobody says where; give -dir, or envoy.files in %s", *file)
+			return fmt.Errorf("nobody says where; give -dir, or envoy.files in %s", *f.file)
 		}
-		o.AccessLogPath, o.TLSCert, o.TLSKey = *accessLog, *tlsCert, *tlsKey
 		files, err := envoy.NewFiles(o, nil)
 		if err != nil {
 			return err

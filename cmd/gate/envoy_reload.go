@@ -164,21 +164,7 @@ func (a *app) watchRoutes(ctx context.Context) error {
 	if err := a.openReload(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		a.reload.watch(ctx)
-	}()
-	a.teardown.Add("routes file", edgeWait, func(limit context.Context) error {
-		cancel()
-		select {
-		case <-done:
-			return nil
-		case <-limit.Done():
-			return limit.Err()
-		}
-	})
+	a.teardown.Go(ctx, "routes file", edgeWait, a.reload.watch)
 	return nil
 }
 

@@ -39,35 +39,16 @@ func (st *Store) SetMark(ctx context.Context, k session.Key, at, expires time.Ti
 // GetMarks implements session.Marks.
 func (st *Store) GetMarks(ctx context.Context, keys ...session.Key) ([]time.Time, error) {
 	out := make([]time.Time, len(keys))
-	if len(keys) == 0 {
-		return out, nil
-	}
-	ctx, cancel, err := st.within(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
-	names := make([]string, len(keys))
-	for i, k := range keys {
-		names[i] = st.markName(k)
-	}
-	values, err := st.c.MGet(ctx, names...).Result()
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	if len(values) != len(keys) {
-		return nil, unavailable(fmt.Errorf("%d marks, want %d", len(values), len(keys)))
-	}
-	for i, v := range values {
-		text, ok := v.(string)
-		if !ok {
-			continue
-		}
+	err := st.readAll(ctx, st.markName, keys, func(i int, text string) error {
 		at, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return nil, unavailable(fmt.Errorf("mark %s: %w", keys[i].Short(), err))
+			return unavailable(fmt.Errorf("mark %s: %w", keys[i].Short(), err))
 		}
 		out[i] = time.UnixMicro(at).UTC()
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }

@@ -147,37 +147,47 @@ func decodeNote(k session.Key, value string) (session.Note, error) {
 // GetNotes implements session.NotesReader.
 func (st *Store) GetNotes(ctx context.Context, now time.Time, keys ...session.Key) ([]session.Note, error) {
 	out := make([]session.Note, len(keys))
+	err := st.readAll(ctx, st.noteName, keys, func(i int, text string) error {
+		n, err := decodeNote(keys[i], text)
+		if err == nil && n.LiveAt(now) {
+			out[i] = n
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// readAll reads what there is under the keys' names in one round trip, and gives
+// it to read.
+func (st *Store) readAll(ctx context.Context, name func(session.Key) string, keys []session.Key, read func(i int, text string) error) error {
 	if len(keys) == 0 {
-		return out, nil
+		return nil
 	}
 	ctx, cancel, err := st.within(ctx, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer cancel()
 	names := make([]string, len(keys))
 	for i, k := range keys {
-		names[i] = st.noteName(k)
+		names[i] = name(k)
 	}
 	values, err := st.c.MGet(ctx, names...).Result()
 	if err != nil {
-		return nil, unavailable(err)
+		return unavailable(err)
 	}
 	if len(values) != len(keys) {
-		return nil, unavailable(fmt.Errorf("%d notes, want %d", len(values), len(keys)))
+		return unavailable(fmt.Errorf("%d values, want %d", len(values), len(keys)))
 	}
 	for i, v := range values {
-		text, ok := v.(string)
-		if !ok {
-			continue
-		}
-		n, err := decodeNote(keys[i], text)
-		if err != nil {
-			return nil, err
-		}
-		if n.LiveAt(now) {
-			out[i] = n
+		if text, ok := v.(string); ok {
+			if err := read(i, text); err != nil {
+				return err
+			}
 		}
 	}
-	return out, nil
+	return nil
 }

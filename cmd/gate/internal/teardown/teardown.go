@@ -40,6 +40,23 @@ func (t *Stack) Add(name string, limit time.Duration, undo func(context.Context)
 	_ = d.run()
 }
 
+// Go runs f, with ctx's values but not its end, until the stack is closed; it may
+// take up to limit to come back then.
+func (t *Stack) Go(ctx context.Context, name string, limit time.Duration, f func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() { defer close(done); f(ctx) }()
+	t.Add(name, limit, func(limit context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-limit.Done():
+			return limit.Err()
+		}
+	})
+}
+
 // Close runs all deeds, last registered first, each within its own limit, and
 // returns what went wrong. One deed that fails, panics or hangs does not keep
 // the others from running. A second call does nothing.

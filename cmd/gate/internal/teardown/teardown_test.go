@@ -55,3 +55,27 @@ func TestTeardownBoundsEachDeed(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+func TestWorkGoesOnUntilTheStackIsClosed(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // whoever starts the work does not end it
+	var td Stack
+	started, ended := make(chan struct{}), false
+	td.Go(ctx, "work", time.Second, func(ctx context.Context) {
+		close(started)
+		<-ctx.Done()
+		ended = true
+	})
+	<-started
+	if err := td.Close(); err != nil || !ended {
+		t.Errorf("closed with %v, the work ended: %v", err, ended)
+	}
+	hold := make(chan struct{})
+	defer close(hold)
+	var slow Stack
+	slow.Go(ctx, "slow", 10*time.Millisecond, func(context.Context) { <-hold })
+	if err := slow.Close(); err == nil || !strings.Contains(err.Error(), "stopping slow") {
+		t.Errorf("work that does not come back: %v", err)
+	}
+}
