@@ -22,8 +22,9 @@ type LogOptions struct {
 	// is dropped and counted.
 	Buffer int
 	// Linger is how long the first line of a batch waits for others; 0 means
-	// 5 ms, negative not at all. A write costs more than a decision, so one for
-	// each line would be the dearest part of it.
+	// 50 ms, negative not at all. To wake the writer and to write cost more than
+	// many decisions: at 2,500 checks a second behind Envoy, batches of 5 ms made
+	// the log a seventh of what the gate takes, those of 50 ms next to nothing.
 	Linger time.Duration
 	// Registerer gets the counters; nil registers nothing.
 	Registerer prometheus.Registerer
@@ -69,7 +70,7 @@ func NewLog(o LogOptions) (*Log, error) {
 		return nil, errors.New("observe: LogOptions.Buffer is above 1 GiB")
 	}
 	if o.Linger == 0 {
-		o.Linger = 5 * time.Millisecond
+		o.Linger = 50 * time.Millisecond
 	}
 	prefix, err := metricPrefix(o.Prefix)
 	if err != nil {
