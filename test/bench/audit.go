@@ -26,9 +26,10 @@ const (
 
 // auditParts measure what it costs to have an event on disk against a bare
 // fdatasync of as many bytes in the same folder, and how long a million entries
-// take to be verified and a page of them to be read.
+// take to be verified and a page of them to be read; and what a sign-in with a
+// password, which is in the trail, costs besides its hash.
 func auditParts() []part {
-	return []part{{"append", measureAppend}, {"million", measureTrail}}
+	return []part{{"append", measureAppend}, {"million", measureTrail}, {"password", onStand(measurePasswords)}}
 }
 
 func auditEvent(n int) session.Event {

@@ -69,11 +69,12 @@ func (s *stand) startGate(ctx context.Context, o gateOptions) (*contender, error
 	if err != nil {
 		return nil, err
 	}
-	changes := []string{"127.0.0.1:0", ops.String()}
+	// Gates side by side compare the evaluators once, not each by itself.
+	policy := fmt.Sprintf("{path: policies, state: %q", filepath.Join(s.dir, "verdicts"))
 	if !o.cache {
-		changes = append(changes, "{path: policies}", "{path: policies, cache_mib: 0}")
+		policy += ", cache_mib: 0"
 	}
-	text := strings.NewReplacer(changes...).Replace(string(config)) + o.more
+	text := strings.NewReplacer("127.0.0.1:0", ops.String(), "{path: policies}", policy+"}").Replace(string(config)) + o.more
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -169,7 +170,7 @@ func (c *contender) mallocs(ctx context.Context) (float64, error) {
 
 // waitMachine waits until policy has been compared and runs on the machine.
 func (c *contender) waitMachine(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
 		v, err := c.metric(ctx, `pomerium_policy_evaluator{evaluator="machine"}`)
