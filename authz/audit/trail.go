@@ -38,16 +38,9 @@ const (
 	linger = 2 * time.Millisecond
 )
 
-// Dialect is how an SQL database is spoken to; session/sqlstore has those of
-// SQLite and Postgres. Safe for concurrent use.
+// Dialect is how the trail's database is spoken to.
 type Dialect interface {
-	// Bind rewrites a statement whose parameters are ?.
-	Bind(query string) string
-	// Migrate brings a schema up to date from goose migrations, in a folder for
-	// each dialect; table keeps its version.
-	Migrate(ctx context.Context, db *sql.DB, files fs.FS, table string) error
-	// Tidy returns an error without what must not be shown.
-	Tidy(err error) error
+	session.SQLDialect
 	// InProcess says that the database is a part of this process: a statement
 	// costs no round trip, and nothing but another writer keeps it waiting.
 	InProcess() bool

@@ -27,29 +27,17 @@ const callTimeout = 2 * time.Second
 // database, of at most 100 switches each.
 const maxStored = 1000
 
-// Dialect is how an SQL database is spoken to; session/sqlstore has those of
-// SQLite and Postgres. Safe for concurrent use.
-type Dialect interface {
-	// Bind rewrites a statement whose parameters are ?.
-	Bind(query string) string
-	// Migrate brings a schema up to date from goose migrations, in a folder for
-	// each dialect; table keeps its version.
-	Migrate(ctx context.Context, db *sql.DB, files fs.FS, table string) error
-	// Tidy returns an error without what must not be shown.
-	Tidy(err error) error
-}
-
 // SQL keeps values in a table. It implements session.SwitchStore.
 type SQL struct {
 	db *sql.DB
-	d  Dialect
+	d  session.SQLDialect
 }
 
 var _ session.SwitchStore = (*SQL)(nil)
 
 // NewSQL returns a store on db, whose schema it brings up to date. db stays its
 // opener's to close.
-func NewSQL(ctx context.Context, db *sql.DB, d Dialect) (*SQL, error) {
+func NewSQL(ctx context.Context, db *sql.DB, d session.SQLDialect) (*SQL, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err == nil {
 		err = d.Migrate(ctx, db, files, versionTable)

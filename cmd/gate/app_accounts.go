@@ -26,7 +26,7 @@ func (a *app) passwordRules() account.Rules {
 }
 
 // openAccounts opens the local accounts.
-func (a *app) openAccounts(ctx context.Context, db *sql.DB, dialect account.Dialect) (err error) {
+func (a *app) openAccounts(ctx context.Context, db *sql.DB, dialect session.SQLDialect) (err error) {
 	c := a.cfg.Accounts
 	a.accounts, err = account.New(ctx, account.Options{
 		DB: db, Dialect: dialect, Budget: a.guesses, Logger: a.log, HashesAtOnce: c.MaxHashing,

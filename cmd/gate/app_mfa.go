@@ -9,7 +9,6 @@ import (
 
 	"github.com/neosc/gate/authz/observe"
 	"github.com/neosc/gate/session"
-	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/mfa"
 )
 
@@ -19,7 +18,7 @@ const keyTurn = time.Minute
 
 // openFactors opens the second factors of local accounts, which are kept beside
 // these.
-func (a *app) openFactors(ctx context.Context, db *sql.DB, dialect account.Dialect) error {
+func (a *app) openFactors(ctx context.Context, db *sql.DB, dialect session.SQLDialect) error {
 	notes, ok := a.store.(session.Notes)
 	if !ok {
 		return fmt.Errorf("second factors: session.store %s cannot keep sign-ins under way", a.cfg.Session.Store)

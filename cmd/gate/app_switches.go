@@ -36,7 +36,7 @@ func adjustPolicy(k *switches.Keeper) func(*engine.Source) error {
 // openSwitches puts in force what the switches are set to, and from then on
 // what they are changed to. They are where sessions are if gates share those,
 // so that all gates have the same, else where accounts are.
-func (a *app) openSwitches(ctx context.Context, db *sql.DB, d switches.Dialect) error {
+func (a *app) openSwitches(ctx context.Context, db *sql.DB, d session.SQLDialect) error {
 	store, isShared := a.store.(session.SwitchStore)
 	last := ""
 	var err error

@@ -110,7 +110,7 @@ func scanUser(scan func(...any) error) (*User, error) {
 }
 
 // insertUser stores an account, and returns 0 if its email is taken.
-func insertUser(ctx context.Context, q querier, d Dialect, u *User) (int64, error) {
+func insertUser(ctx context.Context, q querier, d session.SQLDialect, u *User) (int64, error) {
 	roles, err := json.Marshal(nonNil(u.Roles))
 	if err != nil {
 		return 0, fmt.Errorf("roles: %w", err)

@@ -25,27 +25,6 @@ const versionTable = "account_schema"
 // hold a sign-in, and its place in the queue of hashes, for ever.
 const callTimeout = 5 * time.Second
 
-// Dialect is how an SQL database is spoken to; session/sqlstore has those of
-// SQLite and Postgres. Safe for concurrent use.
-type Dialect interface {
-	// Bind rewrites a statement whose parameters are ?.
-	Bind(query string) string
-	// Migrate brings a schema up to date from goose migrations, in a folder for
-	// each dialect; table keeps its version.
-	Migrate(ctx context.Context, db *sql.DB, files fs.FS, table string) error
-	// Tidy returns an error without what must not be shown.
-	Tidy(err error) error
-}
-
-// Budget is how guesses are charged: a token bucket per name and key.
-// cmd/gate joins it to the project's limiter. Safe for concurrent use.
-type Budget interface {
-	// Take takes one token from the bucket called name of key, which holds
-	// burst tokens and gets rate tokens per second. When there is none it
-	// says after how long there will be. An error refuses the guess.
-	Take(ctx context.Context, now time.Time, name, key string, rate float64, burst int) (ok bool, retryAfter time.Duration, err error)
-}
-
 // Guesses is one guess budget: Burst at once, then one in Every.
 type Guesses struct {
 	Burst int
@@ -64,8 +43,8 @@ type Options struct {
 	// DB is an open database, which stays its opener's to close.
 	DB *sql.DB
 	// Dialect is what it speaks.
-	Dialect Dialect
-	Budget  Budget
+	Dialect session.SQLDialect
+	Budget  session.GuessBudget
 	// Clock is time.Now if nil.
 	Clock func() time.Time
 	// Params are the costs of new hashes; zero means DefaultParams. Older

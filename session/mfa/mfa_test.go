@@ -87,7 +87,7 @@ func (r *rig) turn(d time.Duration) {
 
 func key(b byte) []byte { return []byte(strings.Repeat(string(rune('a'+b)), 32)) }
 
-func sqlite(t testing.TB) (*sql.DB, Dialect) {
+func sqlite(t testing.TB) (*sql.DB, session.SQLDialect) {
 	t.Helper()
 	db, err := sqlstore.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "gate.db"))
 	if err != nil {
@@ -97,7 +97,7 @@ func sqlite(t testing.TB) (*sql.DB, Dialect) {
 	return db, sqlstore.SQLite()
 }
 
-func postgres(t testing.TB) (*sql.DB, Dialect) {
+func postgres(t testing.TB) (*sql.DB, session.SQLDialect) {
 	t.Helper()
 	s, err := pgtest.New("fsync=off")
 	if err != nil {
@@ -112,7 +112,7 @@ func postgres(t testing.TB) (*sql.DB, Dialect) {
 	return st.DB(), sqlstore.Postgres()
 }
 
-func newRig(t testing.TB, open func(testing.TB) (*sql.DB, Dialect)) *rig {
+func newRig(t testing.TB, open func(testing.TB) (*sql.DB, session.SQLDialect)) *rig {
 	t.Helper()
 	r := &rig{now: base, ring: [][]byte{key(0)}, spent: &spent{charged: map[string]int{}, limit: 1000}}
 	db, dialect := open(t)
@@ -121,7 +121,7 @@ func newRig(t testing.TB, open func(testing.TB) (*sql.DB, Dialect)) *rig {
 }
 
 // again is another gate on the same database.
-func (r *rig) again(t testing.TB, db *sql.DB, dialect Dialect) *Store {
+func (r *rig) again(t testing.TB, db *sql.DB, dialect session.SQLDialect) *Store {
 	t.Helper()
 	notes := session.Notes(memstore.New())
 	if r.Store != nil {
@@ -141,7 +141,7 @@ func (r *rig) again(t testing.TB, db *sql.DB, dialect Dialect) *Store {
 // both, each case on empty tables.
 func TestSecondFactorsAreTheSameOnEveryDatabase(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB) (*sql.DB, Dialect){"SQLite": sqlite, "Postgres": postgres} {
+	for name, open := range map[string]func(testing.TB) (*sql.DB, session.SQLDialect){"SQLite": sqlite, "Postgres": postgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db, dialect := open(t)
@@ -150,7 +150,7 @@ func TestSecondFactorsAreTheSameOnEveryDatabase(t *testing.T) {
 				"ADumpHoldsNoSecret": dumped, "Passkeys": aPasskeysLife, "ManyGatesStartAtOnce": manyAtOnce,
 			} {
 				t.Run(name, func(t *testing.T) {
-					r := newRig(t, func(testing.TB) (*sql.DB, Dialect) { return db, dialect })
+					r := newRig(t, func(testing.TB) (*sql.DB, session.SQLDialect) { return db, dialect })
 					for _, table := range []string{"mfa_key", "mfa_app", "mfa_recovery", "mfa_passkeys"} {
 						if _, err := db.Exec(`DELETE FROM ` + table); err != nil {
 							t.Fatal(err)

@@ -29,31 +29,11 @@ const versionTable = "mfa_schema"
 // callTimeout bounds one statement.
 const callTimeout = 5 * time.Second
 
-// Dialect is how an SQL database is spoken to; session/sqlstore has those of
-// SQLite and Postgres. Safe for concurrent use.
-type Dialect interface {
-	// Bind rewrites a statement whose parameters are ?.
-	Bind(query string) string
-	// Migrate brings a schema up to date from goose migrations, in a folder for
-	// each dialect; table keeps its version.
-	Migrate(ctx context.Context, db *sql.DB, files fs.FS, table string) error
-	// Tidy returns an error without what must not be shown.
-	Tidy(err error) error
-}
-
 // Guesser charges a guess to the budgets of an account and of an address, as
 // one at its password is: *session.TooManyGuessesError if there is none left.
 // Safe for concurrent use.
 type Guesser interface {
 	ChargeGuess(ctx context.Context, email, clientAddr string) error
-}
-
-// Budget is a token bucket per name and key. Safe for concurrent use.
-type Budget interface {
-	// Take takes one token from the bucket called name of key, which holds
-	// burst tokens and gets rate tokens per second. When there is none it says
-	// after how long there will be. An error refuses the guess.
-	Take(ctx context.Context, now time.Time, name, key string, rate float64, burst int) (ok bool, retryAfter time.Duration, err error)
 }
 
 // Budget of guesses at a second factor, besides those that it shares with the
@@ -71,14 +51,14 @@ type Options struct {
 	// DB is an open database, which stays its opener's to close.
 	DB *sql.DB
 	// Dialect is what it speaks.
-	Dialect Dialect
+	Dialect session.SQLDialect
 	// Notes keeps what takes two requests.
 	Notes session.Notes
 	// Keys returns keys of 32 bytes that all replicas share: the first seals,
 	// all open.
 	Keys    func() ([][]byte, error)
 	Guesses Guesser
-	Budget  Budget
+	Budget  session.GuessBudget
 	// Origin is the gate's own origin as browsers see it. Its host is the
 	// relying party of passkeys: none of the applications, which are siblings
 	// below the same domain, can ask for one.

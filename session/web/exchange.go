@@ -28,21 +28,12 @@ const (
 	exchangeTime = 20 * time.Second
 )
 
-// Budget is how attempts are charged: a token bucket per name and key. Safe for
-// concurrent use.
-type Budget interface {
-	// Take takes one token from the bucket called name of key, which holds
-	// burst tokens and gets rate tokens per second. When there is none it says
-	// after how long there will be. An error refuses the attempt.
-	Take(ctx context.Context, now time.Time, name, key string, rate float64, burst int) (ok bool, retryAfter time.Duration, err error)
-}
-
 // Exchange says how single-page apps may have their sign-ins finished.
 type Exchange struct {
 	Exchanger session.Exchanger
 	// Budget is charged once an attempt for the client's address: Burst at
 	// once, then one in Every.
-	Budget Budget
+	Budget session.GuessBudget
 	Burst  int
 	Every  time.Duration
 	// Tokens returns a session's tokens by its access token; nil: it has that

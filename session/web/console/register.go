@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -26,9 +27,9 @@ func (c *Console) strangers() web.Routes {
 	}
 	return web.Routes{
 		registerPath:           {"GET": c.registerForm, "POST": c.register},
-		session.VerifyPath:     {"GET": c.verifyForm, "POST": c.verify},
+		session.VerifyPath:     {"GET": c.verifyPage().form, "POST": c.verifyPage().post},
 		forgotPath:             {"GET": c.forgotForm, "POST": c.forgot},
-		session.ResetPath:      {"GET": c.resetForm, "POST": c.reset},
+		session.ResetPath:      {"GET": c.resetPage().form, "POST": c.resetPage().post},
 		session.InvitationPath: {"GET": c.invitationForm, "POST": c.acceptInvitation},
 	}
 }
@@ -120,34 +121,68 @@ func (c *Console) linkFailed(w http.ResponseWriter, r *http.Request, doing strin
 	}
 }
 
-func verifyView(token string) pages.LinkView {
-	return pages.LinkView{
-		Heading: "Is this your email?", Lead: "Enter the password that you chose when you made the account: so nobody makes one with your address.",
-		Action: session.VerifyPath, Button: "This is my email", Token: token, Password: true,
+// linkPage is a page to which a one-time link of a mail leads: a form that asks
+// for a password, and what is done with both.
+type linkPage struct {
+	c     *Console
+	view  pages.LinkView
+	doing string // for the log
+	// done and then are told once it is done.
+	done, then string
+	spend      func(ctx context.Context, token, password, clientAddr string) error
+}
+
+func (c *Console) verifyPage() linkPage {
+	return linkPage{
+		c: c, doing: "verifying an email", done: "Your account is ready.", then: "Your email is verified, and your role counts from now on.",
+		spend: func(ctx context.Context, token, password, clientAddr string) error {
+			_, err := c.o.Registrar.VerifyEmail(ctx, token, password, clientAddr)
+			return err
+		},
+		view: pages.LinkView{
+			Heading: "Is this your email?", Lead: "Enter the password that you chose when you made the account: so nobody makes one with your address.",
+			Action: session.VerifyPath, Button: "This is my email", Password: true,
+		},
 	}
 }
 
-func (c *Console) verifyForm(w http.ResponseWriter, r *http.Request) {
-	switch t := token(r); {
+func (c *Console) resetPage() linkPage {
+	return linkPage{
+		c: c, doing: "setting a new password", done: "Your password is changed.", then: "All sessions of the account have ended.",
+		spend: func(ctx context.Context, token, password, clientAddr string) error {
+			_, err := c.o.Registrar.ResetPassword(ctx, token, password, clientAddr)
+			return err
+		},
+		view: pages.LinkView{
+			Heading: "Choose a new password", Lead: "All sessions of the account end with it.", Action: session.ResetPath, Button: "Set this password", NewPassword: true,
+		},
+	}
+}
+
+// form shows the page. It spends no link: mail programs open links by themselves.
+func (p linkPage) form(w http.ResponseWriter, r *http.Request) {
+	p.view.Token = token(r)
+	switch {
 	case r.URL.Query().Has("done"):
-		c.tell(w, 0, "good", "Your account is ready.", "Your email is verified, and your role counts from now on.", "Sign in", signInPath)
-	case t == "":
-		c.spent(w)
+		p.c.tell(w, 0, "good", p.done, p.then, "Sign in", signInPath)
+	case p.view.Token == "":
+		p.c.spent(w)
 	default:
-		c.showLink(w, r, verifyView(t))
+		p.c.showLink(w, r, p.view)
 	}
 }
 
-func (c *Console) verify(w http.ResponseWriter, r *http.Request) {
-	form, ok := c.o.Frame.Form(w, r, strangerForms, nil)
+func (p linkPage) post(w http.ResponseWriter, r *http.Request) {
+	form, ok := p.c.o.Frame.Form(w, r, strangerForms, nil)
 	if !ok {
 		return
 	}
-	if _, err := c.o.Registrar.VerifyEmail(r.Context(), form.Get("token"), form.Get("password"), web.ClientAddr(r)); err != nil {
-		c.linkFailed(w, r, "verifying an email", err, verifyView(form.Get("token")))
+	p.view.Token = form.Get("token")
+	if err := p.spend(r.Context(), p.view.Token, form.Get("password"), web.ClientAddr(r)); err != nil {
+		p.c.linkFailed(w, r, p.doing, err, p.view)
 		return
 	}
-	c.o.Frame.SeeOther(w, session.VerifyPath+"?done=1")
+	p.c.o.Frame.SeeOther(w, p.view.Action+"?done=1")
 }
 
 func forgotView(email string) pages.LinkView {
@@ -174,35 +209,6 @@ func (c *Console) forgot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.o.Frame.SeeOther(w, forgotPath+"?done=1")
-}
-
-func resetView(token string) pages.LinkView {
-	return pages.LinkView{
-		Heading: "Choose a new password", Lead: "All sessions of the account end with it.", Action: session.ResetPath, Button: "Set this password", Token: token, NewPassword: true,
-	}
-}
-
-func (c *Console) resetForm(w http.ResponseWriter, r *http.Request) {
-	switch t := token(r); {
-	case r.URL.Query().Has("done"):
-		c.tell(w, 0, "good", "Your password is changed.", "All sessions of the account have ended.", "Sign in", signInPath)
-	case t == "":
-		c.spent(w)
-	default:
-		c.showLink(w, r, resetView(t))
-	}
-}
-
-func (c *Console) reset(w http.ResponseWriter, r *http.Request) {
-	form, ok := c.o.Frame.Form(w, r, strangerForms, nil)
-	if !ok {
-		return
-	}
-	if _, err := c.o.Registrar.ResetPassword(r.Context(), form.Get("token"), form.Get("password"), web.ClientAddr(r)); err != nil {
-		c.linkFailed(w, r, "setting a new password", err, resetView(form.Get("token")))
-		return
-	}
-	c.o.Frame.SeeOther(w, session.ResetPath+"?done=1")
 }
 
 // invitationForm offers to join to who is signed in, and else to register.
