@@ -99,39 +99,71 @@ func TestFormsCountOnlyFromThePage(t *testing.T) {
 	x.add("admin@kappa4.com", "admin")
 	id := x.add("nora@kappa4.com", "neosc")
 	b, nora := x.as("admin@kappa4.com"), x.as("nora@kappa4.com")
-	foreign := nora.token("/account")
 	for action, fields := range map[string]url.Values{
 		"/account/profile": {"name": {"Mallory"}}, "/account/password": {"current": {password}, "password": {"a brand new pass sentence"}}, "/account/sessions/end": {"session": {"others"}},
 		"/admin/sessions/end": {"session": {nora.key.String()}}, "/admin/sessions/everybody": {"sure": {"yes"}},
 		"/admin/users/" + id: {"do": {"disable"}}, "/admin/users/" + id + "/delete": {"sure": {"yes"}},
+		organizationsPath: {"name": {"Orion"}}, organizationsPath + "/" + session.DefaultOrganizationID: {"name": {"Orion"}},
+		organizationsPath + "/" + session.DefaultOrganizationID + "/invite": {"email": {"eve@orion.example"}, "role": {"admin"}},
 	} {
-		own := b.token("/account")
-		for name, send := range map[string]func() answer{
-			"NoToken":       func() answer { fields.Del("csrf"); return b.do("POST", action, fields) },
-			"AnothersToken": func() answer { fields.Set("csrf", foreign); return b.do("POST", action, fields) },
-			"ForeignOrigin": func() answer {
-				fields.Set("csrf", own)
-				return b.do("POST", action, fields, func(r *http.Request) { r.Header.Set("Origin", "https://portal.kappa4.com") })
-			},
-			"NoOrigin": func() answer {
-				fields.Set("csrf", own)
-				return b.do("POST", action, fields, func(r *http.Request) { r.Header.Del("Origin") })
-			},
-			"Text": func() answer {
-				fields.Set("csrf", own)
-				return b.do("POST", action, fields, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") })
-			},
-		} {
-			if got := send(); got.StatusCode != http.StatusForbidden && got.StatusCode != http.StatusUnsupportedMediaType {
-				t.Errorf("%s: %s answered %s", action, name, got.Status)
-			}
-		}
+		b.countsOnlyFromThePage(action, fields, b.token("/account"), nora.token("/account"))
+	}
+	if n := len(x.mails); n > 0 {
+		t.Errorf("%d mails went out", n)
 	}
 	if !x.live(nora.key) || !x.live(b.key) {
 		t.Error("something was done")
 	}
 	if u, err := x.service.UserByID(t.Context(), id); err != nil || u.Disabled {
 		t.Errorf("the account is %+v, %v", u, err)
+	}
+}
+
+// Forms of strangers too: else a site could have its visitors' browsers register
+// somebody, or use up a link.
+func TestFormsOfStrangersCountOnlyFromThePage(t *testing.T) {
+	t.Parallel()
+	x := newHouse(t)
+	x.add("nora@kappa4.com", "neosc")
+	b, other := x.stranger(), x.stranger()
+	b.send("/register", "/register", "email", "lucia@orion.example", "password", fresh, "name", "Lucía")
+	token := tokenOf(t, x.mails.link(t))
+	for action, fields := range map[string]url.Values{
+		registerPath: {"email": {"eve@orion.example"}, "password": {fresh}, "name": {"Eve"}}, session.VerifyPath: {"token": {token}, "password": {fresh}},
+		forgotPath: {"email": {"nora@kappa4.com"}}, session.ResetPath: {"token": {token}, "password": {fresh}}, session.InvitationPath: {"token": {token}, "email": {"eve@orion.example"}, "password": {fresh}},
+	} {
+		b.countsOnlyFromThePage(action, fields, b.token(registerPath), other.token(registerPath))
+	}
+	if n := len(x.mails); n > 0 {
+		t.Errorf("%d mails went out", n)
+	}
+	if _, err := x.store.SignIn(t.Context(), "lucia@orion.example", fresh, "203.0.113.9"); err == nil {
+		t.Error("an email was verified")
+	}
+}
+
+// countsOnlyFromThePage sends a form in the ways of other sites: with no token,
+// with another's, from another origin or none, and as a type that a page can
+// send without being asked.
+func (b *browser) countsOnlyFromThePage(action string, fields url.Values, own, foreign string) {
+	b.t.Helper()
+	for name, way := range map[string]struct {
+		token string
+		edit  func(*http.Request)
+	}{
+		"NoToken":       {"", func(*http.Request) {}},
+		"AnothersToken": {foreign, func(*http.Request) {}},
+		"ForeignOrigin": {own, func(r *http.Request) { r.Header.Set("Origin", "https://portal.kappa4.com") }},
+		"NoOrigin":      {own, func(r *http.Request) { r.Header.Del("Origin") }},
+		"Text":          {own, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }},
+	} {
+		fields.Set("csrf", way.token)
+		if way.token == "" {
+			fields.Del("csrf")
+		}
+		if got := b.do("POST", action, fields, way.edit); got.StatusCode != http.StatusForbidden && got.StatusCode != http.StatusUnsupportedMediaType {
+			b.t.Errorf("%s: %s answered %s", action, name, got.Status)
+		}
 	}
 }
 
