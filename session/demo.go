@@ -51,6 +51,8 @@ type DemoGrant struct {
 	Issuer       string `json:"issuer,omitempty"`
 	Subject      string `json:"subject,omitempty"`
 	Organization string `json:"organization,omitempty"`
+	// OrganizationID is that of Organization, where there is one.
+	OrganizationID string `json:"organization_id,omitempty"`
 	ClientAddr   string `json:"client_addr,omitempty"`
 	// WorkspaceType is one of the configured kinds.
 	WorkspaceType string `json:"workspace_type"`
@@ -61,16 +63,28 @@ type DemoGrant struct {
 	Purpose string `json:"purpose,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 	// DecidedBy is who approved or refused it.
-	DecidedBy   string        `json:"decided_by,omitempty"`
+	DecidedBy string `json:"decided_by,omitempty"`
+	// MaxDuration is from StartedAt to ExpiresAt.
 	MaxDuration time.Duration `json:"-"`
 	RequestedAt time.Time     `json:"requested_at"`
 	StartedAt   time.Time     `json:"started_at,omitzero"`
 	// ExpiresAt is set when it starts.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`
+	// CleanedAt is when all that was made for it was gone again.
+	CleanedAt time.Time `json:"cleaned_at,omitzero"`
 	// Steps are what is done for it, in the order in which they are done.
 	Steps []GrantStep `json:"steps,omitempty"`
 }
+
+// The phases and the states of a step.
+const (
+	PhaseStart  = "start"
+	PhaseEnd    = "end"
+	StepWaiting = "waiting"
+	StepDone    = "done"
+	StepFailed  = "failed"
+)
 
 // GrantStep is one thing done at the start or at the end of a grant.
 type GrantStep struct {

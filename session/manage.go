@@ -117,7 +117,13 @@ func (m *Manager) updateOnce(ctx context.Context, k Key, change func(*Session) e
 		return nil, ErrNotFound
 	}
 	s := old.Clone()
+	if m.o.Grants != nil { // change sees, and changes, what the person is without a grant
+		s.Identity.Ungrant()
+	}
 	if err := change(s); err != nil {
+		return nil, err
+	}
+	if err := m.regrant(ctx, &s.Identity); err != nil {
 		return nil, err
 	}
 	if s, err = m.clean(s); err != nil {

@@ -65,6 +65,9 @@ type Options struct {
 	// Accounts are asked once a session is stored whether its account is still as
 	// it was; nil: nobody is.
 	Accounts AccountChecker
+	// Grants are what people have for a while: the sessions of a person carry its
+	// claims from its start, or their own, to its end. nil: nobody has any.
+	Grants Grants
 	// Logger is slog.Default() if nil.
 	Logger *slog.Logger
 	// Registerer takes the metrics; nil means none are shown.
@@ -296,6 +299,9 @@ func (m *Manager) begin(ctx context.Context, d Draft) (*Session, string, CookieP
 		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.stillHolds(ctx, s); err != nil {
+		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
+	}
+	if s, err = m.beginGranted(ctx, s); err != nil {
 		return nil, "", CookiePayload{}, fmt.Errorf("create session: %w", err)
 	}
 	if err := m.auditBegin(ctx, s, d.SignIn); err != nil {

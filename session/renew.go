@@ -30,7 +30,7 @@ type Renewal struct {
 // Renew writes a refresh down: ErrOvertaken if the record shows that one or a
 // later one, ErrNotFound if the session is over or ends meanwhile.
 func (m *Manager) Renew(ctx context.Context, k Key, r Renewal) (*Session, error) {
-	var before []string
+	var before, after []string
 	s, err := m.update(ctx, k, func(s *Session) error {
 		before = s.Identity.Roles
 		if r.Fence <= s.Fence {
@@ -42,6 +42,7 @@ func (m *Manager) Renew(ctx context.Context, k Key, r Renewal) (*Session, error)
 			}
 			s.Identity = *r.Identity
 		}
+		after = s.Identity.Roles
 		s.Fence, s.RefreshAt = r.Fence, r.RefreshAt
 		if !r.EndsBy.IsZero() {
 			s.endBy(r.EndsBy)
@@ -51,7 +52,7 @@ func (m *Manager) Renew(ctx context.Context, k Key, r Renewal) (*Session, error)
 	if err != nil {
 		return nil, err
 	}
-	m.auditEnd(ctx, RoleEvents(ctx, s, before, s.Identity.Roles)...)
+	m.auditEnd(ctx, RoleEvents(ctx, s, before, after)...)
 	return s, nil
 }
 
