@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/bundles/archive"
 )
 
 // Bounds of one policy set. They are far above any real one, and keep a
@@ -70,9 +71,9 @@ func (l *loader) visit(name string, d fs.DirEntry, err error) error {
 		}
 		return err
 	case base == "data.json":
-		return l.data(name, decodeJSON)
+		return l.data(name, archive.DecodeJSON)
 	case base == "data.yaml" || base == "data.yml":
-		return l.data(name, decodeYAML)
+		return l.data(name, archive.DecodeYAML)
 	}
 	return nil
 }

@@ -101,8 +101,8 @@ func mayImport(from, to string) bool {
 		return to == "session" || to == "authz" || under(from, to) || under(to, from)
 	case from == "envoy":
 		return under(to, "authz/route") || to == "authz"
-	case from == "bundles":
-		return to == "authz/engine" || to == "authz"
+	case under(from, "bundles"):
+		return to == "authz/engine" || to == "authz" || under(from, to) || under(to, from)
 	default:
 		return false
 	}

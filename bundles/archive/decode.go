@@ -1,4 +1,4 @@
-package bundles
+package archive
 
 import (
 	"bytes"
@@ -17,10 +17,10 @@ const maxDepth = 64
 
 var errTooDeep = fmt.Errorf("data nests deeper than %d", maxDepth)
 
-// decodeJSON reads one JSON text. Unlike encoding/json it refuses an object
+// DecodeJSON reads one JSON text; numbers are json.Number. Unlike encoding/json it refuses an object
 // that names a key twice: the last would win in silence, and with it a role or
 // an hour that the author does not see.
-func decodeJSON(text []byte) (any, error) {
+func DecodeJSON(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	v, err := jsonValue(d, 0)
@@ -95,9 +95,9 @@ func checkNumber(n json.Number) error {
 	return nil
 }
 
-// decodeYAML reads one YAML document; yaml.v3 refuses keys that are there twice
+// DecodeYAML reads one YAML document; yaml.v3 refuses keys that are there twice
 // and aliases that expand without bound.
-func decodeYAML(text []byte) (any, error) {
+func DecodeYAML(text []byte) (any, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var v any
 	if err := d.Decode(&v); err != nil {
