@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/session/demo/internal/outbound"
 )
 
 // Bounds on how long one call may take.
@@ -46,8 +47,7 @@ type Options struct {
 // implements session.DemoStep; safe for concurrent use.
 type Step struct {
 	o       Options
-	target  string // of requests
-	client  *http.Client
+	place   *outbound.Place
 	secrets *secrets
 }
 
@@ -67,11 +67,11 @@ func New(o Options) (*Step, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	target, transport, err := endpoint(o.URL, o.Roots)
+	place, err := outbound.At(o.URL, o.Roots)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("url %w", err)
 	}
-	s := &Step{o: o, target: target, client: newClient(transport), secrets: &secrets{path: o.Secrets}}
+	s := &Step{o: o, place: place, secrets: &secrets{path: o.Secrets}}
 	if _, err := s.secrets.current(); err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ var grantID = regexp.MustCompile(`^demo-[0-9]{1,20}-[A-Za-z0-9_-]{1,64}$`)
 
 func (s *Step) phase(ctx context.Context, kind, phase string, g session.DemoGrant) error {
 	if !grantID.MatchString(g.ID) {
-		return fmt.Errorf("%w: %q is no id of a grant", session.ErrStepRefused, clip(g.ID))
+		return fmt.Errorf("%w: %q is no id of a grant", session.ErrStepRefused, outbound.Words(g.ID))
 	}
 	e := event{Type: kind, Step: s.o.Name, Grant: &grant{
 		ID: g.ID, UserID: g.UserID, Email: g.Email, Organization: g.Organization, WorkspaceType: g.WorkspaceType, Role: g.Role,
@@ -133,7 +133,7 @@ func (s *Step) phase(ctx context.Context, kind, phase string, g session.DemoGran
 	if err != nil {
 		return err
 	}
-	return r.outcome()
+	return outcome(r)
 }
 
 // Owned implements session.DemoStep.
@@ -144,20 +144,20 @@ func (s *Step) Owned(ctx context.Context) ([]session.DemoGrant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.status != http.StatusOK {
-		return nil, errors.Join(r.outcome(), errors.New("it answered no list"))
+	if r.Status != http.StatusOK {
+		return nil, errors.Join(outcome(r), errors.New("it answered no list"))
 	}
 	var list struct {
 		Grants *[]string `json:"grants"`
 	}
-	if err := json.Unmarshal(r.body, &list); err != nil || list.Grants == nil {
+	if err := json.Unmarshal(r.JSON, &list); err != nil || list.Grants == nil {
 		// An answer that is none must not look like "nothing is left".
 		return nil, errors.New(`the answer to demo.list is not {"grants":["demo-…"]}`)
 	}
 	out := make([]session.DemoGrant, 0, len(*list.Grants))
 	for _, id := range *list.Grants {
 		if !grantID.MatchString(id) {
-			return nil, fmt.Errorf("the answer to demo.list has %q, which is no id of a grant", clip(id))
+			return nil, fmt.Errorf("the answer to demo.list has %q, which is no id of a grant", outbound.Words(id))
 		}
 		out = append(out, session.DemoGrant{ID: id})
 	}
