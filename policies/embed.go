@@ -23,8 +23,8 @@ const DataFile = "data.yaml"
 // The list names every file: a pattern could not leave out the tests.
 //
 //go:embed authz.rego data.yaml schema/input.json
-//go:embed lib/admin.rego lib/demo.rego lib/hours.rego lib/identity.rego
-//go:embed lib/limits.rego lib/mfa.rego lib/paths.rego lib/roles.rego lib/reserved.rego
+//go:embed lib/address.rego lib/admin.rego lib/demo.rego lib/expiry.rego lib/hours.rego lib/identity.rego
+//go:embed lib/limits.rego lib/methods.rego lib/mfa.rego lib/opening.rego lib/paths.rego lib/roles.rego lib/reserved.rego
 var files embed.FS
 
 // Files returns the policy as a read-only file system with the layout of an OPA

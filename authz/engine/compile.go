@@ -118,6 +118,23 @@ func baseDocument(data map[string]any) (ast.Object, error) {
 	return t.Value.(ast.Object), nil
 }
 
+// policyCompiler is strict, checks types against Schema and knows no built-in that
+// is taken away. taken says which paths base data has, so that no rule hides one.
+func policyCompiler(taken func([]string) (bool, error)) *ast.Compiler {
+	schemas := ast.NewSchemaSet()
+	schemas.Put(ast.SchemaRootRef, Schema())
+	schemas.Put(ast.SchemaRootRef.Append(ast.StringTerm("input")), Schema())
+	c := ast.NewCompiler().
+		WithCapabilities(capabilities()).
+		WithDefaultRegoVersion(ast.RegoV1).
+		WithStrict(true).
+		WithSchemas(schemas).
+		WithUseTypeCheckAnnotations(true).
+		WithPathConflictsCheck(taken)
+	c.SetErrorLimit(maxProblems)
+	return c
+}
+
 // compile fills in what evaluates.
 func (p *Program) compile(modules map[string]*ast.Module, data ast.Object, entry ast.Ref) error {
 	ctx := context.Background()
@@ -127,17 +144,7 @@ func (p *Program) compile(modules map[string]*ast.Module, data ast.Object, entry
 		return fmt.Errorf("policy data: %w", err)
 	}
 	p.txn = txn // read-only and never closed: nobody ever writes to this store
-	schemas := ast.NewSchemaSet()
-	schemas.Put(ast.SchemaRootRef, Schema())
-	schemas.Put(ast.SchemaRootRef.Append(ast.StringTerm("input")), Schema())
-	p.compiler = ast.NewCompiler().
-		WithCapabilities(capabilities()).
-		WithDefaultRegoVersion(ast.RegoV1).
-		WithStrict(true).
-		WithSchemas(schemas).
-		WithUseTypeCheckAnnotations(true).
-		WithPathConflictsCheck(storage.NonEmpty(ctx, p.store, txn))
-	p.compiler.SetErrorLimit(maxProblems)
+	p.compiler = policyCompiler(storage.NonEmpty(ctx, p.store, txn))
 	if p.compiler.Compile(modules); p.compiler.Failed() {
 		return refusal(compilerProblems(p.compiler.Errors))
 	}

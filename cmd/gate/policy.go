@@ -12,10 +12,11 @@ import (
 )
 
 func policyCommand() command {
-	return verbs("policy", "Show the policy of a running gate, and change what it lets be changed", []command{
+	return verbs("policy", "Write and test policies; show that of a running gate, and change what it lets be changed", []command{
 		{"status", "say which policy is active, and what runs it", policyStatus},
 		{"coverage", "say which rules have held in live traffic, and how often", policyCoverage},
 		{"switches", "list the policy's switches, set one or set it back", policySwitches},
+		{"test", "run the tests of a policy folder, and refuse what the gate would", policyTest},
 	})
 }
 

@@ -9,6 +9,8 @@
 #   - input: schema.input
 package neosc.lib.demo
 
+import data.neosc.lib.expiry
+
 # METADATA
 # title: Session id
 # description: |
@@ -28,7 +30,7 @@ workspace_type := printable(input.session.claims["neosc:workspace_type"])
 # title: End
 # description: The end of the grant in nanoseconds since the epoch; undefined if absent or unreadable.
 # scope: rule
-ends_at := nanoseconds(input.session.claims["neosc:demo_expires_at"])
+ends_at := expiry.nanoseconds(input.session.claims["neosc:demo_expires_at"])
 
 # METADATA
 # title: Ended
@@ -44,30 +46,6 @@ ended if {
 # description: The grant has an end, and now is before it. At that very instant it is over.
 # scope: rule
 running if time.now_ns() < ends_at
-
-# METADATA
-# title: Instant
-# description: |
-#   Nanoseconds since the epoch of a claim that is a number of seconds, such a
-#   number as text, or RFC 3339 text. Ten digits at most: what is meant as
-#   milliseconds must not turn into the year 58,000.
-# scope: document
-nanoseconds(value) := floor(value * 1000000000) if {
-	is_number(value)
-	value < 9223372036
-}
-
-nanoseconds(value) := floor(seconds * 1000000000) if {
-	is_string(value)
-	regex.match(`^[0-9]{1,10}([.][0-9]{1,9})?$`, value)
-	seconds := to_number(value)
-	seconds < 9223372036
-}
-
-nanoseconds(value) := time.parse_rfc3339_ns(value) if {
-	is_string(value)
-	contains(value, "T")
-}
 
 printable(value) := value if {
 	is_string(value)

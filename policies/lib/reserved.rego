@@ -20,14 +20,14 @@ against if {
 	not data.neosc.methods.read[input.attributes.request.http.method]
 	some prefix, holders in data.neosc.routes[input.route.name].reserved
 	startswith(concat("", ["/", lenient, "/"]), concat("", [prefix, "/"]))
-	not holder(holders)
+	not roles.one_of(holders)
 }
 
 against if {
 	not data.neosc.methods.read[input.attributes.request.http.method]
 	some holders in data.neosc.routes[input.route.name].reserved
 	not certain
-	not holder(holders)
+	not roles.one_of(holders)
 }
 
 # METADATA
@@ -37,18 +37,13 @@ against if {
 closed if {
 	some prefix, holders in data.neosc.routes[input.route.name].only
 	startswith(concat("", ["/", lenient, "/"]), concat("", [prefix, "/"]))
-	not holder(holders)
+	not roles.one_of(holders)
 }
 
 closed if {
 	some holders in data.neosc.routes[input.route.name].only
 	not certain
-	not holder(holders)
-}
-
-holder(holders) if {
-	some role in holders
-	role in roles.held
+	not roles.one_of(holders)
 }
 
 # METADATA

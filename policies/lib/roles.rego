@@ -25,6 +25,18 @@ held := array.concat(input.session.roles, [data.neosc.admin_rule.role]) if {
 } else := input.session.roles if is_array(input.session.roles)
 
 # METADATA
+# title: One of
+# description: |
+#   Some of these roles is held.
+#
+#       denials contains "role_required" if not roles.one_of(["auditor", "admin"])
+# scope: document
+one_of(names) if {
+	some role in names
+	role in held
+}
+
+# METADATA
 # title: Classes of methods
 # description: The classes that the held roles open on the route.
 # scope: rule

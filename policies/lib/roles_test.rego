@@ -71,3 +71,20 @@ test_explain if {
 	roles.explain == true with input as on("portal", "GET", ["neosc"]) with data.neosc.explain_roles as {"neosc": true}
 	roles.explain == false with input as on("portal", "GET", ["admin"]) with data.neosc.explain_roles as {"admin": false}
 }
+
+test_one_of[note] if {
+	some note, [names, held, expected] in {
+		"one": [["admin"], ["admin", "user"], true],
+		"one of two": [["auditor", "user"], ["user"], true],
+		"none": [["auditor"], ["user"], false],
+		"no names": [[], ["user"], false],
+		"no roles": [["user"], [], false],
+		"odd roles": [["admin"], {"admin": {}}, false],
+		"a set": [{"user"}, ["user"], true],
+	}
+	holds(names, on("portal", "GET", held)) == expected
+}
+
+holds(names, req) if roles.one_of(names) with input as req
+
+else := false
