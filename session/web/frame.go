@@ -22,14 +22,19 @@ func (h *Handler) Add(routes Routes) {
 }
 
 // Person returns whose session a request has; nil if it has answered already:
-// strangers are sent to sign in, and come back to the landing page.
+// strangers are sent to sign in, and come back to the page if it is one to which
+// signing in may lead, else to the landing page.
 func (h *Handler) Person(w http.ResponseWriter, r *http.Request) *session.Session {
 	s, err := h.who(r)
 	switch {
 	case err != nil:
 		h.trouble(w, r, "looking up a session", err)
 	case s == nil:
-		redirect(w, http.StatusSeeOther, h.o.GateOrigin+signInAt(""))
+		back, _ := h.target([]string{h.o.GateOrigin + r.URL.RequestURI()})
+		if back == h.o.GateOrigin+"/" {
+			back = ""
+		}
+		redirect(w, http.StatusSeeOther, h.o.GateOrigin+signInAt(back))
 	default:
 		return s
 	}

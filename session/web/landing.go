@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/web/pages"
 )
 
@@ -21,7 +22,14 @@ func (h *Handler) landing(w http.ResponseWriter, r *http.Request) {
 	h.show(w, h.o.Pages.Landing(pages.LandingView{
 		Email: s.Identity.Email, Name: s.Identity.Name, Organization: s.Identity.Organization, Roles: s.Identity.Roles,
 		Apps: h.o.Apps(r.Context(), s), ExpiresAt: s.ExpiresAt, Now: h.o.Clock(), CSRF: h.csrf.issue(w, r, "sign out", s.Key.String()),
+		Demo: demoOf(s),
 	}))
+}
+
+// demoOf is the id of the demo session that somebody has now, "" for none.
+func demoOf(s *session.Session) string {
+	id, _ := s.Identity.Claims[session.ClaimDemoSession].(string)
+	return id
 }
 
 // asset serves what pages link: forever under its version, else to be asked

@@ -2,18 +2,23 @@ package web
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 )
 
 // maxTarget bounds a return target; browsers and Envoy bound a URL anyway.
 const maxTarget = 2048
 
+// demoPage is where a demo is asked for, with the kind of workspace to begin
+// with, or the page of one grant. Neither does anything when it is opened.
+var demoPage = regexp.MustCompile(`^/demo(\?type=[0-9A-Za-z._-]{1,64}|/demo-[0-9A-Za-z_-]{1,100})?$`)
+
 // ReturnTarget checks where somebody wants to go after signing in. It returns
 // target and true only if target is a whole URL whose origin isOrigin knows
-// (each origin of the routes file, written as the file has it), and which is
-// not a page of the gate other than its landing page: not its sign-out, not a
-// callback. On anything odd it returns "" and false, and the caller goes to
-// its default.
+// (each origin of the routes file, written as the file has it), and which of the
+// gate's own pages is none but the landing page and those of demos, to which
+// people are sent links: not its sign-out, not a callback. On anything odd it
+// returns "" and false, and the caller goes to its default.
 //
 // Known open redirects of proxies of this kind are a parser that reads a URL
 // otherwise than browsers do: a backslash is a slash to them, tabs and line
@@ -38,7 +43,7 @@ func ReturnTarget(target, gateOrigin string, isOrigin func(origin string) bool) 
 	if err != nil || u.User != nil || u.Opaque != "" || u.Scheme+"://"+u.Host != origin {
 		return "", false
 	}
-	if origin == gateOrigin && rest != "" && rest != "/" {
+	if origin == gateOrigin && rest != "" && rest != "/" && !demoPage.MatchString(rest) {
 		return "", false
 	}
 	return target, true

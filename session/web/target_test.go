@@ -18,6 +18,7 @@ func TestReturnTargetOddOnesLeadNowhere(t *testing.T) {
 		"R7FullWidthDot": "https://portal．kappa4.com/", "R7Ideographic": "https://portal。kappa4.com/", "R7FullWidthSlash": "https://portal.kappa4.com／@evil.com", "R7Path": portal + "/é", "R7Encoded": "https://portal%2ekappa4.com/", "R7HostCase": "https://Portal.kappa4.com/", "R7TrailingDot": "https://portal.kappa4.com./",
 		"R9CRLF": portal + "/\r\nSet-Cookie: x=y", "R9CR": "\r" + portal, "Space": " " + portal, "SpaceAfter": portal + " ",
 		"R10Logout": gateOrigin + "/oauth2/sign_out", "R10Encoded": gateOrigin + "/oauth2/%73ign_out", "R10Dots": gateOrigin + "/./oauth2/sign_out", "R10Slashes": gateOrigin + "//oauth2/sign_out", "R10Callback": gateOrigin + "/callback/x?code=1", "R10SignIn": gateOrigin + "/oauth2/sign_in?rd=" + gateOrigin, "R10Query": gateOrigin + "?x", "R10QuerySlash": gateOrigin + "/?rd=x",
+		"R10DemoMore": gateOrigin + "/demo?type=a&x=1", "R10DemoRd": gateOrigin + "/demo?rd=x", "R10DemoBelow": gateOrigin + "/demo/demo-1/end", "R10DemoDots": gateOrigin + "/demo/../oauth2/sign_out", "R10DemoEncoded": gateOrigin + "/demo?type=%0a", "R10Demos": gateOrigin + "/demos", "R10Admin": gateOrigin + "/admin/demos",
 		"Fragment": portal + "/#x", "BadEscape": portal + "/%zz", "Empty": "", "Long": portal + "/" + strings.Repeat("a", maxTarget), "Brackets": "https://[::1]/", "Star": "https://*.kappa4.com/", "Semicolon": "https://portal.kappa4.com;evil.com/",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -33,7 +34,7 @@ func TestReturnTargetWholeOnesLeadBack(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{
 		portal, portal + "/", portal + "?a=b", portal + "/a/b?x=1&y=https%3A%2F%2Fevil.com", portal + "/a%20b", portal + "//double", "https://admin.portal.kappa4.com/users",
-		"http://dev.localhost:8080/x", gateOrigin, gateOrigin + "/", portal + "/callback?code=1",
+		"http://dev.localhost:8080/x", gateOrigin, gateOrigin + "/", portal + "/callback?code=1", gateOrigin + "/demo", gateOrigin + "/demo?type=linux-2", gateOrigin + "/demo/demo-1772731860-k3f9",
 	} {
 		if got, ok := ReturnTarget(target, gateOrigin, isOrigin); !ok || got != target {
 			t.Errorf("%q: %q, %v", target, got, ok)
@@ -64,7 +65,7 @@ func TestSignInHoldsTheTargetInEveryPlace(t *testing.T) {
 // Go reads it and as a browser would (WHATWG URL: backslashes are slashes, tabs
 // and line ends vanish, extra slashes after the scheme are skipped).
 func FuzzReturnTarget(f *testing.F) {
-	for _, s := range []string{portal, portal + "/a?b", `https:/\portal.kappa4.com`, "https://portal.kappa4.com@evil.com", "//evil", "https://portal。kappa4.com", gateOrigin + "/oauth2/sign_out"} {
+	for _, s := range []string{portal, portal + "/a?b", `https:/\portal.kappa4.com`, "https://portal.kappa4.com@evil.com", "//evil", "https://portal。kappa4.com", gateOrigin + "/oauth2/sign_out", gateOrigin + "/demo?type=linux", gateOrigin + "/demo/demo-1-a"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -82,7 +83,7 @@ func FuzzReturnTarget(f *testing.F) {
 		if o := browserOrigin(got); !origins[o] {
 			t.Fatalf("%q goes to %q as a browser reads it", s, o)
 		}
-		if u.Scheme+"://"+u.Host == gateOrigin && u.Path != "" && u.Path != "/" {
+		if u.Scheme+"://"+u.Host == gateOrigin && u.Path != "" && u.Path != "/" && u.Path != "/demo" && !strings.HasPrefix(u.Path, "/demo/demo-") {
 			t.Fatalf("%q goes to %q of the gate", s, u.Path)
 		}
 	})

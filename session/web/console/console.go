@@ -25,7 +25,8 @@ type Sessions interface {
 	RevokeAll(ctx context.Context) (int, error)
 }
 
-// Options set up a Console. All but Passwords, Security and Idle are needed.
+// Options set up a Console. All but Passwords, Security, Demos,
+// Workspace and Idle are needed.
 type Options struct {
 	// Frame serves the pages and knows who asks.
 	Frame         *web.Handler
@@ -40,6 +41,10 @@ type Options struct {
 	// Passwords says that accounts of the gate's own sign in, Security that they
 	// have second factors, with a page for them.
 	Passwords, Security bool
+	// Demos are demo grants, and Workspace returns where their workspaces are, ""
+	// if that is not known; nil without them.
+	Demos     session.Demos
+	Workspace func() string
 	// MinPassword is the least characters of a password.
 	MinPassword int
 	// Lifetime and Idle are the bounds of sessions; Idle 0 means none.
@@ -50,8 +55,9 @@ type Options struct {
 
 // Console is the pages. Safe for concurrent use.
 type Console struct {
-	o      Options
-	counts counts
+	o          Options
+	counts     counts
+	demoCounts demoCounts
 }
 
 // New returns a Console, or says which option is missing.
@@ -97,6 +103,7 @@ func (c *Console) Routes() web.Routes {
 		"/admin/users/{id}/delete":         {"GET": c.askDelete, "POST": c.deleteUser},
 	}
 	maps.Copy(all, c.strangers())
+	maps.Copy(all, c.demoPages())
 	return all
 }
 
@@ -131,6 +138,10 @@ const (
 	doneOrganizationChanged deed = "organization-changed"
 	doneInvited             deed = "invited"
 	doneUninvited           deed = "uninvited"
+	doneDemoApproved        deed = "demo-approved"
+	doneDemoRefused         deed = "demo-refused"
+	doneDemoEnded           deed = "demo-ended"
+	doneDemoExtended        deed = "demo-extended"
 )
 
 // text says what was done, to how many sessions.
@@ -159,6 +170,14 @@ func (d deed) text(n int) string {
 		return "The invitation is on its way. Its link is good once, for a week."
 	case doneUninvited:
 		return "The invitation is taken back. Its link opens nothing any more."
+	case doneDemoApproved:
+		return "The demo is approved. Its time begins when everything is ready."
+	case doneDemoRefused:
+		return "The demo is refused. Its person reads your reason."
+	case doneDemoEnded:
+		return "The demo is ended. It opens nothing any more, and what was made for it is being removed."
+	case doneDemoExtended:
+		return "The demo lasts " + pages.Counted(n, "minute", "minutes") + " longer."
 	default:
 		return ""
 	}

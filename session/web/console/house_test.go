@@ -148,7 +148,7 @@ func newHouse(t testing.TB, change ...func(*Options, *account.ServiceOptions)) *
 		t.Fatal(err)
 	}
 	t.Cleanup(x.sessions.Close)
-	p, err := pages.New(pages.Options{GateOrigin: origin})
+	p, err := pages.New(pages.Options{GateOrigin: origin, Demos: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-//go:embed assets/gate.css assets/favicon.svg assets/passkey.js
+//go:embed assets/gate.css assets/favicon.svg assets/passkey.js assets/demo.js
 var assetFiles embed.FS
 
 // Asset is one static file that pages link.
@@ -28,6 +28,7 @@ func Assets() ([]Asset, error) {
 		{Name: "gate.css", ContentType: "text/css; charset=utf-8"},
 		{Name: "favicon.svg", ContentType: "image/svg+xml"},
 		{Name: "passkey.js", ContentType: "text/javascript; charset=utf-8"},
+		{Name: "demo.js", ContentType: "text/javascript; charset=utf-8"},
 	}
 	for i := range assets {
 		body, err := assetFiles.ReadFile("assets/" + assets[i].Name)

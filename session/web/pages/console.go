@@ -26,14 +26,14 @@ type Viewer struct {
 type frame struct {
 	shell
 	Name, Initials, RoleText, CSRF string
-	Admin, Security                bool
+	Admin, Security, Demos         bool
 	// Section is the part of the console, or of the account, that the page is.
 	Section string
 	Notice  *Notice
 }
 
 func (r *Renderer) frame(v Viewer, section, title string) frame {
-	f := frame{shell: r.own, Name: shown(or(v.Name, v.Email), 60), RoleText: shownRoles(v.Roles), CSRF: v.CSRF, Admin: v.Admin, Security: v.Security, Section: section, Notice: v.Notice}
+	f := frame{shell: r.own, Name: shown(or(v.Name, v.Email), 60), RoleText: shownRoles(v.Roles), CSRF: v.CSRF, Admin: v.Admin, Security: v.Security, Demos: r.demos, Section: section, Notice: v.Notice}
 	f.Title = title
 	f.Initials = initials(f.Name)
 	return f
@@ -97,10 +97,14 @@ func (r *Renderer) Confirm(v ConfirmView) Page {
 type link struct{ Section, URL, Text, Icon string }
 
 // Menu are the links of the console by group.
-func (frame) Menu() []menuGroup {
+func (f frame) Menu() []menuGroup {
+	now := []link{{"sessions", "/admin/sessions", "Sessions", "signal"}}
+	if f.Demos {
+		now = append(now, link{"demos", "/admin/demos", "Demo grants", "glass"})
+	}
 	return []menuGroup{
 		{"", "", []link{{"overview", "/admin", "Overview", "chart"}}},
-		{"nav-now", "Now", []link{{"sessions", "/admin/sessions", "Sessions", "signal"}}},
+		{"nav-now", "Now", now},
 		{"nav-people", "People", []link{{"users", "/admin/users", "Users", "people"}, {"organizations", "/admin/organizations", "Organizations", "house"}}},
 		{"nav-rules", "Rules", []link{{"switches", "/admin/switches", "Switches", "gear"}}},
 		{"nav-record", "Record", []link{{"audit", "/admin/audit", "Audit trail", "sheet"}}},

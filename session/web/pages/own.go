@@ -101,11 +101,16 @@ type LandingView struct {
 	ExpiresAt, Now            time.Time
 	CSRF                      string
 	Notice                    *Notice
+	// Demo is the id of the person's demo session, "" for none.
+	Demo string
 }
 
 type appCard struct {
 	App
 	Badge badge
+	// DemoURL is where a demo can be asked for that would open it, "" if it would
+	// not.
+	DemoURL string
 }
 
 type badge struct{ Tone, Icon, Text string }
@@ -119,11 +124,15 @@ func (r *Renderer) Landing(v LandingView) Page {
 		Email, Name, Initials, Organization, Roles, Summary, Until, UntilStamp, CSRF string
 		Notice                                                                       *Notice
 		Open, Closed                                                                 []appCard
-		Admin                                                                        bool
+		DemoURL                                                                      string
+		Admin, Demos                                                                 bool
 	}{
 		shell: s, Email: shown(v.Email, maxEmailShown), Name: shown(or(v.Name, v.Email), 60), Organization: shown(v.Organization, 60),
 		Roles: shownRoles(v.Roles), Until: r.at(v.ExpiresAt, "15:04"), UntilStamp: v.ExpiresAt.UTC().Format(time.RFC3339), CSRF: v.CSRF, Notice: v.Notice,
-		Admin: slices.Contains(v.Roles, "admin"),
+		Admin: slices.Contains(v.Roles, "admin"), Demos: r.demos,
+	}
+	if r.demos && v.Demo != "" {
+		d.DemoURL = demoAt(v.Demo)
 	}
 	d.Initials = initials(d.Name)
 	for _, a := range v.Apps {
@@ -134,6 +143,9 @@ func (r *Renderer) Landing(v LandingView) Page {
 			continue
 		}
 		c.Badge = r.badge(a, v.Now)
+		if r.demos && (slices.Contains(a.Reasons, "demo_required") || slices.Contains(a.Reasons, "demo_expired")) {
+			c.DemoURL = "/demo"
+		}
 		d.Closed = append(d.Closed, c)
 	}
 	switch len(d.Open) {

@@ -27,7 +27,7 @@ func renderer(t testing.TB) *Renderer {
 	}
 	r, err := New(Options{
 		GateOrigin: "https://gate.kappa4.com", Of: "kappa4.com", Location: mexico, Place: "Mexico City",
-		FormTargets: []string{"https://portal.kappa4.com", "https://admin.portal.kappa4.com"},
+		FormTargets: []string{"https://portal.kappa4.com", "https://admin.portal.kappa4.com"}, Demos: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -80,6 +80,7 @@ func every(r *Renderer) map[string]Page {
 	ps["policy-own"] = r.Refusal(nora(451, "not_in_this_country"))
 	ps["switches"] = r.Switches(switchesView())
 	maps.Copy(ps, consolePages(r))
+	maps.Copy(ps, demoPages(r))
 	ps["landing"] = r.Landing(LandingView{
 		Email: "nora@kappa4.com", Name: "Nora Villaseñor", Organization: "Kappa4", Roles: []string{"neosc"}, CSRF: "tok", Now: thursday, ExpiresAt: thursday.Add(4 * time.Hour),
 		Apps: []App{
@@ -186,14 +187,14 @@ func checkLink(t interface{ Errorf(string, ...any) }, tag, link string) {
 		case "/account", "/account/profile", "/account/password", "/account/sessions/end", "/account/verify", "/account/reset", "/account/invitation", "/account/forgot", "/register",
 			"/admin", "/admin/sessions", "/admin/sessions/end", "/admin/sessions/everybody", "/admin/users", "/admin/organizations", "/admin/audit", "/api/audit-logs":
 		case "/oauth2/second_factor", "/oauth2/passkey", "/account/security", "/account/security/app", "/account/security/app/remove", "/account/security/codes",
-			"/account/security/passkey", "/account/security/passkey/rename", "/account/security/passkey/remove", "/assets/passkey.js":
+			"/account/security/passkey", "/account/security/passkey/rename", "/account/security/passkey/remove", "/assets/passkey.js", "/assets/demo.js", "/demo", "/admin/demos", "/admin/demos/all":
 		default:
-			if ownPage.MatchString(u.Path) {
+			if ownPage.MatchString(u.Path) || grantPage.MatchString(u.Path) {
 				break
 			}
 			t.Errorf("<%s> leads to %q, which the gate does not serve", tag, link)
 		}
-	case "portal.kappa4.com", "api.portal.kappa4.com":
+	case "portal.kappa4.com", "api.portal.kappa4.com", "workspace.portal.kappa4.com":
 	default:
 		t.Errorf("<%s> leads to %q", tag, link)
 	}
@@ -355,7 +356,7 @@ func TestAssetsAreWhatPagesLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := string(renderer(t).KeySetup(KeySetupView{}).Body)
+	body := string(renderer(t).KeySetup(KeySetupView{}).Body) + string(every(renderer(t))["demo-active"].Body)
 	for _, a := range assets {
 		if !strings.Contains(body, "/assets/"+a.Name+"?v="+a.Version) {
 			t.Errorf("no page links %s under its version", a.Name)

@@ -171,12 +171,12 @@ func (r *Renderer) addWait(d *refusal, w *words, v RefusalView) {
 }
 
 // acts are the links, one primary. All lead to what exists: the page itself,
-// the gate's landing page, its sign-in and its sign-out.
+// the gate's landing page, its page for demos, its sign-in and its sign-out.
 func (r *Renderer) acts(w words, v RefusalView) []act {
 	back := ""
 	if v.Origin != "" {
 		back = v.Origin + "/"
-		if full := v.Origin + v.Path; (v.Method == "" || v.Method == "GET" || v.Method == "HEAD") && strings.HasPrefix(v.Path, "/") && len(full) <= maxReturnTo {
+		if full := v.Origin + v.Path; (v.Method == "" || v.Method == "GET" || v.Method == "HEAD") && strings.HasPrefix(v.Path, "/") && !strings.Contains(v.Path, "#") && len(full) <= maxReturnTo {
 			back = full
 		}
 	}
@@ -189,12 +189,13 @@ func (r *Renderer) acts(w words, v RefusalView) []act {
 		"open":   {Text: "Open " + shown(v.Host, maxHostShown), URL: back},
 		"apps":   {Text: "Your apps", URL: r.gate + "/"},
 		"signin": {Text: "Sign in", URL: r.gate + "/oauth2/sign_in" + query},
+		"demo":   {Text: "Ask for a demo", URL: r.gate + "/demo"},
 		"switch": {Text: "Switch account", URL: r.gate + "/oauth2/sign_out" + query},
 	}
 	acts := []act{}
 	for _, name := range w.acts {
 		a := all[name]
-		if (name == "open" && (back == "" || v.Host == "")) || (name == "switch" && v.UserEmail == "") ||
+		if (name == "demo" && !r.demos) || (name == "open" && (back == "" || v.Host == "")) || (name == "switch" && v.UserEmail == "") ||
 			(name == "retry" && v.Method != "" && v.Method != "GET" && v.Method != "HEAD") {
 			continue
 		}

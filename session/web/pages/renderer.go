@@ -34,6 +34,8 @@ type Options struct {
 	// name; nil means UTC, "" the location's own name.
 	Location *time.Location
 	Place    string
+	// Demos says that people can ask for demo sessions here: pages lead there.
+	Demos bool
 }
 
 // Renderer renders pages. It is safe for concurrent use; all but its form
@@ -46,6 +48,8 @@ type Renderer struct {
 	own, remote       shell
 	remoteCSP         string
 	script            string // the address of passkey.js
+	demoScript        string // the address of demo.js
+	demos             bool
 	targets           atomic.Pointer[targets]
 }
 
@@ -60,6 +64,10 @@ type shell struct {
 	Product, Of, Base, Icon, Stylesheet string
 	Title                               string
 	Wide                                bool
+	// Reload is after how many seconds browsers without a script load the page
+	// again; 0 for never. With one, they are not made to: being thrown back to
+	// the top of a page every few seconds is hard on whoever has it read out.
+	Reload int
 }
 
 // New returns a Renderer. It fails on a GateOrigin or form target that is not
@@ -69,7 +77,7 @@ func New(o Options) (*Renderer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages: gate origin: %w", err)
 	}
-	r := &Renderer{product: or(o.Product, "NeoSC Gate"), of: or(o.Of, host), gate: o.GateOrigin, location: o.Location}
+	r := &Renderer{product: or(o.Product, "NeoSC Gate"), of: or(o.Of, host), gate: o.GateOrigin, location: o.Location, demos: o.Demos}
 	if r.location == nil {
 		r.location = time.UTC
 	}
@@ -86,7 +94,7 @@ func New(o Options) (*Renderer, error) {
 		links[a.Name] = "/assets/" + a.Name + "?v=" + a.Version
 	}
 	r.own = shell{Product: r.product, Of: r.of, Icon: links["favicon.svg"], Stylesheet: links["gate.css"]}
-	r.script = links["passkey.js"]
+	r.script, r.demoScript = links["passkey.js"], links["demo.js"]
 	r.remote = r.own
 	r.remote.Base, r.remote.Wide = o.GateOrigin, true
 	r.remote.Icon, r.remote.Stylesheet = o.GateOrigin+r.own.Icon, o.GateOrigin+r.own.Stylesheet
