@@ -36,6 +36,38 @@ type Decision struct {
 	// this process.
 	Revision   string
 	Generation uint64
+	// Trace says how it came about; empty where the evaluator does not tell.
+	Trace Trace
+}
+
+// Rule is one rule of a policy: its path, such as neosc.authz.open, and where it
+// stands, such as authz.rego:52.
+type Rule struct{ Name, At string }
+
+// Trace is what an evaluator tells of how it came to a decision. It is part of no
+// decision: two that differ in it alone say the same.
+type Trace struct {
+	// Rules are all rules of the policy, the same list for all of its decisions;
+	// nil if the evaluator does not tell which held.
+	Rules []Rule
+	// Held has a bit for each of the first 256 of Rules that held, More for those
+	// that follow.
+	Held [4]uint64
+	More []uint64
+	// Until is the first instant, in nanoseconds since 1970, at which an equal
+	// request may be decided otherwise; math.MaxInt64 if time has no part in it, 0
+	// if that is not known. It is not after the request's own time if the decision
+	// holds for that instant only.
+	Until int64
+}
+
+// Has reports whether the i-th of Rules held.
+func (t *Trace) Has(i int) bool {
+	if i < 64*len(t.Held) {
+		return t.Held[i/64]&(1<<(i%64)) != 0
+	}
+	i -= 64 * len(t.Held)
+	return i/64 < len(t.More) && t.More[i/64]&(1<<(i%64)) != 0
 }
 
 // QueryParameter is one parameter to set on the request to the upstream, not

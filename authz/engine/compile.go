@@ -49,7 +49,20 @@ func Compile(src Source, edge Edge) (*Program, error) {
 		return nil, err
 	}
 	p := &Program{revision: src.Revision, data: src.Data, texts: maps.Clone(src.Modules), entry: planName(entry), edge: edge, build: newBuilder(edge), timeout: cmp.Or(src.Timeout, DefaultTimeout)}
+	log := takeLogRules(modules)
+	for name := range log {
+		delete(p.texts, name)
+	}
+	others := map[string]*ast.Module{} // compiling changes modules
+	for name, m := range modules {
+		if len(log) > 0 {
+			others[name] = m.Copy()
+		}
+	}
 	if err := p.compile(modules, data, entry); err != nil {
+		return nil, err
+	}
+	if err := p.compileLogRules(log, others); err != nil {
 		return nil, err
 	}
 	if err := refusal(analyse(p.compiler, data, entry, &p.edge)); err != nil {

@@ -85,6 +85,7 @@ type runner struct {
 	keys   *keyer // nil: nothing is cached
 	cache  *cache
 	facts  *facts
+	rules  []authz.Rule
 	buffer sync.Pool
 	seed   maphash.Seed
 	now    func() time.Time
@@ -92,7 +93,7 @@ type runner struct {
 }
 
 func newRunner(f *fast, cacheBytes int64, facts *facts) *runner {
-	r := &runner{fast: f, facts: facts, seed: maphash.MakeSeed()}
+	r := &runner{fast: f, facts: facts, rules: rulesOf(f.machine), seed: maphash.MakeSeed()}
 	r.buffer.New = func() any { return new([]byte) }
 	if r.cache = newCache(cacheBytes); r.cache != nil {
 		r.keys = newKeyer(f.build, f.slots)
@@ -147,6 +148,7 @@ func (x *runner) evaluate(ctx context.Context, r *authz.Request, generation, has
 	}
 	x.facts.note(j.hits)
 	j.decision.Generation = generation
+	j.decision.Trace = traceOf(x.rules, &j)
 	if key != nil && j.horizon.Cacheable(r.Time) {
 		x.cache.put(hash, key, j.decision, r.Time.UnixNano(), j.horizon.Until)
 	}

@@ -28,6 +28,7 @@ type Program struct {
 	query         ast.Body
 	store         storage.Store
 	txn           storage.Transaction
+	log           *logRules // nil: the policy has none
 }
 
 const resultVar = ast.Var("result")

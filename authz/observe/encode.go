@@ -50,7 +50,7 @@ func appendLine(b []byte, r *authz.Request, o *authz.Outcome, took time.Duration
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendText(b, reason, 64)
+		b = AppendText(b, reason, 64)
 	}
 	b = append(b, `","duration_ms":`...)
 	b = appendMilliseconds(b, took)
@@ -68,7 +68,7 @@ func appendLine(b []byte, r *authz.Request, o *authz.Outcome, took time.Duration
 	}
 	b = append(b, `","policy_revision":"`...)
 	if o.Decision != nil {
-		b = appendText(b, o.Decision.Revision, maxID)
+		b = AppendText(b, o.Decision.Revision, maxID)
 	}
 	b = append(b, `","client_ip":"`...)
 	b = appendAddr(b, r.Source.Addr.Addr())
@@ -108,7 +108,7 @@ func appendField(b []byte, name, value string, limit int) []byte {
 	b = append(b, ',', '"')
 	b = append(b, name...)
 	b = append(b, `":"`...)
-	b = appendText(b, value, limit)
+	b = AppendText(b, value, limit)
 	return append(b, '"')
 }
 
@@ -120,12 +120,12 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// appendText appends s as the inside of a JSON string, at most limit bytes of
+// AppendText appends s as the inside of a JSON string, at most limit bytes of
 // it. Control characters, C1 included (0x9b opens a terminal sequence), line
 // and paragraph separators and bidirectional overrides are escaped, and bytes
 // that are no UTF-8 become U+FFFD: a line of this log is one line everywhere
 // and shows what it says.
-func appendText(b []byte, s string, limit int) []byte {
+func AppendText(b []byte, s string, limit int) []byte {
 	cut := len(s) > limit
 	if cut {
 		s = s[:limit]

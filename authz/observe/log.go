@@ -38,7 +38,7 @@ type LogOptions struct {
 type Log struct {
 	w       io.Writer
 	linger  time.Duration
-	waiting *swapped // lines to be written
+	waiting *Buffer // lines to be written
 
 	wake    chan struct{} // capacity 1: there is something to write
 	enough  chan struct{} // capacity 1: no need to wait for more
@@ -84,7 +84,7 @@ func NewLog(o LogOptions) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		w: o.Writer, linger: o.Linger, waiting: newSwapped(o.Buffer),
+		w: o.Writer, linger: o.Linger, waiting: NewBuffer(o.Buffer),
 		wake: make(chan struct{}, 1), enough: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
 		written: written, full: dropped.WithLabelValues("full"), failed: dropped.WithLabelValues("write"),
 	}
@@ -99,7 +99,7 @@ func (l *Log) Observe(r *authz.Request, o *authz.Outcome, took time.Duration) {
 	// known.
 	p := l.scratch.Get().(*[]byte)
 	line := appendLine((*p)[:0], r, o, took)
-	before, fits := l.waiting.add(line)
+	before, fits := l.waiting.Add(line)
 	after := before + len(line)
 	*p = line
 	l.scratch.Put(p)
@@ -152,7 +152,7 @@ func (l *Log) pause() {
 // flush writes what waits. A writer that fails loses this batch, counted;
 // decisions go on, and so does the log.
 func (l *Log) flush() {
-	out := l.waiting.take()
+	out := l.waiting.Take()
 	if len(out) == 0 {
 		return
 	}
@@ -175,7 +175,7 @@ func (l *Log) flush() {
 // Close writes what waits and ends the writer. It returns ctx's error if the
 // writer hangs for longer than that. A second call only waits.
 func (l *Log) Close(ctx context.Context) error {
-	if l.waiting.end() {
+	if l.waiting.End() {
 		close(l.closing)
 	}
 	select {

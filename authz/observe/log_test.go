@@ -166,7 +166,7 @@ func TestLongTextIsCutBetweenCharacters(t *testing.T) {
 	for in, want := range map[string]string{
 		"abcdef": "abcde…", "abcdé!": "abcd…", "abc€€": "abc…", "ab😀": "ab…", "abcde": "abcde",
 	} {
-		if got := string(appendText(nil, in, 5)); got != want {
+		if got := string(AppendText(nil, in, 5)); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
 		}
 	}

@@ -167,7 +167,7 @@ func (s *recentSlot) recordHeaders(hs authz.Headers) {
 		if strings.HasPrefix(name, ":") {
 			continue // the path and the host again, unmasked
 		}
-		if !harmless(name) && authz.SecretName(name) {
+		if authz.SecretHeader(name) {
 			s.left |= leftCredentials
 			continue
 		}
@@ -182,17 +182,6 @@ func (s *recentSlot) recordHeaders(hs authz.Headers) {
 		s.headers[s.nHeaders] = [2]span{s.put(name, maxID), s.put(value, maxRecordedText)}
 		s.nHeaders++
 	}
-}
-
-// harmless knows the names that nearly every request has, for which to look for
-// secret words is half of what remembering a decision costs.
-func harmless(name string) bool {
-	switch name {
-	case "accept", "accept-encoding", "accept-language", "origin", "referer", "user-agent", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site",
-		"x-envoy-external-address", "x-forwarded-for", "x-forwarded-proto", "x-request-id", "x-requested-with", "upgrade":
-		return true
-	}
-	return false
 }
 
 func (s *recentSlot) get(x span) string { return string(s.text[x.from:x.to]) }

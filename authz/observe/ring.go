@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// swapped is a buffer that many add to and one takes from. Nobody waits for
+// Buffer is a buffer that many add to and one takes from. Nobody waits for
 // anybody when adding: room is reserved by one compare-and-swap, and filled
 // apart from all others. There are two halves: while one is being written out,
 // the other is filled.
@@ -14,7 +14,7 @@ import (
 // (With a lock instead, the goroutine that holds it is at times put aside by the
 // scheduler, and every decision then waits for that one: it showed in the p99,
 // not in the median.)
-type swapped struct {
+type Buffer struct {
 	// state says which half is being filled (bit 62), how many bytes of it are
 	// reserved (low bits), and whether it is over (bit 63).
 	state  atomic.Uint64
@@ -32,19 +32,19 @@ const (
 	reserved = second - 1
 )
 
-// newSwapped has room for size bytes in each half. Memory that was never filled
+// NewBuffer has room for size bytes in each half. Memory that was never filled
 // is never touched.
-func newSwapped(size int) *swapped {
-	s := &swapped{}
+func NewBuffer(size int) *Buffer {
+	s := &Buffer{}
 	for i := range s.halves {
 		s.halves[i].bytes = make([]byte, size)
 	}
 	return s
 }
 
-// add puts b in, whole, and returns how many bytes were there before. There is
+// Add puts b in, whole, and returns how many bytes were there before. There is
 // no room in a full buffer, nor in one that is over.
-func (s *swapped) add(b []byte) (before int, ok bool) {
+func (s *Buffer) Add(b []byte) (before int, ok bool) {
 	for {
 		was := s.state.Load()
 		before = int(was & reserved)
@@ -60,12 +60,12 @@ func (s *swapped) add(b []byte) (before int, ok bool) {
 	}
 }
 
-// end lets nothing more in. It reports whether it was the first to do so.
-func (s *swapped) end() bool { return s.state.Or(over)&over == 0 }
+// End lets nothing more in. It reports whether it was the first to do so.
+func (s *Buffer) End() bool { return s.state.Or(over)&over == 0 }
 
-// take turns the buffer over and returns what was added since the last time,
+// Take turns the buffer over and returns what was added since the last time,
 // which is the caller's until it takes again. One goroutine at a time.
-func (s *swapped) take() []byte {
+func (s *Buffer) Take() []byte {
 	for {
 		was := s.state.Load()
 		n := was & reserved

@@ -11,7 +11,7 @@ import (
 
 func TestSwappedBufferKeepsWholeAndInOrder(t *testing.T) {
 	t.Parallel()
-	s := newSwapped(300) // turned over every few additions
+	s := NewBuffer(300) // turned over every few additions
 	const adders, each = 4, 500
 	var added sync.WaitGroup
 	for a := range adders {
@@ -19,7 +19,7 @@ func TestSwappedBufferKeepsWholeAndInOrder(t *testing.T) {
 			for i := range each {
 				line := fmt.Appendf(nil, "%d:%d%s\n", a, i, strings.Repeat("x", i%50))
 				for {
-					if _, ok := s.add(line); ok {
+					if _, ok := s.Add(line); ok {
 						break
 					}
 					runtime.Gosched()
@@ -36,7 +36,7 @@ func TestSwappedBufferKeepsWholeAndInOrder(t *testing.T) {
 			done = true
 		default:
 		}
-		got = append(got, s.take()...)
+		got = append(got, s.Take()...)
 		runtime.Gosched()
 	}
 	var next [adders]int
@@ -54,29 +54,29 @@ func TestSwappedBufferKeepsWholeAndInOrder(t *testing.T) {
 
 func TestSwappedBufferThatIsFullOrOverTakesNothing(t *testing.T) {
 	t.Parallel()
-	s := newSwapped(4)
+	s := NewBuffer(4)
 	for i, tc := range []struct {
 		in     string
 		before int
 		ok     bool
 	}{{"abc", 0, true}, {"de", 3, false}, {"f", 3, true}, {"g", 4, false}} {
-		if before, ok := s.add([]byte(tc.in)); before != tc.before || ok != tc.ok {
+		if before, ok := s.Add([]byte(tc.in)); before != tc.before || ok != tc.ok {
 			t.Errorf("addition %d: %d, %v", i, before, ok)
 		}
 	}
-	if got := string(s.take()); got != "abcf" {
+	if got := string(s.Take()); got != "abcf" {
 		t.Errorf("took %q", got)
 	}
-	if _, ok := s.add([]byte("next")); !ok {
+	if _, ok := s.Add([]byte("next")); !ok {
 		t.Error("the other half is not empty")
 	}
-	if !s.end() || s.end() {
+	if !s.End() || s.End() {
 		t.Error("only the first call ends it")
 	}
-	if _, ok := s.add([]byte("c")); ok {
+	if _, ok := s.Add([]byte("c")); ok {
 		t.Error("took something after its end")
 	}
-	if got := string(s.take()); got != "next" {
+	if got := string(s.Take()); got != "next" {
 		t.Errorf("took %q", got)
 	}
 }

@@ -1,0 +1,232 @@
+package decisionlog
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/observe"
+)
+
+// Bounds of one record, in bytes of a value before escaping. What is longer is
+// cut and named among what is masked: a replay takes it for unknown.
+const (
+	maxPath    = 8 << 10
+	maxValue   = 4 << 10 // of a header, or of one text of the decision
+	maxShort   = 512     // of a name, a host, an identifier
+	maxHeaders = 100
+	maxClaims  = 32 << 10
+)
+
+// encoder writes one record. It is used again.
+type encoder struct {
+	b      []byte
+	masked []byte // pointers, as the inside of a JSON array
+	erased []byte
+	seen   []string // names of headers that are written
+}
+
+// constant is what is the same in all records of a process.
+type constant struct {
+	labels []byte // "labels":{…},
+	path   []byte // "path":"…",
+	boot   [8]byte
+}
+
+// encode makes the record of one decision, and a newline.
+func (e *encoder) encode(c *constant, parts *shared, n uint64, r *authz.Request, o *authz.Outcome, took time.Duration) {
+	e.b, e.masked, e.erased, e.seen = append(e.b[:0], '{'), e.masked[:0], e.erased[:0], e.seen[:0]
+	e.b = append(e.b, c.labels...)
+	e.b = append(e.b, `"decision_id":"`...)
+	e.id(c, n)
+	e.b = append(e.b, `",`...)
+	if d := o.Decision; d != nil {
+		e.b = append(e.b, `"bundles":{"policy":{"revision":`...)
+		e.text(d.Revision, maxShort, "")
+		e.b = append(e.b, `}},`...)
+	}
+	e.b = append(e.b, c.path...)
+	e.b = append(e.b, `"input":`...)
+	e.input(parts, r, o)
+	if o.Decision != nil {
+		e.b = append(e.b, `,"result":`...)
+		e.result(o.Decision)
+	}
+	e.pointers(`,"erased":[`, e.erased)
+	e.pointers(`,"masked":[`, e.masked)
+	if o.Verdict == authz.Failed && len(o.Reasons) > 0 {
+		e.b = append(e.b, `,"error":{"code":`...)
+		e.text(o.Reasons[0], maxShort, "")
+		e.b = append(e.b, '}')
+	}
+	if r.Source.Addr.IsValid() {
+		e.b = append(e.b, `,"requested_by":"`...)
+		e.b = r.Source.Addr.Addr().Unmap().WithZone("").AppendTo(e.b)
+		e.b = append(e.b, '"')
+	}
+	e.b = append(e.b, `,"timestamp":`...)
+	e.instant(r.Time)
+	e.b = append(e.b, `,"metrics":{"timer_server_handler_ns":`...)
+	e.b = strconv.AppendInt(e.b, max(0, took.Nanoseconds()), 10)
+	e.b = append(e.b, `},"req_id":`...)
+	e.b = strconv.AppendUint(e.b, n, 10)
+	e.b = append(e.b, `,"custom":{`...)
+	e.custom(parts, r, o, took)
+	e.b = append(e.b, "}}\n"...)
+}
+
+// id is a process's own number and the record's, spelt as a UUID.
+func (e *encoder) id(c *constant, n uint64) {
+	var id [16]byte
+	copy(id[:], c.boot[:])
+	binary.BigEndian.PutUint64(id[8:], n)
+	for i, part := range [...][2]int{{0, 4}, {4, 6}, {6, 8}, {8, 10}, {10, 16}} {
+		if i > 0 {
+			e.b = append(e.b, '-')
+		}
+		e.b = hex.AppendEncode(e.b, id[part[0]:part[1]])
+	}
+}
+
+func (e *encoder) pointers(name string, list []byte) {
+	if len(list) > 0 {
+		e.b = append(append(append(e.b, name...), list...), ']')
+	}
+}
+
+// text writes a string. One that is cut, or is no UTF-8, is named by pointer
+// among what is masked, unless pointer is "".
+func (e *encoder) text(s string, limit int, pointer string) {
+	if pointer != "" && (len(s) > limit || !utf8.ValidString(s)) {
+		e.masked = addPointer(e.masked, pointer, "")
+	}
+	e.b = append(e.b, '"')
+	e.b = observe.AppendText(e.b, s, limit)
+	e.b = append(e.b, '"')
+}
+
+// addPointer adds a JSON pointer (RFC 6901) to the inside of an array: a prefix,
+// and a name below it that is escaped.
+func addPointer(list []byte, prefix, name string) []byte {
+	before := len(list)
+	if before > 0 {
+		list = append(list, ',')
+	}
+	list = append(list, '"')
+	list = append(list, prefix...)
+	if name != "" {
+		list = append(list, '/')
+		list = observe.AppendText(list, escapePointer(name), maxShort)
+	}
+	return append(list, '"')
+}
+
+func escapePointer(name string) string {
+	for i := range len(name) {
+		if name[i] == '~' || name[i] == '/' {
+			return pointerEscapes.Replace(name)
+		}
+	}
+	return name
+}
+
+func (e *encoder) instant(t time.Time) {
+	e.b = append(e.b, '"')
+	e.b = t.UTC().AppendFormat(e.b, time.RFC3339Nano)
+	e.b = append(e.b, '"')
+}
+
+func (e *encoder) field(name, value string, limit int) {
+	e.b = append(e.b, ',', '"')
+	e.b = append(e.b, name...)
+	e.b = append(e.b, `":`...)
+	e.text(value, limit, "")
+}
+
+func (e *encoder) texts(list []string) {
+	e.b = append(e.b, '[')
+	for i, s := range list {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		e.text(s, maxValue, "")
+	}
+	e.b = append(e.b, ']')
+}
+
+// custom is what OPA's form has no place for.
+func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took time.Duration) {
+	e.b = append(e.b, `"verdict":"`...)
+	e.b = append(e.b, o.Verdict.String()...)
+	e.b = append(e.b, `","status":`...)
+	e.b = strconv.AppendInt(e.b, int64(o.Status), 10)
+	e.b = append(e.b, `,"reasons":`...)
+	e.texts(o.Reasons[:min(len(o.Reasons), 32)])
+	e.field("request_id", r.ID, maxShort)
+	e.field("route", r.RouteName, maxShort)
+	if s := o.Session; s != nil {
+		e.field("user", s.Identity.UserID, maxShort)
+		e.field("email", s.Identity.Email, maxShort)
+	}
+	e.b = append(e.b, `,"took_us":`...)
+	e.b = strconv.AppendFloat(e.b, math.Round(float64(took.Nanoseconds())/10)/100, 'f', -1, 64)
+	if c := o.Charge; c != nil {
+		e.b = append(e.b, `,"limit":{"name":`...)
+		e.text(c.Name, 256, "")
+		e.field("key", c.Key, 256)
+		e.b = append(e.b, `,"remaining":`...)
+		e.b = strconv.AppendInt(e.b, int64(o.Spent.Remaining), 10)
+		e.b = append(e.b, `,"retry_after_ms":`...)
+		e.b = strconv.AppendInt(e.b, o.Spent.RetryAfter.Milliseconds(), 10)
+		e.b = append(e.b, '}')
+	}
+	if d := o.Decision; d != nil {
+		e.b = append(e.b, `,"generation":`...)
+		e.b = strconv.AppendUint(e.b, d.Generation, 10)
+		e.trace(parts, r, &d.Trace)
+	}
+}
+
+// trace says until when the decision holds and which rules held.
+func (e *encoder) trace(parts *shared, r *authz.Request, t *authz.Trace) {
+	switch {
+	case t.Until == math.MaxInt64:
+		e.b = append(e.b, `,"horizon":"forever"`...)
+	case t.Until > r.Time.UnixNano():
+		e.b = append(e.b, `,"horizon":`...)
+		e.instant(time.Unix(0, t.Until))
+	case t.Until != 0:
+		e.b = append(e.b, `,"horizon":`...)
+		e.instant(r.Time)
+	}
+	if t.Rules == nil {
+		return
+	}
+	e.b = append(e.b, `,"rules":[`...)
+	names, first := parts.ruleNames(t.Rules), true
+	for i := range names {
+		if !t.Has(i) {
+			continue
+		}
+		if !first {
+			e.b = append(e.b, ',')
+		}
+		first = false
+		e.b = append(e.b, names[i]...)
+	}
+	e.b = append(e.b, ']')
+}
+
+// written reports whether a header of that name has been written, and notes it.
+func (e *encoder) written(name string) bool {
+	if slices.Contains(e.seen, name) {
+		return true
+	}
+	e.seen = append(e.seen, name)
+	return false
+}

@@ -1,0 +1,321 @@
+package decisionlog
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/neosc/gate/authz"
+)
+
+// Pointers of what is masked by default.
+const (
+	headerPointer = "/input/attributes/request/http/headers"
+	pathPointer   = "/input/attributes/request/http/path"
+	queryPointer  = "/input/parsed_query"
+)
+
+// maskedParameter stands in paths, where authz.Masked would have to be escaped.
+const maskedParameter = "masked"
+
+// pointerEscapes are RFC 6901's.
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
+// input writes the document that policy decided on, without secrets. Of requests
+// that policy was not asked about it is what would have been.
+func (e *encoder) input(parts *shared, r *authz.Request, o *authz.Outcome) {
+	e.b = append(e.b, `{"version":{"encoding":"protojson","ext_authz":"v3"},"attributes":{"source":{`...)
+	e.peer(r.Source, r.Certificate)
+	e.b = append(e.b, `},"destination":{`...)
+	e.peer(r.Destination, nil)
+	e.b = append(e.b, `},"request":{"time":`...)
+	e.instant(r.Time)
+	e.b = append(e.b, `,"http":{"id":`...)
+	e.text(r.ID, maxShort, "/input/attributes/request/http/id")
+	e.b = append(e.b, `,"method":`...)
+	e.text(r.Method, maxShort, "/input/attributes/request/http/method")
+	e.b = append(e.b, `,"headers":{`...)
+	e.headers(r)
+	e.b = append(e.b, `},"path":`...)
+	e.path(r.Path, true)
+	e.b = append(e.b, `,"host":`...)
+	e.text(r.Host, maxShort, "/input/attributes/request/http/host")
+	e.b = append(e.b, `,"scheme":`...)
+	e.text(r.Scheme, maxShort, "/input/attributes/request/http/scheme")
+	e.b = append(e.b, `,"protocol":`...)
+	e.text(r.Protocol, maxShort, "/input/attributes/request/http/protocol")
+	e.b = append(e.b, `}},"contextExtensions":`...)
+	e.extensions(r.Extensions)
+	e.b = append(e.b, `},"parsed_path":[`...)
+	e.parsedPath(r)
+	e.b = append(e.b, `],"parsed_query":{`...)
+	e.parsedQuery(r)
+	e.b = append(e.b, `},"parsed_body":null,`...)
+	e.b = append(e.b, parts.route(r.Route)...)
+	if o.Session != nil {
+		s := parts.session(o.Session)
+		e.b = append(append(e.b, ','), s.text...)
+		e.masked = join(e.masked, s.masked)
+		e.erased = join(e.erased, s.erased)
+	}
+	e.b = append(e.b, '}')
+}
+
+func join(list, more []byte) []byte {
+	if len(list) > 0 && len(more) > 0 {
+		list = append(list, ',')
+	}
+	return append(list, more...)
+}
+
+func (e *encoder) peer(p authz.Peer, c *authz.Certificate) {
+	start := len(e.b)
+	if p.Addr.IsValid() {
+		e.b = append(e.b, `"address":{"socketAddress":{"address":"`...)
+		e.b = p.Addr.Addr().Unmap().WithZone("").AppendTo(e.b)
+		e.b = append(e.b, `","portValue":`...)
+		e.b = strconv.AppendUint(e.b, uint64(p.Addr.Port()), 10)
+		e.b = append(e.b, `}}`...)
+	}
+	if p.Principal != "" {
+		e.member(start, `"principal":`)
+		e.text(p.Principal, maxValue, "/input/attributes/source/principal")
+	}
+	if c != nil {
+		e.member(start, `"certificate":{"subject":`)
+		e.text(c.Subject, maxValue, "/input/attributes/source/certificate")
+		e.field("issuer", c.Issuer, maxValue)
+		e.b = append(e.b, `,"dns_names":`...)
+		e.texts(c.DNSNames)
+		e.b = append(e.b, `,"uri_names":`...)
+		e.texts(c.URINames)
+		e.field("fingerprint_sha256", c.Fingerprint, maxShort)
+		e.field("serial", c.Serial, maxShort)
+		e.b = append(e.b, `,"not_before":`...)
+		e.instant(c.NotBefore)
+		e.b = append(e.b, `,"not_after":`...)
+		e.instant(c.NotAfter)
+		e.b = append(e.b, '}')
+	}
+}
+
+// member begins another member of an object that began at start.
+func (e *encoder) member(start int, name string) {
+	if len(e.b) > start {
+		e.b = append(e.b, ',')
+	}
+	e.b = append(e.b, name...)
+}
+
+func (e *encoder) extensions(m map[string]string) {
+	e.b = append(e.b, '{')
+	if len(m) == 1 {
+		for k, v := range m {
+			e.text(k, maxShort, "/input/attributes/contextExtensions")
+			e.b = append(e.b, ':')
+			e.text(v, maxValue, "/input/attributes/contextExtensions")
+		}
+	} else {
+		for i, k := range slices.Sorted(maps.Keys(m)) {
+			if i > 0 {
+				e.b = append(e.b, ',')
+			}
+			e.text(k, maxShort, "/input/attributes/contextExtensions")
+			e.b = append(e.b, ':')
+			e.text(m[k], maxValue, "/input/attributes/contextExtensions")
+		}
+	}
+	e.b = append(e.b, '}')
+}
+
+// headers writes those that hold no secret by their name, repeated ones joined
+// as policy sees them (RFC 9110, 5.3).
+func (e *encoder) headers(r *authz.Request) {
+	start := len(e.b)
+	for i := range r.Headers {
+		name, value := r.Headers[i].Name, r.Headers[i].Value
+		if e.written(name) {
+			continue
+		}
+		if authz.SecretHeader(name) || len(e.seen) > maxHeaders {
+			e.erased = addPointer(e.erased, headerPointer, name)
+			continue
+		}
+		if len(e.b) > start {
+			e.b = append(e.b, ',')
+		}
+		e.text(name, maxShort, headerPointer)
+		e.b = append(e.b, ':')
+		value = joined(r.Headers[i+1:], name, value)
+		switch {
+		case name == ":path" && value == r.Path:
+			if e.path(value, false) {
+				e.masked = addPointer(e.masked, headerPointer, name)
+			}
+			continue
+		case strings.IndexByte(value, '?') >= 0 && addressHeader(name): // another query, of which nothing is known
+			value, _, _ = strings.Cut(value, "?")
+			e.masked = addPointer(e.masked, headerPointer, name)
+		case len(value) > maxValue:
+			e.masked = addPointer(e.masked, headerPointer, name)
+		}
+		e.text(value, maxValue, headerPointer)
+	}
+}
+
+func joined(rest authz.Headers, name, value string) string {
+	for i := range rest {
+		if rest[i].Name == name {
+			value += ", " + rest[i].Value
+		}
+	}
+	return value
+}
+
+// addressHeader knows the headers that hold addresses with queries.
+func addressHeader(name string) bool {
+	switch name {
+	case ":path", "referer", "x-envoy-original-path", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri":
+		return true
+	}
+	return false
+}
+
+// path writes a path and its query without the values of secret parameters, and
+// reports whether there are any.
+func (e *encoder) path(whole string, named bool) (hidden bool) {
+	pointer := ""
+	if named {
+		pointer = pathPointer
+	}
+	path, query, has := strings.Cut(whole, "?")
+	if !has || !secretQuery(query) {
+		e.text(whole, maxPath, pointer)
+		return false
+	}
+	var b strings.Builder
+	b.WriteString(path)
+	separator := byte('?')
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, has := strings.Cut(pair, "=")
+		b.WriteByte(separator)
+		separator = '&'
+		b.WriteString(name)
+		if has {
+			if secretParameter(name) {
+				value = maskedParameter
+			}
+			b.WriteByte('=')
+			b.WriteString(value)
+		}
+	}
+	if named {
+		e.masked = addPointer(e.masked, pathPointer, "")
+		pointer = ""
+	}
+	e.text(b.String(), maxPath, pointer)
+	return true
+}
+
+// secretParameter takes an escaped name for a secret one: nobody writes
+// "t%6Fken" by accident.
+func secretParameter(name string) bool {
+	return strings.Contains(name, "%") || authz.SecretParameter(name)
+}
+
+func secretQuery(query string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		if name, _, has := strings.Cut(pair, "="); has && secretParameter(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *encoder) parsedPath(r *authz.Request) {
+	path, _ := r.SplitPath()
+	if strings.Contains(path, "%") {
+		segments, _ := r.ParsedPath() // what cannot be read policy was not asked about
+		for i, s := range segments {
+			e.segment(i, s)
+		}
+		return
+	}
+	i := 0
+	for s := range strings.SplitSeq(strings.TrimLeft(path, "/"), "/") {
+		e.segment(i, s)
+		i++
+	}
+}
+
+func (e *encoder) segment(i int, s string) {
+	if i > 0 {
+		e.b = append(e.b, ',')
+	}
+	e.text(s, maxPath, "/input/parsed_path")
+}
+
+// parsedQuery writes each parameter with all its values.
+func (e *encoder) parsedQuery(r *authz.Request) {
+	_, query := r.SplitPath()
+	if query == "" {
+		return
+	}
+	if strings.ContainsAny(query, "%+;") {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return // policy was not asked
+		}
+		for i, name := range slices.Sorted(maps.Keys(values)) {
+			if i > 0 {
+				e.b = append(e.b, ',')
+			}
+			e.parameter(name, slices.Values(values[name]))
+		}
+		return
+	}
+	start, before := len(e.b), 0
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if at := before; pair != "" && !slices.Contains(e.seen[len(e.seen)-at:], name) {
+			e.seen, before = append(e.seen, name), before+1
+			if len(e.b) > start {
+				e.b = append(e.b, ',')
+			}
+			e.parameter(name, valuesOf(query, name))
+		}
+	}
+}
+
+// valuesOf are the values of a parameter in a query without escapes.
+func valuesOf(query, name string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for pair := range strings.SplitSeq(query, "&") {
+			if n, value, _ := strings.Cut(pair, "="); pair != "" && n == name && !yield(value) {
+				return
+			}
+		}
+	}
+}
+
+func (e *encoder) parameter(name string, values func(func(string) bool)) {
+	e.text(name, maxShort, queryPointer)
+	e.b = append(e.b, `:[`...)
+	secret, first := authz.SecretParameter(name), true
+	if secret {
+		e.masked = addPointer(e.masked, queryPointer, name)
+	}
+	for v := range values {
+		if !first {
+			e.b = append(e.b, ',')
+		}
+		first = false
+		if secret {
+			v = authz.Masked
+		}
+		e.text(v, maxPath, queryPointer)
+	}
+	e.b = append(e.b, ']')
+}

@@ -1,0 +1,235 @@
+package decisionlog
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// MaxLine is the longest line that is read, in bytes: some ten times what the
+// gate writes at most.
+const MaxLine = 1 << 20
+
+// Line is one line of a log.
+type Line struct {
+	File string
+	// Number counts from 1 in its file.
+	Number int
+	Text   []byte // valid until the next one is asked for
+	// Err is why the line is none: too long, or cut off at the end of the file.
+	Err error
+}
+
+// ErrCutOff is the error of a last line without an end: its writer was killed,
+// or has not written all of it yet.
+var ErrCutOff = errors.New("the line is cut off")
+
+// Files returns those of a log that there are, oldest first: Path.2, Path.1,
+// Path. It is an error if there is none.
+func Files(path string) ([]string, error) {
+	var out []string
+	for i := 1; i < 10_000; i++ {
+		if _, err := os.Stat(numbered(path, i)); err != nil {
+			break
+		}
+		out = append([]string{numbered(path, i)}, out...)
+	}
+	_, err := os.Stat(path)
+	if err == nil {
+		out = append(out, path)
+	} else if len(out) == 0 {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Scan reads the lines of files, one after the other, in bounded memory. Empty
+// lines are passed over. It ends with what each returns, ctx's error or that of
+// reading.
+func Scan(ctx context.Context, files []string, each func(Line) error) error {
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		err = ScanReader(ctx, name, f, each)
+		if e := f.Close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ScanReader is Scan for what is open.
+func ScanReader(ctx context.Context, name string, from io.Reader, each func(Line) error) error {
+	r := bufio.NewReaderSize(from, 256<<10)
+	var long []byte
+	for n := 1; ; n++ {
+		if n%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		line := Line{File: name, Number: n}
+		var err error
+		line.Text, err = readLine(r, &long)
+		switch {
+		case errors.Is(err, io.EOF) && len(line.Text) == 0:
+			return ctx.Err()
+		case errors.Is(err, io.EOF):
+			line.Err = ErrCutOff
+			return each(line)
+		case err != nil:
+			return fmt.Errorf("%s: %w", name, err)
+		case line.Text == nil:
+			line.Err = fmt.Errorf("the line is longer than %d bytes", MaxLine)
+		case len(bytes.TrimSpace(line.Text)) == 0:
+			continue
+		}
+		if err := each(line); err != nil {
+			return err
+		}
+	}
+}
+
+// readLine returns a line without its end; nil for one that is too long, of
+// which all is read.
+func readLine(r *bufio.Reader, long *[]byte) ([]byte, error) {
+	part, err := r.ReadSlice('\n')
+	if err == nil {
+		return part[:len(part)-1], nil
+	}
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return part, err
+	}
+	*long = append((*long)[:0], part...)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		part, err = r.ReadSlice('\n')
+		if len(*long) <= MaxLine {
+			*long = append(*long, part...)
+		}
+	}
+	switch {
+	case err != nil:
+		return *long, err
+	case len(*long) > MaxLine:
+		return nil, nil
+	}
+	return (*long)[:len(*long)-1], nil
+}
+
+// followPause is how often a followed file is looked at.
+const followPause = 200 * time.Millisecond
+
+// Follow reads the lines that are added to a log from now on, through its
+// turning over, until ctx ends or each returns an error.
+func Follow(ctx context.Context, path string, each func(Line) error) error {
+	f := &follower{path: path, each: each}
+	defer f.close()
+	if err := f.open(true); err != nil {
+		return err
+	}
+	tick := time.NewTicker(followPause)
+	defer tick.Stop()
+	for {
+		if err := f.read(); err != nil {
+			return err
+		}
+		if f.turned() {
+			if err := f.read(); err != nil { // what came before it was turned over
+				return err
+			}
+			if err := f.open(false); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+type follower struct {
+	path string
+	each func(Line) error
+	f    *os.File
+	rest []byte
+	n    int
+}
+
+func (f *follower) open(atEnd bool) error {
+	f.close()
+	var err error
+	if f.f, err = os.Open(f.path); err != nil {
+		if f.f = nil; os.IsNotExist(err) && !atEnd {
+			return nil // it is being turned over
+		}
+		return err
+	}
+	if f.rest, f.n = nil, 0; atEnd {
+		_, err = f.f.Seek(0, io.SeekEnd)
+	}
+	return err
+}
+
+func (f *follower) close() {
+	if f.f != nil {
+		_ = f.f.Close() // it was only read
+	}
+}
+
+// turned reports whether the path leads to another file by now.
+func (f *follower) turned() bool {
+	now, err := os.Stat(f.path)
+	if err != nil {
+		return false
+	}
+	if f.f == nil {
+		return true
+	}
+	was, err := f.f.Stat()
+	return err == nil && !os.SameFile(was, now)
+}
+
+// read takes whole lines; a line that is being written waits.
+func (f *follower) read() error {
+	if f.f == nil {
+		return nil
+	}
+	room := make([]byte, 64<<10)
+	for {
+		n, err := f.f.Read(room)
+		f.rest = append(f.rest, room[:n]...)
+		for {
+			at := bytes.IndexByte(f.rest, '\n')
+			if at < 0 {
+				break
+			}
+			f.n++
+			if at > 0 {
+				if err := f.each(Line{File: f.path, Number: f.n, Text: f.rest[:at]}); err != nil {
+					return err
+				}
+			}
+			f.rest = f.rest[at+1:]
+		}
+		if len(f.rest) > MaxLine {
+			f.rest = nil
+		}
+		switch {
+		case errors.Is(err, io.EOF) || n == 0:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
