@@ -172,7 +172,7 @@ func lag(g session.DemoGrant, now time.Time) (said, wrong string) {
 	var last time.Time
 	total := 0
 	for _, s := range g.Steps {
-		if s.Phase == phaseEnd {
+		if s.Phase == session.PhaseEnd {
 			total++
 			if s.At.After(last) {
 				last = s.At
@@ -200,7 +200,7 @@ func adminSteps(g session.DemoGrant, now time.Time) []stepRow {
 	case g.DecidedBy != "":
 		rows = append(rows, stepRow{"done", "Approved", "by " + shown(g.DecidedBy, 60)})
 	}
-	rows = append(rows, stepsOf(g, phaseStart, g.Status == session.GrantStarting)...)
+	rows = append(rows, stepsOf(g, session.PhaseStart, g.Status == session.GrantStarting)...)
 	end := endOf(g, now)
 	switch {
 	case g.Status == session.GrantActive && end.IsZero():
@@ -208,7 +208,7 @@ func adminSteps(g session.DemoGrant, now time.Time) []stepRow {
 	case !end.IsZero() && g.Status != session.GrantRefused:
 		rows = append(rows, stepRow{"done", "Access ended", clockUTC(end)})
 	}
-	return append(rows, stepsOf(g, phaseEnd, !end.IsZero())...)
+	return append(rows, stepsOf(g, session.PhaseEnd, !end.IsZero())...)
 }
 
 // stepsOf are the steps of a phase; now says that it is the one under way.
@@ -219,23 +219,23 @@ func stepsOf(g session.DemoGrant, phase string, now bool) []stepRow {
 			continue
 		}
 		row := stepRow{"", stepTitle(s.Name), "waits"}
-		if phase == phaseEnd {
+		if phase == session.PhaseEnd {
 			row.Title += " removed"
 		}
 		switch {
-		case s.State == stepDone:
+		case s.State == session.StepDone:
 			row.Class, row.Sub = "done", clockUTC(s.At)
-		case s.State == stepFailed || s.Error != "":
+		case s.State == session.StepFailed || s.Error != "":
 			row.Class, row.Sub = "fail", "failed"
 		case now:
 			row.Class, row.Sub = "now", "under way"
-		case g.Status.Ended() && phase == phaseStart:
+		case g.Status.Ended() && phase == session.PhaseStart:
 			row.Sub = "never made"
 		}
 		if s.Attempts > 1 {
 			row.Sub += ", tried " + strconv.Itoa(s.Attempts) + " times"
 		}
-		if s.Error != "" && s.State != stepDone {
+		if s.Error != "" && s.State != session.StepDone {
 			row.Sub += ": " + shown(s.Error, 160)
 		}
 		rows = append(rows, row)

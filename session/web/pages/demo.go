@@ -53,7 +53,7 @@ func (r *Renderer) DemoForm(v DemoFormView) Page {
 			d.Long = ""
 		}
 		d.Some, d.All = d.Some || k.Approval, d.All && k.Approval
-		row := kindRow{Name: k.Name, Title: shown(or(k.Title, k.Name), 40), Sub: shown(k.Description, 100), Chosen: k.Name == v.Chosen || v.Chosen == "" && i == 0}
+		row := kindRow{Name: k.Name, Title: shown(or(k.Title, k.Name), 40), Sub: shown(k.Description, 200), Chosen: k.Name == v.Chosen || v.Chosen == "" && i == 0}
 		row.Sub = strings.TrimPrefix(row.Sub+" · "+long, " · ")
 		if k.Approval {
 			row.Sub += " · an administrator has to agree"
@@ -197,6 +197,10 @@ func (r *Renderer) over(d *demoPage, g session.DemoGrant, now time.Time) {
 	when := at.In(r.location).Format("15:04:05")
 	switch g.Status {
 	case session.GrantRefused:
+		if g.DecidedBy == "" {
+			d.Heading, d.Lead, d.Tone = "Nobody agreed in time", "Your request waited for an administrator until "+when+". Nothing was made for it, and you may ask again.", "warn"
+			return
+		}
 		d.Heading, d.Lead, d.Tone = "An administrator did not agree", "Nothing was made for it, and nothing else has changed for you.", "warn"
 	case session.GrantFailed:
 		d.Heading, d.Lead, d.Emblem, d.Tone = "Your demo could not be made ready", "A part of it did not come about, so it never began. The fault is ours, and it is in our log.", "bolt", "bad"
@@ -205,7 +209,7 @@ func (r *Renderer) over(d *demoPage, g session.DemoGrant, now time.Time) {
 	default:
 		d.Lead = fmt.Sprintf("Its %s were over at %s.", howLong(g.ExpiresAt.Sub(g.StartedAt)), when)
 	}
-	if g.Status != session.GrantExpired && g.Status != session.GrantActive {
+	if g.Status == session.GrantRevoked || g.Status == session.GrantRefused {
 		d.Reason = shown(g.Reason, 300)
 	}
 	d.Steps = r.cleanup(g)
@@ -225,18 +229,12 @@ func (r *Renderer) over(d *demoPage, g session.DemoGrant, now time.Time) {
 func remaining(g session.DemoGrant) int {
 	n := 0
 	for _, s := range g.Steps {
-		if s.Phase == phaseEnd && s.State != stepDone {
+		if s.Phase == session.PhaseEnd && s.State != session.StepDone {
 			n++
 		}
 	}
 	return n
 }
-
-// The phases and states of steps, as session.GrantStep has them.
-const (
-	phaseStart, phaseEnd = "start", "end"
-	stepDone, stepFailed = "done", "failed"
-)
 
 // demoMark is different for whatever a page of a grant shows differently.
 func demoMark(g session.DemoGrant) string {
@@ -267,14 +265,14 @@ func (r *Renderer) beginnings(g session.DemoGrant) []stepRow {
 		rows = append(rows, stepRow{"done", "Agreed to", "by an administrator"})
 	}
 	for _, s := range g.Steps {
-		if s.Phase != phaseStart {
+		if s.Phase != session.PhaseStart {
 			continue
 		}
 		row := stepRow{"", stepTitle(s.Name), "waits"}
 		switch {
-		case s.State == stepDone:
+		case s.State == session.StepDone:
 			row = stepRow{"done", row.Title, "ready, " + r.clockTime(s.At)}
-		case s.State == stepFailed || s.Attempts > 0 && g.Status == session.GrantStarting && s.Error != "":
+		case s.State == session.StepFailed || s.Attempts > 0 && g.Status == session.GrantStarting && s.Error != "":
 			row = stepRow{"fail", row.Title, "did not come about yet, and is tried again"}
 		case g.Status == session.GrantStarting:
 			row = stepRow{"now", row.Title, "is being made"}
@@ -303,13 +301,13 @@ func (r *Renderer) cleanup(g session.DemoGrant) []stepRow {
 	}
 	rows := []stepRow{{"done", "Access ended", r.clockTime(at)}}
 	for _, s := range g.Steps {
-		if s.Phase != phaseEnd {
+		if s.Phase != session.PhaseEnd {
 			continue
 		}
 		switch s.State {
-		case stepDone:
+		case session.StepDone:
 			rows = append(rows, stepRow{"done", stepTitle(s.Name) + " removed", s.At.In(r.location).Format("15:04:05.000")})
-		case stepFailed:
+		case session.StepFailed:
 			rows = append(rows, stepRow{"fail", stepTitle(s.Name), "not removed yet; it is tried until it is"})
 		default:
 			rows = append(rows, stepRow{"now", stepTitle(s.Name), "is being removed"})

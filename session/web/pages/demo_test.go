@@ -45,7 +45,7 @@ func grant(status session.GrantStatus) session.DemoGrant {
 	}
 	if status.Ended() {
 		g.EndedAt = thursday.Add(-2 * time.Second)
-		g.Reason = "The fair is over."
+		g.Reason, g.DecidedBy = "The fair is over.", "amara@kappa4.com"
 	}
 	if status == session.GrantExpired {
 		g.StartedAt, g.ExpiresAt = thursday.Add(-30*time.Minute-2*time.Second), g.EndedAt
@@ -94,6 +94,9 @@ func TestDemoPagesSayWhereAGrantIs(t *testing.T) {
 	ps["demo-long"] = demoPage1(r, long)
 	unclean := grant(session.GrantExpired)
 	unclean.Steps[3].State, unclean.Steps[3].Error = "failed", "answered 502 <secret place>"
+	ignored := grant(session.GrantRefused)
+	ignored.DecidedBy = ""
+	ps["demo-ignored"] = demoPage1(r, ignored)
 	ps["demo-unclean"] = demoPage1(r, unclean)
 	ps["demo-grant-unclean"] = r.DemoGrant(DemoGrantView{Viewer: amara(nil), Kinds: someKinds(), Grant: unclean})
 	for name, want := range map[string][]string{
@@ -109,6 +112,7 @@ func TestDemoPagesSayWhereAGrantIs(t *testing.T) {
 		"demo-unclean":       {"the rest of it is being removed", "not removed yet; it is tried until it is", `data-every="3"`},
 		"demo-revoked":       {"It was ended at 20:14:07, before its time.", "The fair is over."},
 		"demo-failed":        {"could not be made ready", "The fault is ours"},
+		"demo-ignored":       {"Nobody agreed in time", "until 20:14:07"},
 		"demo-refused":       {"An administrator did not agree", "The fair is over."},
 		"demos":              {"for 11 minutes", "38 by time, 3 by hand", "<dd>41</dd>", "usable 1.5 s after it was asked for", "all gone 1.6 s after its end", "tried 2 times: answered 502", "&lt;b&gt;", "Approve 30 minutes", `viewBox="0 0 1800 1"`, "19:02"},
 		"demos-none":         {"No demo is running now.", "None has ended yet.", "unknown"},
@@ -127,8 +131,9 @@ func TestDemoPagesSayWhereAGrantIs(t *testing.T) {
 		"demo-expired":       {"data-every", "<script", "http-equiv", "End it now"},
 		"demo-unclean":       {"secret place"},
 		"demo-refused":       {"Access ended", "removed"},
+		"demo-failed":        {"The fair is over."},
 		"demo-long":          {`class="clock"`},
-		"demo-grant-expired": {"popovertarget=\"end-1\"", "Approve"},
+		"demo-grant-expired": {"popovertarget=\"end-1\"", "Approve 30"},
 		"demo-late":          {"Open the workspace", "End it now"},
 	} {
 		for _, s := range not {
