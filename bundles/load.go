@@ -114,6 +114,11 @@ func (l *loader) data(name string, decode func([]byte) (any, error)) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	return l.value(name, v)
+}
+
+// value puts what a file of data says below the folders of its path.
+func (l *loader) value(name string, v any) error {
 	folder := path.Dir(name)
 	if folder != "." {
 		parts := strings.Split(folder, "/")

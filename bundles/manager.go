@@ -10,7 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/bundles/archive"
 )
 
 // Options make a Manager.
@@ -19,10 +22,26 @@ type Options struct {
 	Engine *engine.Engine
 	// Edge is what policies may read and set.
 	Edge engine.Edge
-	// Dir is the policy directory. "" means FS is used and nothing is watched.
-	Dir string
-	// FS is the built-in policy set, for when Dir is "".
-	FS fs.FS
+	// Of these one is set, which says where the policy set comes from: Dir is a
+	// directory of Rego and data, watched; File is a bundle, watched; Remote brings
+	// bundles from elsewhere; FS is the built-in set, of which there is no other.
+	Dir    string
+	File   string
+	Remote Remote
+	FS     fs.FS
+	// Kept is the folder of the bundles that were active; required with File and
+	// Remote. Keep is how many it holds; 0 means DefaultKeep.
+	Kept string
+	Keep int
+	// Trust, if set, has bundles refused that nobody in it has signed. A Dir is
+	// never signed: with Trust there must be none.
+	Trust *archive.Trust
+	// TestTime bounds the tests of a bundle; 0 means DefaultTestTime.
+	TestTime time.Duration
+	// Registerer takes the metrics; nil means none are kept. MetricPrefix begins
+	// their names; "" means "pomerium_".
+	Registerer   prometheus.Registerer
+	MetricPrefix string
 	// EntryPoint is the rule that decides; "" means engine.DefaultEntryPoint.
 	EntryPoint string
 	// Timeout is how long one decision may take; 0 means engine.DefaultTimeout.
@@ -36,7 +55,8 @@ type Options struct {
 	// Now is the clock of Status; nil means time.Now.
 	Now func() time.Time
 	// Notify, if set, is called after each attempt that activated a set or was
-	// refused, one at a time; for the audit trail. It must not call Reload.
+	// refused for another reason than the one before, one at a time; for the audit
+	// trail. Renew is none. It must not call Reload.
 	Notify func(Status)
 	// Quiet is how long the directory must be still before it is read; 0 means
 	// 100 ms. Editors and rsync write a set in many steps.
@@ -55,70 +75,161 @@ type Status struct {
 	// it; nil when it is the active one.
 	LastAttempt time.Time
 	LastError   error
+	// Refused is the revision of the bundle that LastError is about, if it has one.
+	Refused string
+	// Bundle is the active bundle; nil if the set came from elsewhere. It is not to
+	// be changed.
+	Bundle *BundleStatus
+	// Held is the revision that the source has and that an operator went back from.
+	Held string
+	// SourceError is why the source could not be asked, since SourceSince; nil if it
+	// answered last.
+	SourceError error
+	SourceSince time.Time
+	// Cause is what the last attempt came of.
+	Cause Cause
 }
+
+// Cause is what an attempt to activate comes of.
+type Cause string
+
+// Causes.
+const (
+	// FromSource: the source has it. FromKept: the gate started with what was active
+	// before. FromOperator: somebody went back to it.
+	FromSource   Cause = "source"
+	FromKept     Cause = "kept"
+	FromOperator Cause = "operator"
+)
 
 // Manager keeps an Engine supplied with the policy set of one place. Safe for
 // concurrent use.
 type Manager struct {
-	opt    Options
-	reload sync.Mutex // one reload at a time
-	mu     sync.Mutex // guards status
-	status Status
-	read   engine.Source // that the active program was made of, before Adjust
+	opt     Options
+	kept    *kept // nil: there are no bundles
+	metrics *meters
+	offers  sync.Mutex // one bundle at a time; its tests keep no switch from being turned
+	reload  sync.Mutex // one activation at a time; taken after offers
+	mu      sync.Mutex // guards status
+	status  Status
+	read    engine.Source // that the active program was made of, before Adjust
 }
 
 // New returns a Manager; nothing is read yet.
 func New(o Options) (*Manager, error) {
+	places := 0
+	for _, is := range []bool{o.Dir != "", o.File != "", o.Remote != nil, o.FS != nil} {
+		if is {
+			places++
+		}
+	}
+	bundled := o.File != "" || o.Remote != nil
 	switch {
 	case o.Engine == nil:
 		return nil, errors.New("bundles: Options.Engine is missing")
 	case o.Logger == nil:
 		return nil, errors.New("bundles: Options.Logger is missing")
-	case (o.Dir == "") == (o.FS == nil):
-		return nil, errors.New("bundles: want one of Options.Dir and Options.FS")
+	case places != 1:
+		return nil, errors.New("bundles: want one of Options.Dir, File, Remote and FS")
+	case bundled && o.Kept == "":
+		return nil, errors.New("bundles: Options.Kept is missing")
+	case o.Trust != nil && o.Dir != "":
+		return nil, fmt.Errorf("policy directory %s: a directory is not signed; build a bundle of it and sign that (gate bundle build, gate bundle sign)", o.Dir)
+	case o.Trust != nil && len(o.Trust.Keys) == 0:
+		return nil, errors.New("bundles: Options.Trust has no keys")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	o.Quiet = cmp.Or(o.Quiet, 100*time.Millisecond)
-	return &Manager{opt: o}, nil
+	m := &Manager{opt: o, metrics: newMeters(cmp.Or(o.MetricPrefix, "pomerium_"), o.Remote != nil)}
+	if bundled {
+		m.kept = &kept{dir: o.Kept, keep: max(1, cmp.Or(o.Keep, DefaultKeep))}
+	}
+	return m, m.metrics.register(o.Registerer)
 }
 
 // Reload reads the policy set, compiles and checks it, and activates it if it
 // is sound and not the active one already. On an error the active one goes on;
 // the error, which is kept in Status and, once a set is active, logged too,
-// says what is wrong and where.
+// says what is wrong and where. The first Reload of a Manager of bundles begins
+// with the one that was active last, if it is kept; a source out of reach is no
+// error then.
 func (m *Manager) Reload() error {
-	m.reload.Lock()
-	defer m.reload.Unlock()
-	program, src, err := m.compile()
+	if m.kept == nil {
+		m.reload.Lock()
+		defer m.reload.Unlock()
+		program, src, err := m.compile()
+		return m.finish(&candidate{program: program, src: src}, FromSource, err)
+	}
+	m.offers.Lock()
+	defer m.offers.Unlock()
+	if m.Status().Generation == 0 {
+		return m.start()
+	}
+	return m.ask()
+}
+
+// finish activates what an attempt has brought, or says why it does not. The
+// caller holds reload.
+func (m *Manager) finish(c *candidate, cause Cause, err error) error {
 	s := m.Status()
-	s.LastAttempt, s.LastError = m.opt.Now(), err
-	unchanged := err == nil && s.Generation != 0 && program.Revision() == s.Revision
+	was := s
+	s.LastAttempt, s.LastError, s.Cause, s.Refused = m.opt.Now(), err, cause, ""
+	unchanged := err == nil && s.Generation != 0 && c.program.Revision() == s.Revision && idOf(c.bundle) == idOf(s.Bundle)
 	switch {
 	case err != nil:
 		m.opt.Engine.ActivationRefused()
+		m.metrics.outcome(refused)
+		if c.bundle != nil {
+			s.Refused = c.bundle.Revision
+		}
 		if s.Generation == 0 { // there is none before: whoever starts the gate says why it does not start
 			break
 		}
-		m.opt.Logger.Error("policy refused, the one before goes on", "place", m.place(), "active_revision", s.Revision, "error", err)
+		m.opt.Logger.Error("policy refused, the one before goes on", "place", m.place(), "active_revision", s.Revision, "refused_revision", s.Refused, "error", err)
 	case unchanged:
 		m.opt.Engine.ActivationUnchanged()
+		m.metrics.outcome(unaltered)
 	default:
-		s.Revision, s.LoadedAt = program.Revision(), s.LastAttempt
-		s.Generation = m.opt.Engine.Activate(program)
-		m.opt.Logger.Info("policy activated", "place", m.place(), "revision", s.Revision, "generation", s.Generation)
+		s.Revision, s.LoadedAt, s.Bundle = c.program.Revision(), s.LastAttempt, c.bundle
+		s.Generation = m.opt.Engine.Activate(c.program)
+		m.metrics.outcome(activated)
+		m.opt.Logger.Info("policy activated", append([]any{"place", m.place(), "revision", s.Revision, "generation", s.Generation, "cause", string(cause)}, c.bundle.attributes()...)...)
 	}
 	if err == nil {
-		m.read = src
+		m.read, s.Held = c.src, ""
+		m.metrics.active(c.bundle)
 	}
-	m.mu.Lock()
-	m.status = s
-	m.mu.Unlock()
-	if m.opt.Notify != nil && !unchanged {
+	m.set(s)
+	again := err != nil && was.LastError != nil && was.LastError.Error() == err.Error()
+	if m.opt.Notify != nil && !unchanged && !again {
 		m.opt.Notify(s)
 	}
 	return err
+}
+
+func idOf(b *BundleStatus) string {
+	if b == nil {
+		return ""
+	}
+	return b.ID
+}
+
+// attributes are what a log says of a bundle.
+func (b *BundleStatus) attributes() []any {
+	if b == nil {
+		return nil
+	}
+	return []any{"bundle", b.ID, "sequence", b.Sequence, "signed_by", b.Signature.KeyID, "tests", b.Tests}
+}
+
+// set keeps what asked has noted meanwhile.
+func (m *Manager) set(s Status) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.SourceError, s.SourceSince = m.status.SourceError, m.status.SourceSince
+	m.status = s
 }
 
 // Renew has Adjust see the active set again and activates what comes of it, if
@@ -143,12 +254,7 @@ func (m *Manager) Renew() error {
 	s.Revision, s.LoadedAt = program.Revision(), m.opt.Now()
 	s.Generation = m.opt.Engine.Activate(program)
 	m.opt.Logger.Info("policy activated", "place", m.place(), "revision", s.Revision, "generation", s.Generation, "adjusted", true)
-	m.mu.Lock()
-	m.status = s
-	m.mu.Unlock()
-	if m.opt.Notify != nil {
-		m.opt.Notify(s)
-	}
+	m.set(s)
 	return nil
 }
 
@@ -192,4 +298,9 @@ func (m *Manager) build(src engine.Source) (*engine.Program, error) {
 	return engine.Compile(src, m.opt.Edge)
 }
 
-func (m *Manager) place() string { return cmp.Or(m.opt.Dir, "built in") }
+func (m *Manager) place() string {
+	if m.opt.Remote != nil {
+		return m.opt.Remote.String()
+	}
+	return cmp.Or(m.opt.Dir, m.opt.File, "built in")
+}

@@ -18,7 +18,7 @@ var noon = time.Date(2026, 3, 5, 18, 0, 0, 0, time.UTC)
 func testEdge() engine.Edge {
 	return engine.Edge{
 		SessionCookie: "_pomerium", IdentityPrefix: "x-pomerium-",
-		Forwarded: []string{"accept", "cookie", "authorization"},
+		Forwarded: []string{"accept", "cookie", "authorization", "origin", "access-control-request-method"},
 		Settable:  []string{"x-pomerium-*", "x-session-id", "x-user-email", "x-workspace-type"},
 	}
 }

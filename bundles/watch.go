@@ -1,6 +1,7 @@
 package bundles
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -15,15 +16,20 @@ import (
 // falls still can put off its own reload.
 const maxWait = 20
 
-// Run reloads whenever the directory changes, until ctx ends; it returns an
-// error only when the directory's parent cannot be watched. Refused sets do not
-// end it. Without a directory it just waits.
+// Run reloads whenever the directory or the bundle file changes, or takes what
+// Remote brings, until ctx ends; it returns an error only when the parent of what
+// is watched cannot be. Refused sets do not end it. With a built-in set it just
+// waits.
 //
 // Each round watches first and reads second, with a new watcher: a change
 // before the reading is read, one after it is an event, so none is lost, and
 // a directory or symbolic link that was put in the place of another is seen.
 func (m *Manager) Run(ctx context.Context) error {
-	if m.opt.Dir == "" {
+	switch {
+	case m.opt.Remote != nil:
+		m.opt.Remote.Run(ctx, m.offered, m.asked)
+		return nil
+	case m.opt.FS != nil:
 		<-ctx.Done()
 		return nil
 	}
@@ -34,7 +40,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			before.Close()
 		}
 		if err != nil {
-			return fmt.Errorf("policy directory %s: %w", m.opt.Dir, err)
+			return fmt.Errorf("policy at %s: %w", m.watched(), err)
 		}
 		_ = m.Reload() // logged, counted and kept in Status
 		if !m.wait(ctx, w) {
@@ -51,7 +57,7 @@ func (m *Manager) arm() (*fsnotify.Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Clean(m.opt.Dir)
+	dir := m.watched()
 	if err := w.Add(filepath.Dir(dir)); err != nil {
 		w.Close()
 		return nil, err
@@ -102,9 +108,15 @@ func (m *Manager) wait(ctx context.Context, w *fsnotify.Watcher) bool {
 	}
 }
 
-// concerns leaves out what else happens in the parent directory.
+func (m *Manager) watched() string { return filepath.Clean(cmp.Or(m.opt.Dir, m.opt.File)) }
+
+// concerns leaves out what else happens in the parent directory. A bundle's may
+// be a symbolic link through a folder beside it, as Kubernetes mounts files.
 func (m *Manager) concerns(e fsnotify.Event) bool {
-	dir := filepath.Clean(m.opt.Dir)
+	if m.opt.File != "" {
+		return true
+	}
+	dir := m.watched()
 	name := filepath.Clean(e.Name)
 	return name == dir || strings.HasPrefix(name, dir+string(filepath.Separator))
 }
