@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -49,17 +50,18 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	check := fs.Bool("check", false, "say whether the configuration and its secrets are right, and end")
 	ready := fs.Bool("ready", false, "ask the running provisioner whether it is ready, and end")
 	version := fs.Bool("version", false, "print the version, and end")
-	help := fs.Bool("h", false, "print this, and end")
-	if err := fs.Parse(args); err != nil {
-		fmt.Fprintf(errs, "provisioner: %s; see provisioner -h\n", err)
-		return exitUsage
-	}
-	switch {
-	case *help:
+	err := fs.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(out, usage)
 		fs.SetOutput(out)
 		fs.PrintDefaults()
 		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintf(errs, "provisioner: %s; see provisioner -h\n", err)
+		return exitUsage
+	}
+	switch {
 	case fs.NArg() > 0:
 		fmt.Fprintf(errs, "provisioner: unexpected argument %q; see provisioner -h\n", fs.Arg(0))
 		return exitUsage

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -83,13 +84,13 @@ func Load(file string) (*Config, error) {
 		Listen: Listen{Hooks: "unix:///run/neosc-provisioner/hooks.sock", Ops: "127.0.0.1:9465"},
 		State:  "/var/lib/neosc-provisioner",
 		Docker: Docker{Socket: "/var/run/docker.sock", Instance: "default", Most: 50, Grace: 3 * time.Second},
-		// Below the 30 s that a webhook's sender usually waits.
-		Timeout: 25 * time.Second, Parallel: 16,
+		// Below the 10 s that the gate waits unless it is told otherwise.
+		Timeout: 8 * time.Second, Parallel: 16,
 	}
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: %s", file, strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n ", ";"), "yaml: "))
+		return nil, fmt.Errorf("%s: %s", file, said(err))
 	}
 	if err := d.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: want one YAML document", file)
@@ -103,6 +104,13 @@ func Load(file string) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+var goTypes = regexp.MustCompile(` (in|into) type [a-z]+\.\w+|unmarshal errors:\n  |yaml: `)
+
+// said is the library's error in one line, without names of Go.
+func said(err error) string {
+	return strings.ReplaceAll(goTypes.ReplaceAllString(err.Error(), ""), "\n ", ";")
 }
 
 // check returns all that is wrong, each with the file and the key.

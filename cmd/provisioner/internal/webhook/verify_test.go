@@ -83,7 +83,8 @@ func TestVerifyTellsTheGateFromOthers(t *testing.T) {
 		"EmptySignature":         {with("webhook-signature", ""), "", errSignature},
 		"TwoIDs":                 {with("webhook-id", "msg_1", "msg_2"), "", errHeaders},
 		"TwoSignatureHeaders":    {with("webhook-signature", good, good), "", errHeaders},
-		"IDWithADot":             {with("webhook-id", "msg.1"), "", errHeaders},
+		"IDThatTakesTheTime":     {with("webhook-id", "msg_1.1772712000"), "", errSignature},
+		"TimeWithASign":          {with("webhook-timestamp", "+1772712000"), "", errHeaders},
 		"LongID":                 {with("webhook-id", strings.Repeat("m", 129)), "", errHeaders},
 		"TimeInWords":            {with("webhook-timestamp", "noon"), "", errHeaders},
 		"TimeBeyondNumbers":      {with("webhook-timestamp", "99999999999999999999"), "", errHeaders},
@@ -112,6 +113,7 @@ func TestSecretsFileIsReadStrictly(t *testing.T) {
 	long := base64.StdEncoding.EncodeToString([]byte(first))
 	for name, c := range map[string]struct{ file, want string }{
 		"CommentsAndEmptyLines": {"# since March\n\nwhsec_" + long + "\n", ""},
+		"WithoutPadding":        {"whsec_" + strings.TrimRight(long, "="), ""},
 		"NoSecret":              {"# none\n", "there is no secret"},
 		"NoPrefix":              {long, "line 1: a secret begins with whsec_"},
 		"NoBase64":              {"\nwhsec_%%%%", "line 2: what follows"},
