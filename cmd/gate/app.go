@@ -20,6 +20,7 @@ import (
 	"github.com/neosc/gate/authz/extauthz"
 	"github.com/neosc/gate/authz/limit"
 	"github.com/neosc/gate/authz/observe"
+	"github.com/neosc/gate/authz/observe/decisionlog"
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/authz/switches"
 	"github.com/neosc/gate/bundles"
@@ -29,6 +30,7 @@ import (
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
 	"github.com/neosc/gate/session/cookie"
+	grants "github.com/neosc/gate/session/demo"
 	"github.com/neosc/gate/session/mfa"
 	"github.com/neosc/gate/session/oidclogin"
 	"github.com/neosc/gate/session/web/pages"
@@ -64,12 +66,15 @@ type app struct {
 	factors  *mfa.Store
 	guard    *mfa.Guard        // accounts, with their second factors
 	logins   *oidclogin.Logins // nil without providers
+	grants   *grants.Store
+	demos    *grants.Service
 	opsAddr  string
 	freeOps  func(context.Context) error // closes the ops port for a successor
 	taken    chan struct{}               // closed once a successor serves
 	inside   *inside                     // a way to the check server that is always there
 	pages    *pages.Renderer
 	access   *observe.Log
+	logged   *decisionlog.Log // nil: decisions are not logged
 	metrics  *observe.Metrics
 	recent   *observe.Recent
 	decider  *authz.Decider
@@ -131,6 +136,7 @@ func (a *app) openPages(context.Context, io.Writer) (err error) {
 	}
 	a.pages, err = pages.New(pages.Options{
 		Of: strings.TrimPrefix(a.cfg.Cookie.Domain, "."), GateOrigin: a.routes.GateOrigin(), FormTargets: a.formTargets(), Location: place, Place: "Mexico City",
+		Demos: len(a.cfg.Demo.Kinds) > 0,
 	})
 	return err
 }
@@ -163,6 +169,12 @@ func (a *app) openDecider(context.Context, io.Writer) (err error) {
 	observers := authz.Observers{a.metrics, a.recent}
 	if a.access != nil {
 		observers = append(observers, a.access)
+	}
+	if err := a.openDecisionLog(); err != nil {
+		return err
+	}
+	if a.logged != nil {
+		observers = append(observers, a.logged)
 	}
 	if err := a.openRevoked(); err != nil {
 		return err

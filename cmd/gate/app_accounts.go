@@ -46,7 +46,7 @@ func (a *app) openService(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	a.service, err = account.NewService(account.ServiceOptions{
-		Store: a.accounts, Sessions: a.sessions, Audit: a.trail, Mailer: mailer, Origin: a.routes.GateOrigin(), Factors: a.factors,
+		Store: a.accounts, Sessions: a.sessions, Audit: a.trail, Mailer: mailer, Origin: a.routes.GateOrigin(), Factors: a.factors, Workspaces: a.grants,
 		Mark: func(id *session.Identity) { id.Claims[mfa.RuleClaim] = a.cfg.Accounts.MFA },
 		Open: a.cfg.Accounts.Registration == config.RegistrationOpen && a.cfg.Passwords(), Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})

@@ -51,12 +51,15 @@ func (a *app) openSessions(ctx context.Context, stdout io.Writer) error {
 	if err := a.openAccounts(ctx, db, dialect); err != nil {
 		return err
 	}
+	if err := a.openGrants(ctx, db, dialect); err != nil {
+		return err
+	}
 	tokens, err := a.openBearer()
 	if err != nil {
 		return err
 	}
 	a.sessions, err = session.NewManager(session.Options{
-		Store: a.store, Audit: a.trail, Marks: a.marks, Accounts: a.accounts, Sealer: sealer, Refreshes: refreshes, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
+		Store: a.store, Audit: a.trail, Marks: a.marks, Accounts: a.accounts, Grants: a.grants, Sealer: sealer, Refreshes: refreshes, Bearer: tokens, Due: a.refreshDue, Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, StaleGrace: a.cfg.Session.StaleGrace,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
 	if err != nil {
@@ -64,6 +67,9 @@ func (a *app) openSessions(ctx context.Context, stdout io.Writer) error {
 	}
 	a.teardown.Add("sessions", 5*time.Second, func(context.Context) error { a.sessions.Close(); return nil })
 	if err := a.openFactors(ctx, db, dialect); err != nil {
+		return err
+	}
+	if err := a.openDemos(ctx); err != nil {
 		return err
 	}
 	return a.openService(ctx, stdout)

@@ -36,6 +36,8 @@ type devOptions struct {
 	ops           string
 	// providers is a file whose providers are added to gate.yaml.
 	providers string
+	// demo is a file with what demo sessions there are instead of the demo's own.
+	demo string
 	// trust says whether the demo's backend believes plain identity headers.
 	trust bool
 	// tls has Envoy speak it, by an authority of the demo's own.
@@ -55,6 +57,7 @@ func runDev(ctx context.Context, args []string, s streams) int {
 	fs.StringVar(&o.policy, "policy", "", "policy `folder` to watch instead of the built-in rules")
 	fs.StringVar(&o.ops, "ops", "127.0.0.1:9464", "`address` of /metrics, /healthz and /readyz")
 	fs.StringVar(&o.providers, "providers", "", "YAML `file` with the key providers, as in gate.yaml: where people may sign in besides")
+	fs.StringVar(&o.demo, "demo", "", "YAML `file` with the key demo, as in gate.yaml: what demo sessions people can ask for")
 	trust, err := strconv.ParseBool(cmp.Or(os.Getenv(trustVariable), "true"))
 	fs.BoolVar(&o.trust, "trust-headers", trust, "let the backend believe plain identity headers; false, or "+trustVariable+"=false, makes it\nbelieve the signed assertion alone")
 	if code, done := fs.parse(args, 0); done {
@@ -198,6 +201,8 @@ func (d *demo) configure() (*config.Config, error) {
 	fmt.Fprintf(&b, "envoy: {admin: %q}\n", sockets[3])
 	fmt.Fprintf(&b, "cookie: {domain: .%s, keys: cookie-keys.yaml, insecure: %t}\n", devDomain, !d.o.tls)
 	fmt.Fprintf(&b, "session: {store: sqlite, path: gate.db}\npolicy: {path: %q}\nlog: {level: warn, access: access.log}\n", policy)
+	fmt.Fprintf(&b, "demo:\n  kinds:\n    - {name: desktop, title: Linux desktop, description: A desktop of your own for half an hour., max_duration: 30m}\n")
+	fmt.Fprintf(&b, "    - {name: lab, title: Training lab, description: Several machines; an administrator agrees first., max_duration: 30m, approval: true}\n")
 	passwords := config.PasswordsAuto
 	if d.o.providers != "" {
 		more, err := os.ReadFile(d.o.providers)
@@ -207,6 +212,11 @@ func (d *demo) configure() (*config.Config, error) {
 		passwords = config.PasswordsOn
 		b.Write(more)
 	}
+	sessions, err := d.o.demoYAML()
+	if err != nil {
+		return nil, err
+	}
+	b.WriteString(sessions)
 	// The tour has nobody set up a second factor; who wants to sees it all the same.
 	fmt.Fprintf(&b, "accounts: {passwords: %q, mfa: optional, registration: open, mail: {send: console}}\n", passwords)
 	file := filepath.Join(d.o.state, "gate.yaml")

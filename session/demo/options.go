@@ -35,7 +35,8 @@ type Step struct {
 	Backoff time.Duration
 }
 
-// Options set up a Service. Store, Sessions, Audit and Kinds are needed.
+// Options set up a Service. Store, Sessions and Audit are needed.
+// Without Kinds nothing begins, and what began before is taken away.
 type Options struct {
 	Store    *Store
 	Sessions Sessions
@@ -79,8 +80,8 @@ const (
 )
 
 func (o *Options) complete() error {
-	if o.Store == nil || o.Sessions == nil || o.Audit == nil || len(o.Kinds) == 0 {
-		return errors.New("need Store, Sessions, Audit and Kinds")
+	if o.Store == nil || o.Sessions == nil || o.Audit == nil {
+		return errors.New("need Store, Sessions and Audit")
 	}
 	for d, fallback := range map[*time.Duration]time.Duration{
 		&o.Pending: 24 * time.Hour, &o.Visibility: 3 * time.Second, &o.Poll: time.Second, &o.Sweep: time.Minute, &o.Keep: 30 * 24 * time.Hour,

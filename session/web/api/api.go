@@ -47,6 +47,8 @@ type Options struct {
 	Mark func(*session.Identity)
 	// Switches are the policy's; nil: their addresses are not there.
 	Switches session.Switches
+	// Demos are just-in-time access; nil: its addresses are not there.
+	Demos session.Demos
 	// NoAccounts says that nobody signs in with a password here.
 	NoAccounts bool
 	// Audit keeps sign-outs; nil keeps nothing. All else keeps its own events.

@@ -51,5 +51,5 @@ func (a *API) table() []served {
 			served{Route{"POST", "/api/invitations/accept", Session}, a.accept},
 		)
 	}
-	return append(out, a.switchTable()...)
+	return append(append(out, a.demoTable()...), a.switchTable()...)
 }

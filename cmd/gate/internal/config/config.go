@@ -34,6 +34,10 @@ type Config struct {
 	// Envoy says how a running Envoy gets changes of the routes file.
 	Envoy Envoy `yaml:"envoy"`
 	Audit Audit `yaml:"audit"`
+	// Demo is just-in-time access to workspaces.
+	Demo Demo `yaml:"demo"`
+	// Decisions say where the decision log goes.
+	Decisions Decisions `yaml:"decisions"`
 
 	file string
 }
@@ -171,11 +175,13 @@ func Default() Config {
 		Policy:  defaultPolicy(),
 		Accounts: Accounts{Passwords: PasswordsAuto, MFA: "admins", GuessesPerMinute: 5, GuessBurst: 10, Argon2Memory: 19, Argon2Passes: 2, MaxHashing: 4,
 			Registration: RegistrationClosed, Mail: Mail{Send: MailOff, Security: "starttls"}},
-		Limits:   Limits{Store: "local", Mode: "single", OnError: "local", Budget: 20 * time.Millisecond, MaxKeys: 1_000_000},
-		Identity: Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
-		Metrics:  Metrics{Prefix: "pomerium_"},
-		Log:      Log{Level: "info", Access: "stdout"},
-		Audit:    defaultAudit(),
+		Limits:    Limits{Store: "local", Mode: "single", OnError: "local", Budget: 20 * time.Millisecond, MaxKeys: 1_000_000},
+		Identity:  Identity{HeaderPrefix: "x-pomerium-", Keys: "assertion-keys.yaml"},
+		Metrics:   Metrics{Prefix: "pomerium_"},
+		Log:       Log{Level: "info", Access: "stdout"},
+		Audit:     defaultAudit(),
+		Demo:      defaultDemo(),
+		Decisions: defaultDecisions(),
 	}
 }
 
@@ -221,10 +227,11 @@ func Parse(file string, data []byte, environ []string) (*Config, error) {
 	c.Envoy.complete(dir, &c.Listen)
 	c.Audit.complete(dir, c.Session.Path, c.Session.Store)
 	c.Policy.complete(dir, c.Session.Path)
+	c.Decisions.complete(dir)
 	if a := &c.Log.Access; *a != "stdout" && *a != "off" && !filepath.IsAbs(*a) {
 		*a = filepath.Join(dir, *a)
 	}
-	return &c, errors.Join(c.checkProviders(dir), c.checkAccounts(dir), c.checkSockets(), c.checkDelivery())
+	return &c, errors.Join(c.checkProviders(dir), c.checkAccounts(dir), c.checkDemo(dir), c.checkSockets(), c.checkDelivery())
 }
 
 // maxSocketPath is sun_path's size less its terminating NUL on Linux.
@@ -287,7 +294,7 @@ func (c *Config) check() error {
 			return c.errf(r.key, "%s", r.mend)
 		}
 	}
-	return errors.Join(c.checkPolicy(), c.checkListen(), c.checkRedis(), c.checkRedisTLS(), c.checkPostgres(), c.checkAudit())
+	return errors.Join(c.checkPolicy(), c.checkListen(), c.checkRedis(), c.checkRedisTLS(), c.checkPostgres(), c.checkAudit(), c.checkDecisions())
 }
 
 func cookieName(s string) bool {
