@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -35,6 +36,11 @@ const (
 	// ActionPolicySwitched: a switch of the policy was set, or set back; the
 	// details name it and its values before and after.
 	ActionPolicySwitched Action = "policy_switched"
+	// ActionPolicyActivated and ActionPolicyRefused: a policy set was offered and
+	// decides from now on, or was refused, so that the one before goes on. The details
+	// name its revision, who signed it and, of a refused one, the reason.
+	ActionPolicyActivated Action = "policy_activated"
+	ActionPolicyRefused   Action = "policy_refused"
 	// ActionRequestAllowed and ActionRequestDenied are decisions about requests,
 	// where those are kept.
 	ActionRequestAllowed Action = "request_allowed"
@@ -139,6 +145,9 @@ type AuditQuery struct {
 	// who did it.
 	User   string
 	Action Action
+	// Text is to be in a value of the entry, with ASCII letters in any case: in an
+	// id, an email, an address, the user agent, a detail. At most 256 bytes.
+	Text string
 	// Since is the first instant and Until the one after the last. An entry that
 	// was added more than five minutes from its own time may be left out.
 	Since, Until time.Time
@@ -151,6 +160,18 @@ type AuditQuery struct {
 // AuditReader lists the trail. Safe for concurrent use.
 type AuditReader interface {
 	// Entries returns what q selects, the newest first. An error wraps
-	// ErrUnavailable if the trail cannot be read.
+	// ErrUnavailable if the trail cannot be read, and is an AuditPaused if a search
+	// for Text took its time: the entries beside it are what it has found so far.
 	Entries(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
+}
+
+// AuditPaused tells that a search has not come to its end: it goes on with the
+// same query and this Before.
+type AuditPaused struct {
+	Before uint64
+}
+
+// Error implements error.
+func (e *AuditPaused) Error() string {
+	return fmt.Sprintf("the search has looked at all entries from %d on, and goes on before that", e.Before)
 }

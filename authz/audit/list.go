@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,7 +26,36 @@ func (t *Trail) Entries(ctx context.Context, q session.AuditQuery) ([]session.Au
 	if err != nil {
 		return nil, t.unavailable(err)
 	}
-	query, args, err := selection(q, from, to)
+	if q.Text != "" {
+		return t.search(ctx, q, from, to)
+	}
+	rows, err := t.selected(ctx, q, from, to)
+	if err != nil {
+		return nil, err
+	}
+	var out []session.AuditEntry
+	for _, r := range rows {
+		e, err := r.entry()
+		if err != nil {
+			return nil, t.unavailable(err)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// entry is a row as it is shown.
+func (r row) entry() (session.AuditEntry, error) {
+	e := session.AuditEntry{Number: r.number, Hash: hex.EncodeToString(r.hash[:])}
+	if err := json.Unmarshal(r.event, &e.Event); err != nil {
+		return e, fmt.Errorf("entry %d: %w", r.number, err)
+	}
+	return e, nil
+}
+
+// selected returns what a query selects of a range of numbers.
+func (t *Trail) selected(ctx context.Context, q session.AuditQuery, from, to uint64) (out []row, err error) {
+	query, args, err := t.selection(q, from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -34,17 +64,12 @@ func (t *Trail) Entries(ctx context.Context, q session.AuditQuery) ([]session.Au
 		return nil, t.unavailable(err)
 	}
 	defer func() { _ = rows.Close() }()
-	var out []session.AuditEntry
 	for rows.Next() {
 		r, err := scan(rows)
 		if err != nil {
 			return nil, t.unavailable(err)
 		}
-		e := session.AuditEntry{Number: r.number, Hash: hex.EncodeToString(r.hash[:])}
-		if err := json.Unmarshal(r.event, &e.Event); err != nil {
-			return nil, t.unavailable(fmt.Errorf("entry %d: %w", r.number, err))
-		}
-		out = append(out, e)
+		out = append(out, r)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, t.unavailable(err)
@@ -54,17 +79,11 @@ func (t *Trail) Entries(ctx context.Context, q session.AuditQuery) ([]session.Au
 
 const columns = `number, at, action, user_id, user_email, actor_id, actor_email, event, hash`
 
-// userColumns are where somebody is looked for, and the actor's only where it is
-// somebody else than the user, as their indexes are.
-var userColumns = [...]struct{ name, also string }{
-	{"user_id", ""}, {"user_email", ""},
-	{"actor_id", "actor_id <> user_id"}, {"actor_email", "actor_email <> user_email"},
-}
-
-// selection is the statement of a query. A user's entries are looked up by four
-// indexes, each of which gives its newest, since OR over them would have the
-// database read all that somebody ever did to sort it.
-func selection(q session.AuditQuery, from, to uint64) (string, []any, error) {
+// selection is the statement of a query: entries of somebody, or of an action, by
+// audit_finds, and those that are not in it yet by looking through them. With several
+// parts each gives its newest, since OR over them would have the database read all that
+// somebody ever did to sort it.
+func (t *Trail) selection(q session.AuditQuery, from, to uint64) (string, []any, error) {
 	limit := q.Limit
 	switch {
 	case limit == 0:
@@ -72,25 +91,27 @@ func selection(q session.AuditQuery, from, to uint64) (string, []any, error) {
 	case limit < 0 || limit > 1000:
 		return "", nil, fmt.Errorf("audit list: limit %d is not 1 to 1000", limit)
 	}
-	where, args := conditions(q, from, to)
-	if q.User == "" {
-		return `SELECT ` + columns + ` FROM audit_entries` + whole(where) + ` ORDER BY number DESC LIMIT ?`, append(args, limit), nil
+	where, args := t.conditions(q, from, to)
+	const order = ` ORDER BY number DESC LIMIT ?`
+	if q.User == "" && q.Action == "" {
+		return `SELECT ` + columns + ` FROM audit_entries` + whole(where) + order, append(args, limit), nil
 	}
-	var parts []string
-	var all []any
-	for _, c := range userColumns {
-		who := q.User
-		if strings.HasSuffix(c.name, "email") {
-			who = strings.ToLower(who)
-		}
-		here := []string{c.name + " = ?"}
-		if c.also != "" {
-			here = append(here, c.also)
-		}
-		parts = append(parts, `SELECT * FROM (SELECT `+columns+` FROM audit_entries`+whole(append(here, where...))+` ORDER BY number DESC LIMIT ?) AS `+c.name)
-		all = append(append(append(all, clip(who, maxText)), args...), limit)
+	who := clip(q.User, maxText)
+	email := clip(strings.ToLower(q.User), maxText)
+	recent, recentArgs := []string{`number > (SELECT found FROM audit_head WHERE one = 1)`}, []any(nil)
+	keys := []string{"a" + string(q.Action)}
+	if q.User != "" {
+		keys = []string{"u" + who, "e" + email}
+		recent, recentArgs = append(recent, `(user_id = ? OR actor_id = ? OR user_email = ? OR actor_email = ?)`), []any{who, who, email, email}
 	}
-	return `SELECT ` + columns + ` FROM (` + strings.Join(parts, ` UNION `) + `) AS found ORDER BY number DESC LIMIT ?`, append(all, limit), nil
+	part := `SELECT * FROM (SELECT ` + columns + ` FROM `
+	parts := []string{part + `audit_entries` + whole(append(recent, where...)) + order + `) AS recent`}
+	all := append(append(recentArgs, args...), limit)
+	for i, key := range keys {
+		parts = append(parts, part+`audit_finds JOIN audit_entries USING (number)`+whole(append([]string{`who = ?`}, where...))+order+`) AS found`+strconv.Itoa(i))
+		all = append(append(append(all, key), args...), limit)
+	}
+	return `SELECT ` + columns + ` FROM (` + strings.Join(parts, ` UNION `) + `) AS found` + order, append(all, limit), nil
 }
 
 // skew is how far an entry's time may be from when it was added: gates that share
@@ -152,16 +173,19 @@ func whole(where []string) string {
 	return ` WHERE ` + strings.Join(where, ` AND `)
 }
 
-func conditions(q session.AuditQuery, from, to uint64) (where []string, args []any) {
+func (t *Trail) conditions(q session.AuditQuery, from, to uint64) (where []string, args []any) {
 	add := func(condition string, arg any) {
 		where, args = append(where, condition), append(args, arg)
 	}
 	if q.Action != "" {
-		name := "action"
-		if q.User != "" {
-			name = "action || ''" // not by its index: one person's entries are fewer
+		add("action = ?", string(q.Action))
+	}
+	if q.Text != "" {
+		text := "CAST(event AS TEXT) LIKE ?"
+		if !t.o.Dialect.InProcess() {
+			text = "convert_from(event, 'UTF8') ILIKE ?"
 		}
-		add(name+" = ?", string(q.Action))
+		add(text+` ESCAPE '!'`, likeText(q.Text))
 	}
 	if !q.Since.IsZero() {
 		add("at >= ?", q.Since.UnixMicro())

@@ -146,11 +146,7 @@ func (n *Notary) moveStart(ctx context.Context, from Head, to Checkpoint) error 
 // proves it.
 func (n *Notary) removeTo(ctx context.Context, last uint64) error {
 	for last > 0 {
-		done, err := n.o.DB.ExecContext(ctx, n.o.Dialect.Bind(`DELETE FROM audit_entries WHERE number IN (SELECT number FROM audit_entries WHERE number <= ? ORDER BY number LIMIT ?)`), int64(last), pruneAtOnce)
-		if err != nil {
-			return n.fails("taking out old days", err)
-		}
-		gone, err := done.RowsAffected()
+		gone, err := n.remove(ctx, last)
 		if err != nil {
 			return n.fails("taking out old days", err)
 		}
@@ -163,6 +159,34 @@ func (n *Notary) removeTo(ctx context.Context, last uint64) error {
 		return n.fails("taking out old checkpoints", err)
 	}
 	return nil
+}
+
+// remove takes out some of the first entries, with what they are found by.
+func (n *Notary) remove(ctx context.Context, last uint64) (int64, error) {
+	tx, err := n.o.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing, once it is committed
+	var to sql.NullInt64
+	err = tx.QueryRowContext(ctx, n.o.Dialect.Bind(`SELECT MAX(number) FROM (SELECT number FROM audit_entries WHERE number <= ? ORDER BY number LIMIT ?) AS first`), int64(last), pruneAtOnce).Scan(&to)
+	if err != nil || !to.Valid {
+		return 0, err
+	}
+	for _, who := range []string{`'u' || user_id`, `'u' || actor_id`, `'e' || user_email`, `'e' || actor_email`, `'a' || action`} {
+		if _, err := tx.ExecContext(ctx, n.o.Dialect.Bind(`DELETE FROM audit_finds WHERE (who, number) IN (SELECT `+who+`, number FROM audit_entries WHERE number <= ?)`), to.Int64); err != nil {
+			return 0, err
+		}
+	}
+	done, err := tx.ExecContext(ctx, n.o.Dialect.Bind(`DELETE FROM audit_entries WHERE number <= ?`), to.Int64)
+	if err != nil {
+		return 0, err
+	}
+	gone, err := done.RowsAffected()
+	if err != nil {
+		return 0, err
+	}
+	return gone, tx.Commit()
 }
 
 // KeptFrom is the first UTC day, as its first instant, of which nothing is taken

@@ -116,6 +116,9 @@ func (t *Trail) write(calls []*call) (err error) {
 	}
 	t.head = &end
 	t.metrics.written(end.Number, len(rows))
+	if end.Number >= t.found+findsRound {
+		t.wakeFinds()
+	}
 	return nil
 }
 

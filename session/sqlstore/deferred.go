@@ -24,6 +24,8 @@ type Deferred struct {
 	failed error
 }
 
+const journalSize = 4200 * 4120
+
 // OpenDeferred is OpenSQLite with deferred commits.
 func OpenDeferred(ctx context.Context, path string) (*Deferred, error) {
 	// Indexes of many entries are written all over: with 16 MiB of pages few have to
@@ -40,7 +42,47 @@ func OpenDeferred(ctx context.Context, path string) (*Deferred, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
-	return &Deferred{DB: db, wal: real + "-wal"}, nil
+	d := &Deferred{DB: db, wal: real + "-wal"}
+	if err := d.reserve(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("database %s: its journal: %w", path, err)
+	}
+	return d, nil
+}
+
+// reserve fills the journal up to its full length with zeros, which SQLite takes for its
+// end. A file that grows, or whose blocks are filled for the first time, costs each
+// fdatasync a commit of the file system's own journal, three times of what it is to write
+// over what is there. With the write lock held nobody else writes to the journal.
+func (d *Deferred) reserve(ctx context.Context) (err error) {
+	c, err := d.DB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	tx, err := c.BeginTx(ctx, nil) // immediate
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	f, err := os.OpenFile(d.wal, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 1<<20)
+	for at := st.Size(); at < journalSize; {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), journalSize-at)], at)
+		if err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return fdatasync(f)
 }
 
 // Sync returns once all that was committed before is on disk. Where the disk has

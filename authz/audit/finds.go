@@ -1,0 +1,91 @@
+package audit
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// findsRound is how many entries there are to be before what they are found by
+	// is added: less often, each addition has more that lie on one page, but more
+	// entries have to be looked through until then (8 ms).
+	findsRound = 2048
+	// findsAtOnce bounds one addition: who adds entries waits for it.
+	findsAtOnce = 4 * findsRound
+	// findsPause is before another try when one has failed.
+	findsPause = 5 * time.Second
+)
+
+// addFinds adds what the entries of a range of numbers are found by.
+const addFinds = `INSERT INTO audit_finds (who, number)
+	SELECT 'u' || user_id, number FROM audit_entries WHERE number > ? AND number <= ? AND user_id <> ''
+	UNION SELECT 'u' || actor_id, number FROM audit_entries WHERE number > ? AND number <= ? AND actor_id <> '' AND actor_id <> user_id
+	UNION SELECT 'e' || user_email, number FROM audit_entries WHERE number > ? AND number <= ? AND user_email <> ''
+	UNION SELECT 'e' || actor_email, number FROM audit_entries WHERE number > ? AND number <= ? AND actor_email <> '' AND actor_email <> user_email
+	UNION SELECT 'a' || action, number FROM audit_entries WHERE number > ? AND number <= ?
+	ORDER BY 1, 2`
+
+// finds adds what entries are found by, behind those who add entries, until Close.
+// It ends at any point without harm: what is not added is looked through.
+func (t *Trail) finds() {
+	for {
+		select {
+		case <-t.stop:
+			return
+		case <-t.findable:
+		}
+		again, err := t.find()
+		if err != nil {
+			t.o.Logger.Warn("what entries of the audit trail are found by cannot be added; they are found all the same, but slower", "error", err)
+			select {
+			case <-t.stop:
+				return
+			case <-time.After(findsPause):
+			}
+		}
+		if again || err != nil {
+			t.wakeFinds()
+		}
+	}
+}
+
+func (t *Trail) wakeFinds() {
+	select {
+	case t.findable <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// find does one addition, and reports whether more is to be added.
+func (t *Trail) find() (again bool, err error) {
+	// A database in this process would have the other writer try again and again.
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	tx, err := t.o.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return false, t.unavailable(err)
+	}
+	defer func() { _ = tx.Rollback() }() // nothing, once it is committed
+	var number, found int64
+	if err := tx.QueryRowContext(ctx, `UPDATE audit_head SET number = number WHERE one = 1 RETURNING number, found`).Scan(&number, &found); err != nil {
+		return false, t.unavailable(err)
+	}
+	t.found = uint64(found)
+	if number-found < findsRound { // another gate was faster
+		return false, nil
+	}
+	to := min(number, found+findsAtOnce)
+	if _, err := tx.ExecContext(ctx, t.o.Dialect.Bind(addFinds), found, to, found, to, found, to, found, to, found, to); err != nil {
+		return false, t.unavailable(err)
+	}
+	if _, err := tx.ExecContext(ctx, t.o.Dialect.Bind(`UPDATE audit_head SET found = ? WHERE one = 1`), to); err != nil {
+		return false, t.unavailable(err)
+	}
+	if err := tx.Commit(); err != nil {
+		return false, t.unavailable(err)
+	}
+	t.found = uint64(to)
+	return number-to >= findsRound, nil
+}
