@@ -16,7 +16,8 @@
 // for each secret of the file, so that secrets are changed without a gap: the
 // new one is added, the receiver is given it, the old one is taken away.
 //
-// Replies: 200 {"status":"done"}; 202 {"status":"pending"}, come again;
+// Replies: 200 {"status":"done"}; 202 {"status":"pending"}, which is asked
+// again for as long as the call may last;
 // demo.list: 200 {"grants":["demo-…"]}. 408, 409, 425, 429 and 5xx are tried
 // again, after Retry-After at the least; any other 4xx is for good.
 package webhook

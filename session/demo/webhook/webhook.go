@@ -129,11 +129,37 @@ func (s *Step) phase(ctx context.Context, kind, phase string, g session.DemoGran
 		ID: g.ID, UserID: g.UserID, Email: g.Email, Organization: g.Organization, WorkspaceType: g.WorkspaceType, Role: g.Role,
 		StartedAt: g.StartedAt.UTC(), ExpiresAt: g.ExpiresAt.UTC(),
 	}}
-	r, err := s.send(ctx, g.ID+"."+s.o.Name+"."+phase, e, maxReply)
-	if err != nil {
-		return err
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		r, err := s.send(ctx, g.ID+"."+s.o.Name+"."+phase, e, maxReply)
+		if err == nil {
+			err = outcome(r)
+		}
+		if !errors.Is(err, session.ErrStepPending) || !pause(ctx, max(wait, session.StepAfter(err))) {
+			return err
+		}
 	}
-	return outcome(r)
+}
+
+// What is under way is asked about again after firstWait to lastWait, for as
+// long as the call may last: that is no failure to be counted.
+const (
+	firstWait = 100 * time.Millisecond
+	lastWait  = 2 * time.Second
+)
+
+// pause waits, and reports false at once if ctx would end before.
+func pause(ctx context.Context, d time.Duration) bool {
+	if end, ok := ctx.Deadline(); !ok || time.Until(end) <= d {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // Owned implements session.DemoStep.

@@ -37,7 +37,9 @@ func (s *Step) locked(ctx context.Context, userID string, f func(context.Context
 			break
 		}
 		if !errors.Is(err, session.ErrExists) {
-			return fmt.Errorf("the lock of a person's authorization: %w", err)
+			// Not wrapped: that the sessions' store is away is one step's failure, and
+			// not that of the store that grants are in.
+			return fmt.Errorf("the lock of a person's authorization: %v", err)
 		}
 		if err := pause(ctx, wait/2+mathrand.N(wait)); err != nil {
 			return fmt.Errorf("waiting for another change of what the person may do: %w", err)

@@ -297,7 +297,9 @@ func TestStartsThatCannotWorkAreRefusedForGood(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	z.Fail(func(string, int) *zitadelfake.Fault { return &zitadelfake.Fault{Status: 403, Code: "permission_denied"} })
+	z.Fail(func(string, int) *zitadelfake.Fault {
+		return &zitadelfake.Fault{Status: 403, Code: "permission_denied"}
+	})
 	if err := s.Start(t.Context(), good); !errors.Is(err, session.ErrStepRefused) {
 		t.Errorf("a service user who may not: %v", err)
 	}
