@@ -47,3 +47,6 @@ func kindOf(err error) Kind {
 	}
 	return Evaluation
 }
+
+// KindOf is the kind of an error of Decide.
+func KindOf(err error) Kind { return kindOf(err) }
