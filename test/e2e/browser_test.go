@@ -64,6 +64,31 @@ func startBrowser(t *testing.T) *browser {
 	return b
 }
 
+// tab opens another one of the same browser.
+func (b *browser) tab() *browser {
+	b.t.Helper()
+	x := &browser{t: b.t, shots: b.shots}
+	var cancel context.CancelFunc
+	x.ctx, cancel = chromedp.NewContext(b.ctx)
+	b.t.Cleanup(cancel)
+	if err := chromedp.Do(x.ctx, chromedp.Navigate("about:blank")); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := chromedp.Listen(x.ctx, x.heard); err != nil {
+		b.t.Fatal(err)
+	}
+	x.look("light")
+	return x
+}
+
+// evaluates runs a statement in the page.
+func (b *browser) evaluates(statement string) {
+	b.t.Helper()
+	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](statement+";0")); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
@@ -196,8 +221,13 @@ func (b *browser) reads(address string, texts ...string) {
 // what is evaluated during a navigation fails, and is asked again.
 func (b *browser) becomes(expression string) {
 	b.t.Helper()
+	b.becomesWithin(20*time.Second, expression)
+}
+
+func (b *browser) becomesWithin(limit time.Duration, expression string) {
+	b.t.Helper()
 	var last error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression))
 		if ok {
 			return

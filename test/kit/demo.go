@@ -65,6 +65,9 @@ type DemoOptions struct {
 	Policy string
 	// Providers is YAML with the key providers, "" for none.
 	Providers string
+	// Demo is YAML with the key demo: which demo sessions there are; "" for those
+	// of gate dev.
+	Demo string
 	// TLS has the demo speak it.
 	TLS bool
 	// Env are settings that override gate.yaml, such as "GATE_SESSION_IDLE=2s".
@@ -101,12 +104,15 @@ func StartDemo(t testing.TB, o DemoOptions) *Demo {
 	if o.Policy != "" {
 		args = append(args, "-policy", o.Policy)
 	}
-	if o.Providers != "" {
-		file := filepath.Join(t.TempDir(), "providers.yaml")
-		if err := os.WriteFile(file, []byte(o.Providers), 0o600); err != nil {
+	for name, text := range map[string]string{"providers": o.Providers, "demo": o.Demo} {
+		if text == "" {
+			continue
+		}
+		file := filepath.Join(t.TempDir(), name+".yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		args = append(args, "-providers", file)
+		args = append(args, "-"+name, file)
 	}
 	root, err := Root()
 	if err != nil {
