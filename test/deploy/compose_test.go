@@ -11,7 +11,7 @@ import (
 
 func composeProject(t *testing.T) *types.Project {
 	t.Helper()
-	o, err := cli.NewProjectOptions([]string{"../../deploy/compose.yaml"})
+	o, err := cli.NewProjectOptions([]string{"../../deploy/compose.yaml"}, cli.WithProfiles([]string{"demo"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestNetworksLeaveEnvoyAsTheOnlyWayIn(t *testing.T) {
 	p := composeProject(t)
 	want := map[string][]string{
 		"envoy": {"internal", "proxy"}, "gate": {"egress", "internal", "state"}, "redis": {"state"}, "bootstrap": nil,
-		"frontend": {"internal"}, "backend": {"internal"}, "kasm-proxy": {"internal"},
+		"frontend": {"internal"}, "backend": {"internal"}, "kasm-proxy": {"internal"}, "provisioner": {"netbird"},
 	}
 	for name, s := range p.Services {
 		got := s.NetworksByPriority()
@@ -50,7 +50,7 @@ func TestNetworksLeaveEnvoyAsTheOnlyWayIn(t *testing.T) {
 			t.Errorf("%s is on %v, want %v", name, got, networks)
 		}
 	}
-	for name, internal := range map[string]bool{"internal": true, "state": true, "proxy": false, "egress": false} {
+	for name, internal := range map[string]bool{"internal": true, "state": true, "proxy": false, "egress": false, "netbird": false} {
 		if n, ok := p.Networks[name]; !ok || bool(n.Internal) != internal {
 			t.Errorf("network %s: there %v, internal %v; want internal %v", name, ok, n.Internal, internal)
 		}
@@ -75,7 +75,7 @@ func TestNoContainerIsPrivilegedOrWithoutLimits(t *testing.T) {
 			"has no limit of processes":         limits.Pids == 0,
 			"shares a namespace with the host":  s.Pid == "host" || s.Ipc == "host" || s.UserNSMode == "host",
 			"reaches a device":                  len(s.Devices) > 0,
-			"mounts the engine's socket":        mounts(s, "docker.sock"),
+			"mounts the engine's socket":        mounts(s, "docker.sock") && name != "provisioner",
 			"takes an image by no version":      s.Build == nil && !strings.HasPrefix(s.Image, "neosc/") && (!strings.Contains(s.Image, ":") || strings.HasSuffix(s.Image, ":latest")),
 			"writes to what the host has given": bindsWritable(s),
 		} {
@@ -101,12 +101,30 @@ func bindsWritable(s types.ServiceConfig) bool {
 func TestOnlyTheGateAndEnvoyShareTheSockets(t *testing.T) {
 	for name, s := range composeProject(t).Services {
 		ours := name == "envoy" || name == "gate" || name == "bootstrap"
-		if mounts(s, "run") && !ours {
+		sockets := slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Source == "run" })
+		if sockets && !ours {
 			t.Errorf("%s mounts the sockets", name)
 		}
 		if mounts(s, "production") && (!ours || name == "envoy") {
 			t.Errorf("%s mounts the gate's configuration", name)
 		}
+	}
+}
+
+// TestTheGateSpeaksToTheProvisionerOverOneSocket: no network joins the two, and
+// nobody else has the socket.
+func TestTheGateSpeaksToTheProvisionerOverOneSocket(t *testing.T) {
+	p := composeProject(t)
+	if !mounts(p.Services["provisioner"], "docker.sock") {
+		t.Error("the provisioner has no engine")
+	}
+	for name, s := range p.Services {
+		if got, want := mounts(s, "hooks"), name == "gate" || name == "provisioner"; got != want {
+			t.Errorf("%s has the socket of messages: %v", name, got)
+		}
+	}
+	if _, on := p.Services["gate"].Networks["netbird"]; on || mounts(p.Services["gate"], "provisioner-state") {
+		t.Error("the gate reaches what is the provisioner's")
 	}
 }
 

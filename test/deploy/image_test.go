@@ -10,9 +10,16 @@ import (
 	"testing"
 )
 
-// TestTheImageIsEmptyButForGateAndRunsAsNobody reads the Dockerfile's last stage.
-func TestTheImageIsEmptyButForGateAndRunsAsNobody(t *testing.T) {
-	b, err := os.ReadFile("../../deploy/Dockerfile")
+// TestImagesAreEmptyButForTheProgramAndRunAsNobody reads the Dockerfiles' last
+// stages.
+func TestImagesAreEmptyButForTheProgramAndRunAsNobody(t *testing.T) {
+	for _, file := range []string{"../../deploy/Dockerfile", "../../deploy/provisioner/Dockerfile"} {
+		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) { readsImage(t, file) })
+	}
+}
+
+func readsImage(t *testing.T, file string) {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
