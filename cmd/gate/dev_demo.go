@@ -10,8 +10,8 @@ import (
 // agree.
 const devDemo = `demo:
   kinds:
-    - {name: linux, title: Linux, description: Desktop and terminal, max_duration: 30m}
-    - {name: windows, title: Windows, description: "Desktop, Office files", max_duration: 30m, approval: true}
+    - {name: desktop, title: Linux desktop, description: A desktop of your own for half an hour., max_duration: 30m}
+    - {name: windows, title: Windows desktop, description: With Office files., max_duration: 1h, approval: true}
 `
 
 // demoYAML is the key demo of gate.yaml.
