@@ -175,7 +175,7 @@ func (s *Service) withinCaps(ctx context.Context, t *txn, r *row) error {
 		var first sql.NullInt64
 		// No more rows are looked at than tell.
 		err := t.QueryRowContext(ctx, t.st.sql(`SELECT count(*), min(CASE WHEN expires_at > 0 THEN expires_at END)
-			FROM (SELECT expires_at FROM demo_grants WHERE `+where+` LIMIT ?) AS some`), append(args, c.most)...).Scan(&n, &first)
+			FROM (SELECT expires_at FROM demo_grants WHERE `+where+` LIMIT ?) AS found`), append(args, c.most)...).Scan(&n, &first)
 		if err != nil {
 			return err
 		}

@@ -101,7 +101,8 @@ func (s *Service) try(ctx context.Context, r *row, at *session.GrantStep, step *
 			if errors.Is(failed, session.ErrStepRefused) || at.Attempts > step.Retries {
 				at.State = session.StepFailed
 			}
-		} else if at.Phase == session.PhaseStart {
+		}
+		if at.Phase == session.PhaseStart && (failed == nil || errors.Is(failed, session.ErrStepRefused)) {
 			r.settleAt = time.Time{} // its end was seen
 		}
 		return t.save(ctx, r, r.fence)

@@ -59,7 +59,7 @@ func TestWhoMayAskWhat(t *testing.T) {
 	x := newHouse(t)
 	nora, ada := x.token("nora"), x.token("ada")
 	for _, r := range x.api.Routes() {
-		target := strings.NewReplacer("{user}", "usr_two", "{session}", strings.Repeat("0", 64), "{organization}", "org_acme", "{invitation}", "inv_1", "{name}", "x").Replace(r.Path)
+		target := strings.NewReplacer("{user}", "usr_two", "{session}", strings.Repeat("0", 64), "{organization}", "org_acme", "{invitation}", "inv_1", "{name}", "x", "{demo}", "demo-1-00000000000000aa").Replace(r.Path)
 		if r.Path == "/api/auth/logout" {
 			continue
 		}

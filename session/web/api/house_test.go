@@ -254,7 +254,7 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	}
 	t.Cleanup(x.sessions.Close)
 	o := Options{
-		Accounts: x.accounts, Registrar: x.accounts, Members: x.accounts, Organizations: x.accounts, Sessions: x.sessions, Factors: x.factors, Identifier: x.accounts, Switches: &switches{is: session.Switch{Name: "hours", Type: session.SwitchBoolean}},
+		Accounts: x.accounts, Registrar: x.accounts, Members: x.accounts, Organizations: x.accounts, Sessions: x.sessions, Factors: x.factors, Identifier: x.accounts, Switches: &switches{is: session.Switch{Name: "hours", Type: session.SwitchBoolean}}, Demos: noDemos{},
 		Audit: x.trail, IsOrigin: func(o string) bool { return o == portal }, Cookie: session.CookieSpec{Name: "_pomerium", Domain: ".kappa4.com", Secure: true},
 		SignIn: func(_ *http.Request, s *session.Session, err error) {
 			x.signIns = append(x.signIns, fmt.Sprint(s != nil, " ", err))
