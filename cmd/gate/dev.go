@@ -201,7 +201,6 @@ func (d *demo) configure() (*config.Config, error) {
 	fmt.Fprintf(&b, "envoy: {admin: %q}\n", sockets[3])
 	fmt.Fprintf(&b, "cookie: {domain: .%s, keys: cookie-keys.yaml, insecure: %t}\n", devDomain, !d.o.tls)
 	fmt.Fprintf(&b, "session: {store: sqlite, path: gate.db}\npolicy: {path: %q}\nlog: {level: warn, access: access.log}\n", policy)
-	fmt.Fprintf(&b, "    - {name: lab, title: Training lab, description: Several machines; an administrator agrees first., max_duration: 30m, approval: true}\n")
 	passwords := config.PasswordsAuto
 	if d.o.providers != "" {
 		more, err := os.ReadFile(d.o.providers)
