@@ -24,7 +24,7 @@ const DataFile = "data.yaml"
 //
 //go:embed authz.rego data.yaml schema/input.json
 //go:embed lib/address.rego lib/admin.rego lib/demo.rego lib/expiry.rego lib/hours.rego lib/identity.rego
-//go:embed lib/limits.rego lib/methods.rego lib/mfa.rego lib/opening.rego lib/paths.rego lib/roles.rego lib/reserved.rego
+//go:embed lib/limits.rego lib/methods.rego lib/mfa.rego lib/opening.rego lib/own.rego lib/paths.rego lib/roles.rego lib/reserved.rego
 var files embed.FS
 
 // Files returns the policy as a read-only file system with the layout of an OPA

@@ -17,6 +17,7 @@ func policyCommand() command {
 		{"coverage", "say which rules have held in live traffic, and how often", policyCoverage},
 		{"switches", "list the policy's switches, set one or set it back", policySwitches},
 		{"test", "run the tests of a policy folder, and refuse what the gate would", policyTest},
+		{"import-ppl", "turn Pomerium's configuration into routes and a policy set", policyImport},
 	})
 }
 
