@@ -81,7 +81,7 @@ func New(o Options) (*Step, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	for _, f := range []struct{ name, value string }{{"organization_id", o.OrganizationID}, {"project_id", o.ProjectID}, {"role_group", o.Group}} {
+	for _, f := range []struct{ name, value string }{{"organization_id", o.OrganizationID}, {"project_id", o.ProjectID}, {"group", o.Group}} {
 		if f.value == "" || len(f.value) > maxID {
 			return nil, fmt.Errorf("%s has %d bytes, want 1 to %d", f.name, len(f.value), maxID)
 		}
