@@ -66,6 +66,7 @@ type Actions struct {
 	looks   chan struct{}
 	answers answers
 	calls   *prometheus.CounterVec
+	within  time.Duration // answerTime
 }
 
 // NewActions returns Actions, or says which option is wrong.
@@ -82,7 +83,7 @@ func NewActions(o ActionsOptions) (*Actions, error) {
 	if o.MetricPrefix == "" {
 		o.MetricPrefix = "pomerium_"
 	}
-	a := &Actions{o: o, looks: make(chan struct{}, looksAtOnce), calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+	a := &Actions{o: o, within: answerTime, looks: make(chan struct{}, looksAtOnce), calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: o.MetricPrefix + "zitadel_actions_total", Help: "Calls of Zitadel's Actions by answer: claims, none, refused, replayed, or failed.",
 	}, []string{"answer"})}
 	for _, t := range o.Targets {
@@ -220,7 +221,7 @@ func (a *Actions) look(ctx context.Context, issuer, subject string) (session.Dem
 		has bool
 		err error
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	ctx, cancel := context.WithTimeout(ctx, a.within)
 	defer cancel()
 	done := make(chan found, 1)
 	go func() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -49,11 +50,13 @@ func newHouse(t *testing.T) *house {
 			}
 			return g, ok, nil
 		},
-		Clock: func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now },
+		Clock:  func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now },
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	zitadel.Patient(a)
 	h.Actions = a
 	return h
 }
@@ -233,6 +236,7 @@ func TestGrantsThatAreOverHaveNoClaims(t *testing.T) {
 
 func TestNoTroubleHereFailsASignIn(t *testing.T) {
 	h := newHouse(t)
+	zitadel.Impatient(h.Actions)
 	body := zitadelfake.Payload("preuserinfo", ana, org)
 	held := make(chan struct{})
 	defer close(held)
@@ -264,21 +268,22 @@ func TestNoTroubleHereFailsASignIn(t *testing.T) {
 }
 
 // A person waits for the answer: 50 ms, of which the look is given 40. On a busy
-// machine the best of some tries counts.
+// machine the best of many tries counts.
 func TestAnAnswerIsThereWithin50ms(t *testing.T) {
 	h := newHouse(t)
+	zitadel.Impatient(h.Actions)
 	h.change(func() { h.look = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() } })
-	best := time.Hour
-	for i := range 40 {
+	best, end := time.Hour, time.Now().Add(20*time.Second)
+	for i := 0; best > 50*time.Millisecond && time.Now().Before(end); i++ {
 		body := zitadelfake.Payload("preuserinfo", fmt.Sprint(i), org)
 		sig := zitadelfake.Sign(noon, body, oneKey)
 		start := time.Now()
 		h.call(body, sig)
-		if best = min(best, time.Since(start)); best <= 50*time.Millisecond {
-			return
-		}
+		best = min(best, time.Since(start))
 	}
-	t.Errorf("the quickest took %v", best)
+	if best > 50*time.Millisecond {
+		t.Errorf("the quickest took %v", best)
+	}
 }
 
 func TestSigningKeysChangeWithoutAGap(t *testing.T) {
@@ -338,10 +343,11 @@ func FuzzCalls(f *testing.F) {
 	if err := os.WriteFile(path, []byte(oneKey), 0o600); err != nil {
 		f.Fatal(err)
 	}
-	a, err := zitadel.NewActions(zitadel.ActionsOptions{Targets: []zitadel.Target{{Issuer: issuer, KeysFile: path}}, Active: active, Clock: clock})
+	a, err := zitadel.NewActions(zitadel.ActionsOptions{Targets: []zitadel.Target{{Issuer: issuer, KeysFile: path}}, Active: active, Clock: clock, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}
+	zitadel.Patient(a)
 	f.Fuzz(func(t *testing.T, header string, got []byte) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodPost, zitadel.ActionsPath, bytes.NewReader(got))
