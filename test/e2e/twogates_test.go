@@ -29,7 +29,6 @@ log: {access: "off"}
 // TestOneOfTwoGatesIsKilledAndNobodyNotices kills each of two gates behind one
 // Envoy under load and starts it again: the other answers for both.
 func TestOneOfTwoGatesIsKilledAndNobodyNotices(t *testing.T) {
-	t.Parallel()
 	store, err := redistest.Socket()
 	if err != nil {
 		t.Fatal(err)
@@ -85,15 +84,13 @@ func TestOneOfTwoGatesIsKilledAndNobodyNotices(t *testing.T) {
 	x.stop()
 	own.stop()
 	t.Logf("%d requests to the application, %d failed; %d to the gate's own pages, %d failed", x.asked.Load(), len(x.wrong), own.asked.Load(), len(own.wrong))
-	lost := 0
-	if kit.Race { // gates built so answer a few checks later than Envoy waits
-		lost = int(x.asked.Load() / 100)
+	if len(x.wrong) > 0 || x.late.Load() > x.mostLate() {
+		t.Errorf("%d of %d requests to the application failed and %d waited too long: %s\n%s", len(x.wrong), x.asked.Load(), x.late.Load(), x.wrong, e.Troubles(t))
 	}
-	if len(x.wrong) > lost {
-		t.Errorf("%d of %d requests to the application failed, the first: %s", len(x.wrong), x.asked.Load(), x.wrong[0])
-	}
-	// A page that the killed gate was making is lost: it may have acted on it.
-	if most := 2 * rounds; len(own.wrong) > most {
+	// A page that the killed gate was making is lost: it may have acted on it. A
+	// process that is killed closes its sockets one after another, and only after
+	// it has given back its memory: until then what comes next may meet another.
+	if most := 2 * 2 * rounds; len(own.wrong) > most {
 		t.Errorf("%d of %d requests to the gate's own pages failed, want at most the %d that were under way: %s", len(own.wrong), own.asked.Load(), most, own.wrong[0])
 	}
 }

@@ -297,3 +297,20 @@ func (o *output) String() string {
 	defer o.mu.Unlock()
 	return o.b.String()
 }
+
+// Troubles are the lines of Envoy's access log that tell of 5xx answers, for
+// the message of a test that found some.
+func (e *Edge) Troubles(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile(e.file("edge.log"))
+	if err != nil {
+		return err.Error()
+	}
+	var found strings.Builder
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, `"status":5`) && found.Len() < 4<<10 {
+			found.WriteString(line)
+		}
+	}
+	return found.String()
+}
