@@ -137,7 +137,7 @@ func (a *Actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	kind, out := a.answer(r.Context(), issuer, body)
-	call := sha256.Sum256(append([]byte(sig.t+"."), body...))
+	call := sha256.Sum256(append([]byte(issuer+"\x00"+sig.t+"."), body...))
 	if !a.answers.of(call, sha256.Sum256(out)) {
 		kind, out = "replayed", nil
 	}
