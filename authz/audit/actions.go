@@ -90,7 +90,7 @@ func reserved() []session.Action {
 	return []session.Action{
 		session.ActionLogin, session.ActionSSOLogin, session.ActionLogout, session.ActionSessionCreated, session.ActionSessionExpired,
 		session.ActionSessionRevoked, session.ActionTokenIssued, session.ActionTokenRevoked, session.ActionRoleAssigned, session.ActionRoleRevoked,
-		session.ActionAuditPruned, session.ActionPolicySwitched, session.ActionRequestAllowed, session.ActionRequestDenied,
+		session.ActionAuditPruned, session.ActionPolicySwitched, session.ActionPolicyActivated, session.ActionPolicyRefused, session.ActionRequestAllowed, session.ActionRequestDenied,
 	}
 }
 

@@ -37,6 +37,7 @@ func (a *app) openAudit(ctx context.Context, db *sql.DB, d audit.Dialect) error 
 	if err := a.openNotary(db, d); err != nil {
 		return err
 	}
+	a.auditFirst()
 	return a.openDecisions()
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/neosc/gate/authz/observe"
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
-	"github.com/neosc/gate/policies"
 )
 
 func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
@@ -39,9 +38,12 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	if err := a.newSwitches(); err != nil {
 		return err
 	}
-	o := bundles.Options{Engine: a.engine, Adjust: adjustPolicy(a.switches), Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Timeout: a.cfg.Policy.Timeout, Logger: a.log}
-	if o.Dir = a.cfg.Policy.Path; o.Dir == "" {
-		o.FS = policies.Files()
+	o := bundles.Options{
+		Engine: a.engine, Adjust: adjustPolicy(a.switches), Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Timeout: a.cfg.Policy.Timeout,
+		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix, Notify: a.auditPolicy,
+	}
+	if err := policyPlace(a.cfg, a.log, &o); err != nil {
+		return err
 	}
 	if a.policy, err = bundles.New(o); err != nil {
 		return err
@@ -62,7 +64,7 @@ func (a *app) policyHealth(context.Context) error {
 	if x := a.engine.Evaluator(); x.Evaluator == engine.OPA && x.Why != "" && !x.Pending {
 		slow = fmt.Errorf("runs on OPA's evaluator: %s", x.Why)
 	}
-	return observe.Degraded(errors.Join(s.LastError, slow))
+	return observe.Degraded(errors.Join(s.LastError, sourceTrouble(&s), slow))
 }
 
 // buildID tells one build of the gate from another, whatever it was made of.

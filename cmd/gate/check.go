@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/neosc/gate/authz/engine"
 	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/bundles"
+	"github.com/neosc/gate/bundles/archive"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/envoy"
 	"github.com/neosc/gate/policies"
@@ -97,15 +99,31 @@ func compilePolicy(cfg *config.Config, e engine.Edge) (revision string, err erro
 	return p.Revision(), nil
 }
 
-// policySet reads the policy that the config names, or the built-in one.
+// policySet reads the policy that the config names, or the built-in one. Of a
+// bundle server it is the bundle that was active here last.
 func policySet(cfg *config.Config) (engine.Source, error) {
-	if cfg.Policy.Path == "" {
+	place := cfg.Policy.Path
+	if cfg.Policy.Bundle.URL != "" {
+		var err error
+		if place, err = bundles.KeptActive(keptBundles(cfg)); err != nil {
+			return engine.Source{}, err
+		}
+		if place == "" {
+			return engine.Source{}, fmt.Errorf("policy.bundle.url: no bundle of %s was active here yet; start the gate once, or name a policy file", cfg.Policy.Bundle.URL)
+		}
+	}
+	if place == "" {
 		return bundles.Load(policies.Files())
 	}
-	root, err := os.OpenRoot(cfg.Policy.Path)
+	o, err := bundles.Open(place)
 	if err != nil {
 		return engine.Source{}, fmt.Errorf("policy.path: %w", err)
 	}
-	defer root.Close()
-	return bundles.Load(root.FS())
+	t, err := bundleTrust(cfg)
+	if err == nil && t != nil {
+		if _, err = o.Verified(t, time.Now()); cfg.Policy.Bundle.URL != "" && errors.Is(err, archive.ErrExpired) {
+			err = nil // it held when it was activated
+		}
+	}
+	return o.Source, err
 }

@@ -68,7 +68,7 @@ func resource(a session.Action) string {
 		return "session"
 	case session.ActionTokenIssued, session.ActionTokenRevoked:
 		return "token"
-	case session.ActionPolicySwitched:
+	case session.ActionPolicySwitched, session.ActionPolicyActivated, session.ActionPolicyRefused:
 		return "policy"
 	}
 	switch {

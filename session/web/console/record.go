@@ -25,7 +25,7 @@ func searchable() []string {
 		session.ActionPasswordChanged, session.ActionPasswordResetAsked, session.ActionPasswordReset, session.ActionFactorAdded, session.ActionFactorRemoved, session.ActionFactorUsed,
 		session.ActionRecoveryCodes, session.ActionUserChanged, session.ActionUserDisabled, session.ActionUserEnabled, session.ActionUserMoved, session.ActionUserRemoved, session.ActionUserImported,
 		session.ActionInvited, session.ActionInvitationAccepted, session.ActionInvitationRevoked, session.ActionOrganizationCreated, session.ActionOrganizationModified,
-		session.ActionPolicySwitched, session.ActionRequestAllowed, session.ActionRequestDenied, session.ActionAuditPruned,
+		session.ActionPolicySwitched, session.ActionPolicyActivated, session.ActionPolicyRefused, session.ActionRequestAllowed, session.ActionRequestDenied, session.ActionAuditPruned,
 		session.ActionDemoRequested, session.ActionDemoApproved, session.ActionDemoRefused, session.ActionDemoStarted, session.ActionDemoExtended, session.ActionDemoExpired,
 		session.ActionDemoRevoked, session.ActionDemoFailed, session.ActionDemoCleaned, session.ActionDemoOrphan,
 		"create_workspace", "update_workspace", "delete_workspace", "launch_workspace", "stop_workspace", "disconnect_session", "reset_workspaces",

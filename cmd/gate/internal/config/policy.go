@@ -7,10 +7,13 @@ import (
 
 // Policy is where the rules come from and what runs them.
 type Policy struct {
-	// Path is a directory of Rego and data, watched; empty means the rules
-	// built into gate.
-	Path       string `yaml:"path"`
-	Entrypoint string `yaml:"entrypoint"`
+	// Path is a directory of Rego and data, or a bundle file, watched; empty means
+	// bundle.url, or the rules built into gate.
+	Path string `yaml:"path"`
+	// Bundle is a server of bundles, Verify whose bundles are taken.
+	Bundle     PolicyBundle `yaml:"bundle"`
+	Verify     PolicyVerify `yaml:"verify"`
+	Entrypoint string       `yaml:"entrypoint"`
 	// Timeout ends an evaluation that takes longer, as a 503. The default is a
 	// thousand times the usual, since it counts waiting for a core as well, and
 	// a quarter of what the edge waits.
@@ -33,7 +36,10 @@ const (
 )
 
 func defaultPolicy() Policy {
-	return Policy{Entrypoint: "neosc/authz/decision", Timeout: 250 * time.Millisecond, Engine: EngineAuto, CacheMiB: 64}
+	return Policy{
+		Entrypoint: "neosc/authz/decision", Timeout: 250 * time.Millisecond, Engine: EngineAuto, CacheMiB: 64,
+		Bundle: PolicyBundle{Poll: time.Minute, Wait: 5 * time.Minute, Keep: 10, TestTime: 30 * time.Second},
+	}
 }
 
 func (c *Config) checkPolicy() error {
@@ -48,11 +54,13 @@ func (c *Config) checkPolicy() error {
 	case p.CacheMiB < 0 || p.CacheMiB > 16<<10:
 		return c.errf("policy.cache_mib", "must be from 0 (off) to 16384")
 	}
-	return nil
+	return c.checkBundle()
 }
 
 // complete makes the state folder absolute; session.path is already.
 func (p *Policy) complete(dir, sessions string) {
+	p.Bundle.complete(dir)
+	p.Verify.complete(dir)
 	switch {
 	case p.State == "" && sessions == "":
 		p.State = dir
