@@ -54,6 +54,8 @@ type Options struct {
 	AuditLog session.AuditReader
 	// Switches are the policy's; nil: there is no changing them here.
 	Switches session.Switches
+	// Demos are just-in-time access; nil: there is none.
+	Demos session.Demos
 	// Mask returns a copy of a session that may be shown. Nil: claims are left out.
 	Mask func(*session.Session) *session.Session
 	// CookieName is that of the session cookie.
@@ -92,6 +94,7 @@ func New(o Options) (*API, error) {
 	a.handle("POST /v1/policy/reload", a.reload)
 	a.handleAccounts()
 	a.handleFactors()
+	a.handleDemos()
 	if o.AuditLog != nil {
 		a.handle("GET /v1/audit", a.audit)
 	}
