@@ -6,7 +6,7 @@
 const page = document.querySelector("[data-demo]");
 const words = page.querySelector("[data-words]");
 const every = Number(page.dataset.every) * 1000;
-const left = Number(page.dataset.left || 0) * 1000;
+const left = Number(page.dataset.left || 0); // milliseconds
 // The page's own clock: a computer may tell the wrong time.
 const made = performance.now();
 const name = document.title.slice(document.title.lastIndexOf(" · "));
