@@ -6,12 +6,17 @@ import (
 )
 
 const (
-	// findsRound is how many entries there are to be before what they are found by
-	// is added: less often, each addition has more that lie on one page, but more
-	// entries have to be looked through until then (8 ms).
-	findsRound = 2048
-	// findsAtOnce bounds one addition: who adds entries waits for it.
-	findsAtOnce = 4 * findsRound
+	// findsAfter is how many entries there are to be without what they are found by
+	// before it is added. They are looked through until then.
+	findsAfter = 2048
+	// findsCrowd is how many there may be while several add entries at once: adding
+	// what they are found by takes as long as adding them. Looked through, 20 ms.
+	findsCrowd = 8 * findsAfter
+	// findsStep is how many are taken at once, for which who adds entries waits 3 ms,
+	// or up to eight times as many where there are too many; and findsRest is before
+	// the next.
+	findsStep = 256
+	findsRest = 25 * time.Millisecond
 	// findsPause is before another try when one has failed.
 	findsPause = 5 * time.Second
 )
@@ -19,11 +24,10 @@ const (
 // addFinds adds what the entries of a range of numbers are found by.
 const addFinds = `INSERT INTO audit_finds (who, number)
 	SELECT 'u' || user_id, number FROM audit_entries WHERE number > ? AND number <= ? AND user_id <> ''
-	UNION SELECT 'u' || actor_id, number FROM audit_entries WHERE number > ? AND number <= ? AND actor_id <> '' AND actor_id <> user_id
-	UNION SELECT 'e' || user_email, number FROM audit_entries WHERE number > ? AND number <= ? AND user_email <> ''
-	UNION SELECT 'e' || actor_email, number FROM audit_entries WHERE number > ? AND number <= ? AND actor_email <> '' AND actor_email <> user_email
-	UNION SELECT 'a' || action, number FROM audit_entries WHERE number > ? AND number <= ?
-	ORDER BY 1, 2`
+	UNION ALL SELECT 'u' || actor_id, number FROM audit_entries WHERE number > ? AND number <= ? AND actor_id <> '' AND actor_id <> user_id
+	UNION ALL SELECT 'e' || user_email, number FROM audit_entries WHERE number > ? AND number <= ? AND user_email <> ''
+	UNION ALL SELECT 'e' || actor_email, number FROM audit_entries WHERE number > ? AND number <= ? AND actor_email <> '' AND actor_email <> user_email
+	UNION ALL SELECT 'a' || action, number FROM audit_entries WHERE number > ? AND number <= ?`
 
 // finds adds what entries are found by, behind those who add entries, until Close.
 // It ends at any point without harm: what is not added is looked through.
@@ -41,6 +45,13 @@ func (t *Trail) finds() {
 			case <-t.stop:
 				return
 			case <-time.After(findsPause):
+			}
+		}
+		if again {
+			select {
+			case <-t.stop:
+				return
+			case <-time.After(findsRest):
 			}
 		}
 		if again || err != nil {
@@ -73,10 +84,13 @@ func (t *Trail) find() (again bool, err error) {
 		return false, t.unavailable(err)
 	}
 	t.found = uint64(found)
-	if number-found < findsRound { // another gate was faster
+	if number-found < findsStep { // another gate was faster
 		return false, nil
 	}
-	to := min(number, found+findsAtOnce)
+	to := found + findsStep
+	if number-found > findsCrowd {
+		to = found + 8*findsStep
+	}
 	if _, err := tx.ExecContext(ctx, t.o.Dialect.Bind(addFinds), found, to, found, to, found, to, found, to, found, to); err != nil {
 		return false, t.unavailable(err)
 	}
@@ -87,5 +101,11 @@ func (t *Trail) find() (again bool, err error) {
 		return false, t.unavailable(err)
 	}
 	t.found = uint64(to)
-	return number-to >= findsRound, nil
+	return t.findsDue(uint64(number)), nil
+}
+
+// findsDue reports whether it is time to add what entries up to a number are found
+// by. Called with turn held.
+func (t *Trail) findsDue(number uint64) bool {
+	return number >= t.found+findsCrowd || t.crowd <= 1 && number >= t.found+findsAfter
 }

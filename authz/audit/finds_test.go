@@ -32,7 +32,7 @@ func crowded(t *testing.T, p place, tr *audit.Trail) (all []session.Event) {
 	for n := 0; n < len(all); n += 250 {
 		appendAll(t, tr, all[n:n+250]...)
 	}
-	for began, found := time.Now(), 0; found <= len(all)/2; time.Sleep(5 * time.Millisecond) {
+	for began, found := time.Now(), 0; found <= len(all)/4; time.Sleep(5 * time.Millisecond) {
 		if err := p.db.QueryRow(`SELECT found FROM audit_head`).Scan(&found); err != nil {
 			t.Fatal(err)
 		}

@@ -116,7 +116,7 @@ func (t *Trail) write(calls []*call) (err error) {
 	}
 	t.head = &end
 	t.metrics.written(end.Number, len(rows))
-	if end.Number >= t.found+findsRound {
+	if t.findsDue(end.Number) {
 		t.wakeFinds()
 	}
 	return nil
