@@ -17,6 +17,7 @@ expected := {
 		"GET /oauth2/sign_in": "public", "POST /oauth2/sign_in": "public", "PUT /oauth2/sign_in": "closed",
 		"GET /oauth2/sign_in?rd=https://portal.kappa4.com/a?b": "public",
 		"POST /oauth2/sign_out": "public", "GET /oauth2/sign_out": "closed",
+		"POST /zitadel/actions": "public", "GET /zitadel/actions": "closed", "POST /zitadel/actions/x": "closed",
 		"GET /callback/zitadel_onprem": "public", "POST /callback/zitadel_onprem": "closed",
 		"GET /callback/zitadel_onprem?code=a/b&state=c": "public",
 		"POST /api/auth/register": "public", "POST /api/auth/login": "public", "POST /api/auth/login/second-factor": "public",
