@@ -60,7 +60,9 @@ func (a *app) demoSteps() ([]grants.Step, error) {
 func (a *app) demoStep(c *config.DemoStep) (session.DemoStep, error) {
 	switch c.Kind {
 	case config.StepWebhook:
-		return webhook.New(webhook.Options{Name: c.Name, URL: c.URL, Secrets: c.SecretsFile, Timeout: c.Timeout})
+		return webhook.New(webhook.Options{Name: c.Name, URL: c.URL, Secrets: c.SecretsFile, Timeout: min(c.Timeout, webhook.MaxTimeout)})
+	case config.StepZitadel:
+		return zitadelStep(a.cfg, c, a.notes())
 	}
 	return nil, fmt.Errorf("there are no steps of the kind %q", c.Kind)
 }

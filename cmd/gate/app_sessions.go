@@ -194,5 +194,9 @@ func (a *app) ownHandler() (http.Handler, error) {
 	if err := a.addConsole(own, o); err != nil {
 		return nil, err
 	}
-	return a.withAPI(own, o)
+	all, err := a.withAPI(own, o)
+	if err != nil {
+		return nil, err
+	}
+	return a.withActions(all)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -26,6 +27,9 @@ type Demo struct {
 	// EndOrder names all steps in the order in which they take away; left out, it
 	// is the one opposite to that of their beginning.
 	EndOrder []string `yaml:"end_order"`
+	// Actions are the targets of Zitadel's Actions that POST /zitadel/actions
+	// answers; without any there is no such address.
+	Actions []DemoActions `yaml:"actions"`
 }
 
 // DemoKind is a kind of workspace.
@@ -121,7 +125,7 @@ func (c *Config) checkDemo(dir string) error {
 	if err := c.checkDemoKinds(); err != nil {
 		return err
 	}
-	return c.checkDemoSteps(dir)
+	return errors.Join(c.checkDemoSteps(dir), c.checkDemoActions(dir))
 }
 
 func (c *Config) checkDemoKinds() error {
