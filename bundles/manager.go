@@ -298,6 +298,9 @@ func (m *Manager) build(src engine.Source) (*engine.Program, error) {
 	return engine.Compile(src, m.opt.Edge)
 }
 
+// Place says where policy sets come from, for people.
+func (m *Manager) Place() string { return m.place() }
+
 func (m *Manager) place() string {
 	if m.opt.Remote != nil {
 		return m.opt.Remote.String()

@@ -115,15 +115,21 @@ func (m *Manager) candidateOf(a *archive.Archive, s archive.Signature, packed []
 	return c, err
 }
 
-// tested runs the tests of a bundle, which know the gate's built-ins only: one
-// that could call http.send would have the gate make requests.
+// tested runs the tests of a bundle.
 func (m *Manager) tested(src engine.Source, tests map[string]string) (passed int, err error) {
-	limit := cmp.Or(m.opt.TestTime, DefaultTestTime)
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	return RunTests(context.Background(), src, tests, m.opt.Edge, cmp.Or(m.opt.TestTime, DefaultTestTime))
+}
+
+// RunTests runs all tests of a policy set within a time, as is done before a
+// bundle becomes active, and returns how many passed; any that failed is an
+// error. They know the gate's built-ins only: one that could call http.send would
+// have the gate make requests.
+func RunTests(ctx context.Context, src engine.Source, tests map[string]string, edge engine.Edge, limit time.Duration) (passed int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	report, err := engine.RunTests(ctx, src, tests, m.opt.Edge, engine.TestOptions{Timeout: limit})
+	report, err := engine.RunTests(ctx, src, tests, edge, engine.TestOptions{Timeout: limit})
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return 0, fmt.Errorf("the bundle's tests did not end within %s", limit)
 	case err != nil:
 		return 0, err

@@ -138,6 +138,9 @@ type PrivateKey struct {
 	key any
 }
 
+// Algorithm is ES256 or EdDSA.
+func (k PrivateKey) Algorithm() string { return string(algorithmOf(k.key)) }
+
 // ReadPrivateKey reads a key from a file: PEM (PKCS #8 or SEC 1) or one JWK.
 func ReadPrivateKey(file string) (PrivateKey, error) {
 	k := PrivateKey{ID: keyName(file)}

@@ -28,6 +28,8 @@ func (a *app) adminHandler(successors http.Handler) (http.Handler, error) {
 	mux.Handle("/", commands)
 	mux.Handle(handoverPath, successors)
 	mux.HandleFunc("GET "+policyPath, a.showPolicy)
+	mux.HandleFunc("GET "+bundlesPath, a.showKept)
+	mux.HandleFunc("POST "+rollbackPath, a.rollback)
 	mux.HandleFunc("GET "+routesPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(a.live.File().Source()) // whoever asked is gone otherwise

@@ -164,6 +164,12 @@ func (c *Client) Get(ctx context.Context, path string, q url.Values, out any) er
 	return c.do(ctx, "GET", path, q, nil, out)
 }
 
+// Post has something done by what is served on the socket beside this package's
+// own.
+func (c *Client) Post(ctx context.Context, path string, in, out any) error {
+	return c.do(ctx, "POST", path, nil, in, out)
+}
+
 func set(q url.Values, name, value string) {
 	if value != "" {
 		q.Set(name, value)
