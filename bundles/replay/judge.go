@@ -117,7 +117,11 @@ func (p *player) decide(ctx context.Context, r *decisionlog.Record) (changes []C
 
 // compare says what is decided otherwise than was recorded.
 func compare(r *decisionlog.Record, d *authz.Decision, err error) []Change {
-	was := r.Result
+	return Compare(r.Result, d, err)
+}
+
+// Compare says what of a decision is another one; was is nil for a failure.
+func Compare(was, d *authz.Decision, err error) []Change {
 	if was == nil || err != nil || was.Allowed != d.Allowed {
 		if was == nil && err != nil {
 			return nil // it fails still

@@ -37,7 +37,7 @@ type command struct {
 // commands lists every subcommand; each lives in the file of its name.
 func commands() []command {
 	return []command{
-		serveCommand(), devCommand(), checkCommand(), explainCommand(), envoyCommand(), sessionCommand(), userCommand(), orgCommand(), demoCommand(), policyCommand(), bundleCommand(), keysCommand(), certsCommand(), auditCommand(), decisionsCommand(), replayCommand(), backupCommand(), restoreCommand(), versionCommand(),
+		serveCommand(), devCommand(), checkCommand(), explainCommand(), envoyCommand(), sessionCommand(), userCommand(), orgCommand(), demoCommand(), policyCommand(), bundleCommand(), keysCommand(), certsCommand(), auditCommand(), decisionsCommand(), replayCommand(), accessCommand(), backupCommand(), restoreCommand(), versionCommand(),
 	}
 }
 
