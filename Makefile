@@ -58,7 +58,7 @@ bench: ## ratios against stock parts; ONLY=check for one area
 	@go run ./test/bench $(if $(ONLY),-only $(ONLY))
 
 soak: ## the long runs of which make test runs a minute
-	go test -run Soak -timeout 60m -p 1 -v ./test/soak ./test/streams ./authz/extauthz/wire -soak
+	go test -run Soak -timeout 60m -p 1 -v ./test/soak ./test/streams ./session/demo ./authz/extauthz/wire -soak
 
 fmt: $(OPA) ## gofmt and opa fmt in place
 	gofmt -w $$(git ls-files '*.go')
