@@ -94,7 +94,7 @@ type subject struct {
 var subjects = map[string]subject{
 	"user":        {"input.session.user.id", "input.session.user.id", true},
 	"email":       {"ppl.email", "ppl.email_said", true},
-	"domain":      {"ppl.domain(ppl.email)", "ppl.domain(ppl.email_said)", true},
+	"domain":      {"ppl.domain(ppl.email)", "ppl.domain_said", true},
 	"http_method": {"input.attributes.request.http.method", "input.attributes.request.http.method", false},
 	"http_path":   {"ppl.path", "ppl.path", false},
 }

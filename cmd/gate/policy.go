@@ -16,6 +16,8 @@ func policyCommand() command {
 		{"status", "say which policy is active, and what runs it", policyStatus},
 		{"coverage", "say which rules have held in live traffic, and how often", policyCoverage},
 		{"switches", "list the policy's switches, set one or set it back", policySwitches},
+		{"new", "write a policy with its data and its test", policyNew},
+		{"shadow", "watch a candidate policy beside the active one", policyShadow},
 		{"test", "run the tests of a policy folder, and refuse what the gate would", policyTest},
 		{"import-ppl", "turn Pomerium's configuration into routes and a policy set", policyImport},
 	})

@@ -3,11 +3,14 @@
 # description: |
 #   Whether an address lies in ranges, which are data.
 #
-#       denials contains "not_from_here" if not address.client_within(data.office.ranges)
+#       denials contains "not_from_here" if not from_here
+#
+#       from_here if address.client_within(data.office.ranges)
 #
 #   A range is a CIDR, "203.0.113.0/24" or "2001:db8::/32", or one address. Of those that
-#   are neither nothing is within; nor is what has no address. So write rules that
-#   open by ranges, or that deny with `not`, as above: a deny without it would fail open.
+#   are neither nothing is within; nor is what has no address. So write rules that open by
+#   ranges, or deny with `not`: a deny without it would fail open. And name the call, as
+#   above: under `not` itself an argument that is undefined undoes the denial.
 # scope: package
 # schemas:
 #   - input: schema.input

@@ -3,7 +3,9 @@
 # description: |
 #   Weekdays and hours in a zone, as data: as many as there are kinds of them.
 #
-#       denials contains "reports_closed" if not opening.open(time.now_ns(), data.reports.hours)
+#       denials contains "reports_closed" if not open
+#
+#       open if opening.open(time.now_ns(), data.reports.hours)
 #
 #   with data such as {"timezone": "Europe/Berlin", "days": {"Monday": true}, "from": [8, 0, 0],
 #   "until": [20, 0, 0]}: `from` is the first second in, `until` the first second out. Hours with

@@ -29,7 +29,11 @@ held := array.concat(input.session.roles, [data.neosc.admin_rule.role]) if {
 # description: |
 #   Some of these roles is held.
 #
-#       denials contains "role_required" if not roles.one_of(["auditor", "admin"])
+#       denials contains "role_required" if not entitled
+#
+#       entitled if roles.one_of(data.reports.roles)
+#
+#   Under `not` itself roles that data lacks would undo the denial.
 # scope: document
 one_of(names) if {
 	some role in names

@@ -75,9 +75,17 @@ email := input.session.user.email if input.session.user.email_verified == true
 
 # METADATA
 # title: Email as said
-# description: The address, verified or not, for what closes.
-# scope: rule
+# description: The address, verified or not, for what closes; never undefined.
+# scope: document
+default email_said := ""
+
 email_said := input.session.user.email
+
+# METADATA
+# title: Domain as said
+# description: What follows the last @ of that address, all of it without any.
+# scope: rule
+domain_said := parts[count(parts) - 1] if parts := split(email_said, "@")
 
 # METADATA
 # title: Named

@@ -42,6 +42,9 @@ test_emails if {
 	ppl.email == "a@kappa4.com" with input as object.union(said, {"session": {"user": {"email_verified": true}}})
 	ppl.domain("a@b@kappa4.com") == "kappa4.com"
 	not ppl.domain("kappa4.com")
+	ppl.domain_said == "kappa4.com" with input as said
+	ppl.domain_said == "" with input as {}
+	ppl.email_said == "" with input as {}
 }
 
 test_named if {
