@@ -37,11 +37,19 @@ func newCSRF(keys func() ([][]byte, error), sessionCookie session.CookieSpec) cs
 }
 
 // issue returns a token for a form and sets the cookie that goes with it. A
-// seed that the browser has is kept, so that other tabs' forms stay good.
+// seed that the browser has is kept, so that other tabs' forms stay good, and
+// one that this answer gives it is that of all forms of the page.
 func (c csrf) issue(w http.ResponseWriter, r *http.Request, purpose, bind string) string {
 	for _, old := range r.CookiesNamed(c.cookie) {
 		if validSeed(old.Value) {
 			return c.make(old.Value, purpose, bind)
+		}
+	}
+	for _, line := range w.Header()["Set-Cookie"] {
+		if rest, ok := strings.CutPrefix(line, c.cookie+"="); ok {
+			if seed, _, _ := strings.Cut(rest, ";"); validSeed(seed) {
+				return c.make(seed, purpose, bind)
+			}
 		}
 	}
 	var raw [seedBytes]byte

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -56,6 +57,11 @@ func (h *Handler) Visitor(w http.ResponseWriter, r *http.Request) (s *session.Se
 // refused. It looks again although policy has, for a policy can be wrong.
 func (h *Handler) Administrator(w http.ResponseWriter, r *http.Request) *session.Session {
 	return h.administrator(w, r)
+}
+
+// IsAdministrator reports whether somebody may do what concerns others.
+func (h *Handler) IsAdministrator(ctx context.Context, s *session.Session) bool {
+	return h.o.IsAdministrator(ctx, s)
 }
 
 // Token returns the token of a form for somebody, nil for whoever looks; the

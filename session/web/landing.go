@@ -22,7 +22,7 @@ func (h *Handler) landing(w http.ResponseWriter, r *http.Request) {
 	h.show(w, h.o.Pages.Landing(pages.LandingView{
 		Email: s.Identity.Email, Name: s.Identity.Name, Organization: s.Identity.Organization, Roles: s.Identity.Roles,
 		Apps: h.o.Apps(r.Context(), s), ExpiresAt: s.ExpiresAt, Now: h.o.Clock(), CSRF: h.csrf.issue(w, r, "sign out", s.Key.String()),
-		Demo: demoOf(s),
+		Demo: demoOf(s), Admin: h.o.IsAdministrator(r.Context(), s), Theme: h.Theme(w, r, s),
 	}))
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/neosc/gate/session"
@@ -36,7 +35,7 @@ func (h *Handler) administrator(w http.ResponseWriter, r *http.Request) *session
 		h.trouble(w, r, "looking up a session", err)
 	case s == nil:
 		redirect(w, http.StatusSeeOther, h.o.GateOrigin+signInAt(h.o.GateOrigin+r.URL.Path))
-	case !slices.Contains(s.Identity.Roles, adminRole):
+	case !h.o.IsAdministrator(r.Context(), s):
 		h.refuse(w, r, http.StatusForbidden, "role_required", s)
 	default:
 		return s
@@ -81,7 +80,7 @@ func (h *Handler) switches(w http.ResponseWriter, r *http.Request, s *session.Se
 	}
 	h.show(w, h.o.Pages.Switches(pages.SwitchesView{
 		Status: status, Email: s.Identity.Email, Name: s.Identity.Name, Roles: s.Identity.Roles, List: all, Notice: n,
-		CSRF: h.csrf.issue(w, r, switchForm, s.Key.String()),
+		CSRF: h.csrf.issue(w, r, switchForm, s.Key.String()), Theme: h.Theme(w, r, s),
 	}))
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,9 @@ type Options struct {
 	// Register and Forgot say that the sign-in page leads to pages on which
 	// anybody makes an account, and asks for a new password by mail.
 	Register, Forgot bool
+	// IsAdministrator says who may do what concerns others; nil: who has the role
+	// "admin".
+	IsAdministrator func(ctx context.Context, s *session.Session) bool
 	// GateOrigin is the gate's own origin as browsers see it.
 	GateOrigin string
 	// IsOrigin reports whether an origin (scheme://host[:port], lower case) is
@@ -110,6 +114,9 @@ func New(o Options) (*Handler, error) {
 	if o.MetricPrefix == "" {
 		o.MetricPrefix = "pomerium_"
 	}
+	if o.IsAdministrator == nil {
+		o.IsAdministrator = func(_ context.Context, s *session.Session) bool { return slices.Contains(s.Identity.Roles, adminRole) }
+	}
 	h := &Handler{o: o, host: u.Hostname(), csrf: newCSRF(o.FormKeys, o.Cookie), assets: map[string]pages.Asset{}}
 	assets, err := pages.Assets()
 	if err != nil {
@@ -133,6 +140,7 @@ func New(o Options) (*Handler, error) {
 		"/favicon.ico":             {"GET": h.favicon},
 		"/api/audit-logs":          h.auditLogs(),
 		switchesPath:               h.switchPage(),
+		themePath:                  {"POST": h.chooseTheme},
 		"/":                        nil,
 		// Upstreams fetch it; the name is the one that their libraries know.
 		"/.well-known/pomerium/jwks.json": {"GET": h.jwks},
@@ -149,6 +157,9 @@ func New(o Options) (*Handler, error) {
 // ServeHTTP implements http.Handler. A panic is a 503 page for that request
 // and a log line.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if theme := h.theme(r); theme != "" {
+		w = &themed{w, theme}
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			h.o.Logger.Error("panic while serving a page", "panic", p, "path", r.URL.Path, "request_id", requestID(r))
@@ -203,6 +214,9 @@ func (h *Handler) jwks(w http.ResponseWriter, _ *http.Request) {
 
 // show sends a page.
 func (h *Handler) show(w http.ResponseWriter, p pages.Page) {
+	if t, ok := w.(*themed); ok {
+		p = p.Themed(t.theme)
+	}
 	for _, f := range p.Headers() {
 		w.Header().Set(f.Name, f.Value)
 	}

@@ -33,7 +33,9 @@ func TestEveryPageIsAccessible(t *testing.T) {
 	}
 	c.strangers()
 	c.person()
+	c.demos()
 	c.administrator()
+	c.rendered()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.faults {

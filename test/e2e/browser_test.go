@@ -302,12 +302,15 @@ func (b *browser) workspace(d *kit.Demo) {
 	b.shootAll("6-workspace", false)
 }
 
+// leaving is the button in the menu of the landing page.
+const leaving = `#me form[action="/oauth2/sign_out"] button`
+
 // signOut leaves by the button on the landing page; then nothing is open.
 func (b *browser) signOut(d *kit.Demo) {
 	b.t.Helper()
-	b.do(chromedp.Click("button.who"), chromedp.WaitVisible("#me button"))
+	b.do(chromedp.Click("button.who"), chromedp.WaitVisible(leaving))
 	b.shoot("8-menu")
-	b.do(chromedp.Click("#me button"))
+	b.do(chromedp.Click(leaving))
 	b.becomes(`document.body.innerText.includes("You are signed out") && document.readyState === "complete"`)
 	b.shootAll("9-signed-out", false)
 	b.open(d.Origin("portal") + "/")

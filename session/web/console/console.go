@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -111,8 +110,9 @@ func (c *Console) Routes() web.Routes {
 func (c *Console) viewer(w http.ResponseWriter, r *http.Request, s *session.Session) pages.Viewer {
 	id := &s.Identity
 	return pages.Viewer{
-		Email: id.Email, Name: id.Name, Roles: id.Roles, Admin: slices.Contains(id.Roles, adminRole), Security: c.o.Security && id.Provider == local,
+		Email: id.Email, Name: id.Name, Roles: id.Roles, Admin: c.o.Frame.IsAdministrator(r.Context(), s), Security: c.o.Security && id.Provider == local,
 		CSRF: c.o.Frame.Token(w, r, pageForms, s), Notice: c.said(r, s), Now: c.o.Clock(),
+		Theme: c.o.Frame.Theme(w, r, s),
 	}
 }
 

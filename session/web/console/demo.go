@@ -98,7 +98,7 @@ func (c *Console) grant(w http.ResponseWriter, r *http.Request, s *session.Sessi
 		g, err = c.o.Demos.Grant(r.Context(), id)
 	}
 	switch {
-	case err == nil && (g.UserID == s.Identity.UserID || slices.Contains(s.Identity.Roles, adminRole)):
+	case err == nil && (g.UserID == s.Identity.UserID || c.o.Frame.IsAdministrator(r.Context(), s)):
 		return &g
 	case err == nil || errors.Is(err, session.ErrNoDemo):
 		c.o.Frame.Refuse(w, r, http.StatusNotFound, "unknown_route", s)

@@ -16,6 +16,8 @@ type Viewer struct {
 	// its tone may be "good" too.
 	CSRF   string
 	Notice *Notice
+	// Theme is the menu of colours.
+	Theme Theme
 	// Status is the answer's status; 0 means 200.
 	Status int
 	// Now is the instant of the page.
@@ -30,10 +32,11 @@ type frame struct {
 	// Section is the part of the console, or of the account, that the page is.
 	Section string
 	Notice  *Notice
+	Theme   Theme
 }
 
 func (r *Renderer) frame(v Viewer, section, title string) frame {
-	f := frame{shell: r.own, Name: shown(or(v.Name, v.Email), 60), RoleText: shownRoles(v.Roles), CSRF: v.CSRF, Admin: v.Admin, Security: v.Security, Demos: r.demos, Section: section, Notice: v.Notice}
+	f := frame{shell: r.own, Name: shown(or(v.Name, v.Email), 60), RoleText: shownRoles(v.Roles), CSRF: v.CSRF, Admin: v.Admin, Security: v.Security, Demos: r.demos, Section: section, Notice: v.Notice, Theme: v.Theme}
 	f.Title = title
 	f.Initials = initials(f.Name)
 	return f

@@ -15,7 +15,7 @@ var ownPage = regexp.MustCompile(`^/admin/(users|organizations)/[A-Za-z0-9_]+(/d
 const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 func amara(n *Notice) Viewer {
-	return Viewer{Email: "amara@kappa4.com", Name: "Amara Osei", Roles: []string{"admin"}, Admin: true, Security: true, CSRF: "tok", Now: thursday, Notice: n}
+	return Viewer{Email: "amara@kappa4.com", Name: "Amara Osei", Roles: []string{"admin"}, Admin: true, Security: true, CSRF: "tok", Now: thursday, Notice: n, Theme: Theme{Chosen: Dark, CSRF: "tok"}}
 }
 
 func someSessions() []SessionView {

@@ -101,8 +101,12 @@ type LandingView struct {
 	ExpiresAt, Now            time.Time
 	CSRF                      string
 	Notice                    *Notice
+	// Theme is the menu of colours.
+	Theme Theme
 	// Demo is the id of the person's demo session, "" for none.
 	Demo string
+	// Admin says that the console is open to them.
+	Admin bool
 }
 
 type appCard struct {
@@ -126,10 +130,11 @@ func (r *Renderer) Landing(v LandingView) Page {
 		Open, Closed                                                                 []appCard
 		DemoURL                                                                      string
 		Admin, Demos                                                                 bool
+		Theme                                                                        Theme
 	}{
 		shell: s, Email: shown(v.Email, maxEmailShown), Name: shown(or(v.Name, v.Email), 60), Organization: shown(v.Organization, 60),
 		Roles: shownRoles(v.Roles), Until: r.at(v.ExpiresAt, "15:04"), UntilStamp: v.ExpiresAt.UTC().Format(time.RFC3339), CSRF: v.CSRF, Notice: v.Notice,
-		Admin: slices.Contains(v.Roles, "admin"), Demos: r.demos,
+		Admin: v.Admin, Demos: r.demos, Theme: v.Theme,
 	}
 	if r.demos && v.Demo != "" {
 		d.DemoURL = demoAt(v.Demo)

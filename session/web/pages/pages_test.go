@@ -187,7 +187,7 @@ func checkLink(t interface{ Errorf(string, ...any) }, tag, link string) {
 		case "/account", "/account/profile", "/account/password", "/account/sessions/end", "/account/verify", "/account/reset", "/account/invitation", "/account/forgot", "/register",
 			"/admin", "/admin/sessions", "/admin/sessions/end", "/admin/sessions/everybody", "/admin/users", "/admin/organizations", "/admin/audit", "/api/audit-logs":
 		case "/oauth2/second_factor", "/oauth2/passkey", "/account/security", "/account/security/app", "/account/security/app/remove", "/account/security/codes",
-			"/account/security/passkey", "/account/security/passkey/rename", "/account/security/passkey/remove", "/assets/passkey.js", "/assets/demo.js", "/demo", "/admin/demos", "/admin/demos/all":
+			"/account/security/passkey", "/account/security/passkey/rename", "/account/security/passkey/remove", "/assets/passkey.js", "/assets/demo.js", "/account/theme", "/demo", "/admin/demos", "/admin/demos/all":
 		default:
 			if ownPage.MatchString(u.Path) || grantPage.MatchString(u.Path) {
 				break

@@ -17,6 +17,7 @@ type SwitchesView struct {
 	CSRF        string
 	// Notice tells how a change went; its tone may be "good" too.
 	Notice *Notice
+	Theme  Theme
 }
 
 // switchRow is one switch in words.
@@ -41,7 +42,7 @@ func (r *Renderer) Switches(v SwitchesView) Page {
 		Switches          []switchRow
 		Ignored           []ignoredRow
 	}{
-		frame:    r.frame(Viewer{Email: v.Email, Name: v.Name, Roles: v.Roles, Admin: true, CSRF: v.CSRF, Notice: v.Notice}, "switches", "Switches"),
+		frame:    r.frame(Viewer{Email: v.Email, Name: v.Name, Roles: v.Roles, Admin: true, CSRF: v.CSRF, Notice: v.Notice, Theme: v.Theme}, "switches", "Switches"),
 		Revision: shown(v.List.Revision, 128), Trouble: shown(v.List.Trouble, 300), Generation: v.List.Generation,
 	}
 	for _, x := range v.List.Switches {
