@@ -179,7 +179,7 @@ func (k *kept) activate(b KeptBundle, packed []byte, back bool) (keptState, erro
 			return s, err
 		}
 	}
-	if back && s.Active != b.ID {
+	if back && s.Active != b.ID && s.Active != "" {
 		s.Left = append(s.Left, s.Active)
 	}
 	s.Left = slices.DeleteFunc(s.Left, func(id string) bool { return id == b.ID })

@@ -37,7 +37,13 @@ type stand struct {
 
 func newStand(t *testing.T, options func(*bundles.Options)) *stand {
 	t.Helper()
-	s := &stand{t: t, dir: t.TempDir(), options: options}
+	return newStandIn(t, t.TempDir(), options)
+}
+
+// newStandIn is newStand in a folder in which one may have been before.
+func newStandIn(t *testing.T, dir string, options func(*bundles.Options)) *stand {
+	t.Helper()
+	s := &stand{t: t, dir: dir, options: options}
 	s.file = filepath.Join(s.dir, "policy.tar.gz")
 	private, public := s.pair("release", 1)
 	var err error
