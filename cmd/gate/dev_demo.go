@@ -11,7 +11,7 @@ import (
 const devDemo = `demo:
   kinds:
     - {name: desktop, title: Linux desktop, description: A desktop of your own for half an hour., max_duration: 30m}
-    - {name: lab, title: Training lab, description: Several machines for a course., max_duration: 1h, approval: true}
+    - {name: lab, title: Training lab, description: Several machines for a course., max_duration: 30m, approval: true}
 `
 
 // demoYAML is the key demo of gate.yaml.
