@@ -77,6 +77,7 @@ type app struct {
 	logged   *decisionlog.Log // nil: decisions are not logged
 	metrics  *observe.Metrics
 	recent   *observe.Recent
+	shadow   *shadowed // a candidate policy that is being watched
 	decider  *authz.Decider
 	revoked  *crlfiles.Lists
 }
@@ -176,6 +177,10 @@ func (a *app) openDecider(context.Context, io.Writer) (err error) {
 	if a.logged != nil {
 		observers = append(observers, a.logged)
 	}
+	if err := a.openShadow(); err != nil {
+		return err
+	}
+	observers = append(observers, a.shadow)
 	if err := a.openRevoked(); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ func (a *app) adminHandler(successors http.Handler) (http.Handler, error) {
 	mux.Handle("/", commands)
 	mux.Handle(handoverPath, successors)
 	mux.HandleFunc("GET "+policyPath, a.showPolicy)
+	a.shadow.handle(mux)
 	mux.HandleFunc("GET "+bundlesPath, a.showKept)
 	mux.HandleFunc("POST "+rollbackPath, a.rollback)
 	mux.HandleFunc("GET "+routesPath, func(w http.ResponseWriter, _ *http.Request) {
