@@ -55,8 +55,8 @@ type Options struct {
 	EndOrder []string
 	// Workers is how many grants are worked on at once; 0 means 16.
 	Workers int
-	// Visibility is how long a claim holds before its work begins or goes on;
-	// 0 means 3 s.
+	// Visibility is how long a claim holds of a gate that is not heard of any more;
+	// 0 means 2 s.
 	Visibility time.Duration
 	// Poll is how often it is looked for what others have done; 0 means 1 s.
 	Poll time.Duration
@@ -84,7 +84,7 @@ func (o *Options) complete() error {
 		return errors.New("need Store, Sessions and Audit")
 	}
 	for d, fallback := range map[*time.Duration]time.Duration{
-		&o.Pending: 24 * time.Hour, &o.Visibility: 3 * time.Second, &o.Poll: time.Second, &o.Sweep: time.Minute, &o.Keep: 30 * 24 * time.Hour,
+		&o.Pending: 24 * time.Hour, &o.Visibility: 2 * time.Second, &o.Poll: time.Second, &o.Sweep: time.Minute, &o.Keep: 30 * 24 * time.Hour,
 	} {
 		if *d < 0 {
 			return fmt.Errorf("a duration of %s is negative", *d)

@@ -200,6 +200,7 @@ func (f *fleet) kill(i int) {
 // other is killed and one call in twenty fails: none is missed, none is taken
 // away before its time, and nothing is left.
 func TestSoakReplicasThatAreKilled(t *testing.T) {
+	t.Parallel()
 	grants, kills, window := 150, 6, 3*time.Second
 	if *soak {
 		grants, kills, window = 3000, 30, time.Minute

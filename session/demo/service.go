@@ -135,7 +135,7 @@ func (s *Service) untold(r *row, now time.Time) {
 // tell has the sessions of a grant's person carry it from now on. The grant is
 // active either way; what fails here is done again by whoever finds it due.
 func (s *Service) tell(ctx context.Context, r *row) error {
-	if _, err := s.o.Sessions.Regrant(ctx, r.UserID); err != nil {
+	if err := s.holding(ctx, r, func(ctx context.Context) error { return s.regrant(ctx, r) }); err != nil {
 		return err
 	}
 	_, err := s.st.write(ctx, `UPDATE demo_grants SET told = 1, tries = 0, due_at = expires_at WHERE id = ? AND fence = ? AND status = 'active'`, r.ID, r.fence)

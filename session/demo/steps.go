@@ -74,13 +74,12 @@ func (s *Service) moves(ctx context.Context, r *row, f func(ctx context.Context,
 	return err
 }
 
-// try makes one try of a step, whose outcome is on the grant. The claim is made
-// to last for as long as that may take.
+// try makes one try of a step, whose outcome is on the grant.
 func (s *Service) try(ctx context.Context, r *row, at *session.GrantStep, step *Step) error {
 	at.Attempts++
 	err := s.st.tx(ctx, func(ctx context.Context, t *txn) error {
 		at.At = t.now // of its beginning: see unsettled
-		r.dueAt = t.now.Add(step.Timeout + slack + s.o.Visibility)
+		r.dueAt = t.now.Add(s.o.Visibility)
 		if at.Phase == session.PhaseStart {
 			r.settleAt = t.now.Add(step.Timeout + slack)
 		}
@@ -89,7 +88,7 @@ func (s *Service) try(ctx context.Context, r *row, at *session.GrantStep, step *
 	if err != nil {
 		return err
 	}
-	failed := call(ctx, r.DemoGrant, at.Phase, step)
+	failed := s.holding(ctx, r, func(ctx context.Context) error { return call(ctx, r.DemoGrant, at.Phase, step) })
 	if failed != nil && ctx.Err() != nil {
 		at.Attempts-- // this process stops: that is nobody's failure
 		return ctx.Err()
@@ -138,7 +137,7 @@ func call(ctx context.Context, g session.DemoGrant, phase string, step *Step) (e
 // done again until nothing failed, and once more where a beginning was under way
 // whose end nobody saw: that may have made something since.
 func (s *Service) clean(ctx context.Context, r *row) error {
-	if _, err := s.o.Sessions.Regrant(ctx, r.UserID); err != nil {
+	if err := s.holding(ctx, r, func(ctx context.Context) error { return s.regrant(ctx, r) }); err != nil {
 		return err
 	}
 	var failed error
