@@ -2,6 +2,7 @@ package bundles
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -266,8 +267,9 @@ func (m *Manager) Rollback(name string) (Status, error) {
 	if err != nil {
 		return m.Status(), err
 	}
-	if now := m.Status(); to.ID == idOf(now.Bundle) {
-		return now, fmt.Errorf("bundle %s is active already", to.Revision)
+	before := m.Status()
+	if to.ID == idOf(before.Bundle) {
+		return before, fmt.Errorf("bundle %s is active already", to.Revision)
 	}
 	c, err := m.keptCandidate(to.ID)
 	if err == nil {
@@ -276,7 +278,14 @@ func (m *Manager) Rollback(name string) (Status, error) {
 	if err != nil {
 		return m.Status(), fmt.Errorf("bundle %s: %w; the active one goes on", to.Revision, err)
 	}
-	return m.Status(), nil
+	m.reload.Lock()
+	defer m.reload.Unlock()
+	now := m.Status()
+	if held := cmp.Or(before.Held, before.Revision); held != now.Revision {
+		now.Held = held // until the source says otherwise
+		m.set(now)
+	}
+	return now, nil
 }
 
 // target is the bundle that somebody means.

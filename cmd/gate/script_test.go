@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "freeport": freePort, "listen": listenAt, "await": await, "until": until, "replace": replace, "says": says, "decide": decide, "found": found,
+			"exits": exits, "freeport": freePort, "listen": listenAt, "await": await, "until": until, "replace": replace, "says": says, "decide": decide, "manual": manual, "prints": prints, "found": found,
 		},
 	})
 }

@@ -38,7 +38,7 @@ const (
 func defaultPolicy() Policy {
 	return Policy{
 		Entrypoint: "neosc/authz/decision", Timeout: 250 * time.Millisecond, Engine: EngineAuto, CacheMiB: 64,
-		Bundle: PolicyBundle{Poll: time.Minute, Wait: 5 * time.Minute, Keep: 10, TestTime: 30 * time.Second},
+		Bundle: PolicyBundle{Poll: time.Minute, Wait: 5 * time.Minute, Keep: 10, TestTime: 2 * time.Minute},
 	}
 }
 
