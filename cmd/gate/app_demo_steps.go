@@ -38,7 +38,7 @@ func zitadelStep(cfg *config.Config, c *config.DemoStep, notes session.Notes) (s
 func (a *app) withActions(next http.Handler) (http.Handler, error) {
 	o := zitadel.ActionsOptions{
 		Active: func(ctx context.Context, issuer, subject string) (session.DemoGrant, bool, error) {
-			return a.grants.ActiveGrant(ctx, sessionidentity.UserID(issuer, subject))
+			return a.grants.ActiveGrant(ctx, sessionclaims.UserID(issuer, subject))
 		},
 		Logger: a.log, Clock: time.Now, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	}
