@@ -56,9 +56,9 @@ type Options struct {
 	// Workers is how many grants are worked on at once; 0 means 16.
 	Workers int
 	// Visibility is how long a claim holds of a gate that is not heard of any more;
-	// 0 means 2 s.
+	// 0 means 1.5 s.
 	Visibility time.Duration
-	// Poll is how often it is looked for what others have done; 0 means 1 s.
+	// Poll is how often it is looked for what others have done; 0 means 500 ms.
 	Poll time.Duration
 	// Sweep is how often it is looked for what no grant owns; 0 means 1 minute.
 	Sweep time.Duration
@@ -84,7 +84,7 @@ func (o *Options) complete() error {
 		return errors.New("need Store, Sessions and Audit")
 	}
 	for d, fallback := range map[*time.Duration]time.Duration{
-		&o.Pending: 24 * time.Hour, &o.Visibility: 2 * time.Second, &o.Poll: time.Second, &o.Sweep: time.Minute, &o.Keep: 30 * 24 * time.Hour,
+		&o.Pending: 24 * time.Hour, &o.Visibility: 1500 * time.Millisecond, &o.Poll: 500 * time.Millisecond, &o.Sweep: time.Minute, &o.Keep: 30 * 24 * time.Hour,
 	} {
 		if *d < 0 {
 			return fmt.Errorf("a duration of %s is negative", *d)
@@ -94,7 +94,7 @@ func (o *Options) complete() error {
 		}
 	}
 	if o.Workers < 0 || o.Extension < 0 {
-		return errors.New("Workers and Extension must not be negative")
+		return errors.New("neither Workers nor Extension may be negative")
 	}
 	if o.Workers == 0 {
 		o.Workers = 16

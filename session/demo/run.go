@@ -24,7 +24,6 @@ func (s *Service) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { s.keepHouse(ctx) })
-	pause := s.o.Poll
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -34,8 +33,8 @@ func (s *Service) Run(ctx context.Context) {
 		case <-s.wakes:
 		case <-timer.C:
 		}
-		next, err := s.round(ctx, &all)
-		if pause = next; err != nil && ctx.Err() == nil {
+		pause, err := s.round(ctx, &all)
+		if err != nil && ctx.Err() == nil {
 			s.metrics.trouble.Inc()
 			s.log.Warn("due work on demo sessions could not be claimed", "error", err)
 			pause = min(s.o.Poll, 250*time.Millisecond)

@@ -40,6 +40,8 @@ func areas() []area {
 		{"limits", []part{{"limits", limitsArea}}},
 		{"sessions", sessionParts()},
 		{"audit", auditParts()},
+		{"replay", replayParts()},
+		{"demo", demoParts()},
 		{"edge", []part{{"edge", edgeArea}, {"routes", routesPart}, {"through", onStand(throughPart)}}},
 	}
 }
