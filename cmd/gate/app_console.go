@@ -12,7 +12,7 @@ import (
 // own.
 func (a *app) addConsole(own *web.Handler, o web.Options) error {
 	c, err := console.New(console.Options{
-		Frame: own, Pages: a.pages, Sessions: a.sessions, Members: a.service, Organizations: a.service, Registrar: a.service, AuditLog: a.trail,
+		Frame: own, Pages: a.pages, Sessions: a.sessions, Members: a.service, Organizations: a.service, Registrar: a.service, AuditLog: a.trail, Policy: policyKeeper{a},
 		CountLive: a.store.CountLive, Passwords: !o.NoAccounts, Security: o.Factors != nil, MinPassword: a.cfg.Accounts.PasswordMin,
 		Demos: a.demosOrNil(), Workspace: a.workspaceURL,
 		Lifetime: a.cfg.Session.Lifetime, Idle: a.cfg.Session.Idle, Logger: o.Logger, Clock: time.Now,

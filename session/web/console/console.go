@@ -35,6 +35,8 @@ type Options struct {
 	Organizations session.Organizations
 	Registrar     session.Registrar
 	AuditLog      session.AuditReader
+	// Policy is that of this gate.
+	Policy session.PolicyKeeper
 	// CountLive says how many sessions are live at an instant.
 	CountLive func(ctx context.Context, now time.Time) (int, error)
 	// Passwords says that accounts of the gate's own sign in, Security that they
@@ -63,7 +65,7 @@ type Console struct {
 func New(o Options) (*Console, error) {
 	for name, missing := range map[string]bool{
 		"Frame": o.Frame == nil, "Pages": o.Pages == nil, "Sessions": o.Sessions == nil, "Members": o.Members == nil, "Organizations": o.Organizations == nil,
-		"Registrar": o.Registrar == nil, "AuditLog": o.AuditLog == nil, "CountLive": o.CountLive == nil, "Logger": o.Logger == nil, "Clock": o.Clock == nil,
+		"Registrar": o.Registrar == nil, "AuditLog": o.AuditLog == nil, "Policy": o.Policy == nil, "CountLive": o.CountLive == nil, "Logger": o.Logger == nil, "Clock": o.Clock == nil,
 		"MinPassword": o.MinPassword < 1, "Lifetime": o.Lifetime <= 0,
 	} {
 		if missing {
@@ -86,6 +88,7 @@ func (c *Console) Routes() web.Routes {
 	all := web.Routes{
 		"/admin":                           {"GET": c.overview},
 		auditPath:                          {"GET": c.audit},
+		policyPath:                         {"GET": c.policy, "POST": c.changePolicy},
 		organizationsPath:                  {"GET": c.organizations, "POST": c.createOrganization},
 		organizationsPath + "/{id}":        {"GET": c.organization, "POST": c.changeOrganization},
 		organizationsPath + "/{id}/invite": {"POST": c.invite},
@@ -142,6 +145,9 @@ const (
 	doneDemoRefused         deed = "demo-refused"
 	doneDemoEnded           deed = "demo-ended"
 	doneDemoExtended        deed = "demo-extended"
+	donePromoted            deed = "policy-promoted"
+	doneDropped             deed = "policy-dropped"
+	doneBack                deed = "policy-back"
 )
 
 // text says what was done, to how many sessions.
@@ -176,6 +182,12 @@ func (d deed) text(n int) string {
 		return "The demo is refused. Its person reads your reason."
 	case doneDemoEnded:
 		return "The demo is ended. It opens nothing any more, and what was made for it is being removed."
+	case donePromoted:
+		return "What was watched decides now."
+	case doneDropped:
+		return "The policy is watched no more. What was counted is gone."
+	case doneBack:
+		return "The gate went back. It stays there until its source has another bundle."
 	case doneDemoExtended:
 		return "The demo lasts " + pages.Counted(n, "minute", "minutes") + " longer."
 	default:

@@ -182,6 +182,9 @@ func (x *house) open(o Options, so account.ServiceOptions) {
 	if x.service, err = account.NewService(so); err != nil {
 		x.t.Fatal(err)
 	}
+	if o.Policy == nil {
+		o.Policy = &fakePolicy{}
+	}
 	o.Members, o.Organizations, o.Registrar = x.service, x.service, x.service
 	c, err := New(o)
 	if err != nil {

@@ -109,7 +109,7 @@ func (f frame) Menu() []menuGroup {
 		{"", "", []link{{"overview", "/admin", "Overview", "chart"}}},
 		{"nav-now", "Now", now},
 		{"nav-people", "People", []link{{"users", "/admin/users", "Users", "people"}, {"organizations", "/admin/organizations", "Organizations", "house"}}},
-		{"nav-rules", "Rules", []link{{"switches", "/admin/switches", "Switches", "gear"}}},
+		{"nav-rules", "Rules", []link{{"policy", "/admin/policy", "Policy", "code"}, {"switches", "/admin/switches", "Switches", "gear"}}},
 		{"nav-record", "Record", []link{{"audit", "/admin/audit", "Audit trail", "sheet"}}},
 	}
 }

@@ -101,7 +101,7 @@ func TestNumbersHaveCommasBetweenThousands(t *testing.T) {
 
 func TestConsoleSaysWhereItIs(t *testing.T) {
 	t.Parallel()
-	for name, section := range map[string]string{"sessions": "/admin/sessions", "users": "/admin/users", "switches": "/admin/switches", "overview": "/admin", "audit": "/admin/audit", "organization": "/admin/organizations"} {
+	for name, section := range map[string]string{"sessions": "/admin/sessions", "users": "/admin/users", "switches": "/admin/switches", "policy": "/admin/policy", "overview": "/admin", "audit": "/admin/audit", "organization": "/admin/organizations"} {
 		if body := string(every(renderer(t))[name].Body); strings.Count(body, `aria-current="page"`) != 1 || !strings.Contains(body, `href="`+section+`" aria-current="page"`) {
 			t.Errorf("%s does not mark its own place alone", name)
 		}

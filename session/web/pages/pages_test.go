@@ -79,6 +79,7 @@ func every(r *Renderer) map[string]Page {
 	ps["limit"] = r.Refusal(v)
 	ps["policy-own"] = r.Refusal(nora(451, "not_in_this_country"))
 	ps["switches"] = r.Switches(switchesView())
+	ps["policy"], ps["policy-folder"] = r.Policy(policyView()), r.Policy(PolicyView{Viewer: amara(nil)})
 	maps.Copy(ps, consolePages(r))
 	maps.Copy(ps, demoPages(r))
 	ps["landing"] = r.Landing(LandingView{
@@ -183,7 +184,7 @@ func checkLink(t interface{ Errorf(string, ...any) }, tag, link string) {
 	switch u.Host {
 	case "", "gate.kappa4.com":
 		switch u.Path {
-		case "", "/", "/oauth2/sign_in", "/oauth2/sign_out", "/admin/switches", "/assets/gate.css", "/assets/favicon.svg":
+		case "", "/", "/oauth2/sign_in", "/oauth2/sign_out", "/admin/switches", "/admin/policy", "/assets/gate.css", "/assets/favicon.svg":
 		case "/account", "/account/profile", "/account/password", "/account/sessions/end", "/account/verify", "/account/reset", "/account/invitation", "/account/forgot", "/register",
 			"/admin", "/admin/sessions", "/admin/sessions/end", "/admin/sessions/everybody", "/admin/users", "/admin/organizations", "/admin/audit", "/api/audit-logs":
 		case "/oauth2/second_factor", "/oauth2/passkey", "/account/security", "/account/security/app", "/account/security/app/remove", "/account/security/codes",
