@@ -18,6 +18,7 @@ test_public_for_providers_and_people if {
 	allowed("gate", "POST", "/api/auth/token-exchange")
 	allowed("gate", "OPTIONS", "/api/auth/token-exchange")
 	allowed("gate-api", "POST", "/api/auth/token-exchange")
+	allowed("gate", "POST", "/zitadel/actions")
 }
 
 test_nothing_beside_it[note] if {
@@ -30,8 +31,12 @@ test_nothing_beside_it[note] if {
 		{"method": "GET", "path": "/api/auth/token-exchange"},
 		{"method": "POST", "path": "/api/auth/token-exchange/"},
 		{"method": "POST", "path": "/backchannel-logout2/zitadel_onprem"},
+		{"method": "GET", "path": "/zitadel/actions"},
+		{"method": "POST", "path": "/zitadel/actions/x"},
+		{"method": "POST", "path": "/zitadel"},
 	]
 	note := sprintf("%v", [at])
 	not allowed("gate", at.method, at.path)
 	not allowed("portal", "POST", "/backchannel-logout/zitadel_onprem")
+	not allowed("gate-api", "POST", "/zitadel/actions")
 }
