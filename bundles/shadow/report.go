@@ -135,26 +135,52 @@ func rulesBetween(was, now *authz.Decision) []string {
 	if was == nil || now == nil || was.Trace.Rules == nil || now.Trace.Rules == nil {
 		return nil
 	}
-	then, by := held(was), held(now)
+	// Which of several of a name is which: by their order, since their lines have
+	// mostly moved; where one came or went besides, by their lines.
+	many, manyNow := named(was.Trace.Rules), named(now.Trace.Rules)
+	same := func(name string) bool { return many[name] == manyNow[name] }
+	then, by := held(&was.Trace, same), held(&now.Trace, same)
 	var out []string
-	for _, name := range slices.Sorted(maps.Keys(then)) {
-		if _, still := by[name]; !still {
-			out = append(out, "-"+name+" "+then[name])
+	add := func(sign string, in, without map[ruleKey]string) {
+		from := len(out)
+		for k, at := range in {
+			if _, both := without[k]; !both {
+				out = append(out, sign+k.name+" "+at)
+			}
 		}
+		slices.Sort(out[from:])
 	}
-	for _, name := range slices.Sorted(maps.Keys(by)) {
-		if _, did := then[name]; !did {
-			out = append(out, "+"+name+" "+by[name])
-		}
-	}
+	add("-", then, by)
+	add("+", by, then)
 	return out[:min(len(out), mostRules)]
 }
 
-func held(d *authz.Decision) map[string]string {
-	out := map[string]string{}
-	for i, x := range d.Trace.Rules {
-		if d.Trace.Has(i) {
-			out[x.Name] = x.At
+// ruleKey tells the rules of a policy apart.
+type ruleKey struct {
+	name, at string // at is "" where the order counts
+	order    int
+}
+
+// named counts the rules of each name.
+func named(rules []authz.Rule) map[string]int {
+	n := map[string]int{}
+	for i := range rules {
+		n[rules[i].Name]++
+	}
+	return n
+}
+
+// held are the rules that held, with where they stand.
+func held(t *authz.Trace, same func(name string) bool) map[ruleKey]string {
+	out, seen := map[ruleKey]string{}, map[string]int{}
+	for i, x := range t.Rules {
+		k := ruleKey{name: x.Name, at: x.At}
+		if same(x.Name) {
+			k.at, k.order = "", seen[x.Name]
+		}
+		seen[x.Name]++
+		if t.Has(i) {
+			out[k] = x.At
 		}
 	}
 	return out
