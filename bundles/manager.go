@@ -34,7 +34,8 @@ type Options struct {
 	Kept string
 	Keep int
 	// Trust, if set, has bundles refused that nobody in it has signed. A Dir is
-	// never signed: with Trust there must be none.
+	// never signed: with Trust there must be none. FS is of the program itself; Trust,
+	// which may have no keys then, is for what is promoted in its place.
 	Trust *archive.Trust
 	// TestTime bounds the tests of a bundle; 0 means DefaultTestTime.
 	TestTime time.Duration
@@ -135,7 +136,7 @@ func New(o Options) (*Manager, error) {
 		return nil, errors.New("bundles: Options.Kept is missing")
 	case o.Trust != nil && o.Dir != "":
 		return nil, fmt.Errorf("policy directory %s: a directory is not signed; build a bundle of it and sign that (gate bundle build, gate bundle sign)", o.Dir)
-	case o.Trust != nil && len(o.Trust.Keys) == 0:
+	case o.Trust != nil && len(o.Trust.Keys) == 0 && o.FS == nil:
 		return nil, errors.New("bundles: Options.Trust has no keys")
 	}
 	if o.Now == nil {

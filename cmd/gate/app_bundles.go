@@ -52,8 +52,10 @@ func policyPlace(cfg *config.Config, log *slog.Logger, o *bundles.Options) (err 
 		o.Dir = p.Path
 	}
 	o.Kept, o.Keep, o.TestTime = keptBundles(cfg), p.Bundle.Keep, p.Bundle.TestTime
-	if o.FS == nil {
-		o.Trust, err = bundleTrust(cfg)
+	o.Trust, err = bundleTrust(cfg)
+	if err != nil && o.FS != nil {
+		log.Warn("no bundle is taken in the place of the built-in rules until the gate starts with the keys", "error", err)
+		o.Trust, err = &archive.Trust{}, nil
 	}
 	return err
 }
