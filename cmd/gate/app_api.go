@@ -13,7 +13,7 @@ func (a *app) withAPI(own *web.Handler, o web.Options) (http.Handler, error) {
 	programs, err := api.New(api.Options{
 		Accounts: a.guard, Registrar: a.service, Members: a.service, Organizations: a.service, Sessions: a.sessions, NoAccounts: o.NoAccounts,
 		Factors: a.factors, Identifier: a.guard, Mark: a.guard.Mark, Switches: a.switches, Demos: a.demosOrNil(), Audit: a.trail, SignIn: own.Programs,
-		IsOrigin: o.IsOrigin, Cookie: o.Cookie, Logger: o.Logger, Clock: o.Clock,
+		IsOrigin: o.IsOrigin, IsAdministrator: o.IsAdministrator, Cookie: o.Cookie, Logger: o.Logger, Clock: o.Clock,
 	})
 	if err != nil {
 		return nil, err

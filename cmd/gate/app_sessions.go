@@ -176,7 +176,7 @@ func (a *app) reloadOnHangup(ctx context.Context) {
 func (a *app) ownHandler() (http.Handler, error) {
 	o := web.Options{
 		Pages: a.pages, Accounts: a.guard, Sessions: a.sessions, Factors: a.factors, Identities: a.guard,
-		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.live.IsOrigin, Apps: a.apps,
+		GateOrigin: a.routes.GateOrigin(), IsOrigin: a.live.IsOrigin, Apps: a.apps, IsAdministrator: a.isAdministrator,
 		Cookie: session.CookieSpec{Name: a.cfg.Cookie.Name, Domain: a.cfg.Cookie.Domain, Secure: !a.cfg.Cookie.Insecure},
 		JWKS:   a.signer.JWKS, FormKeys: func() ([][]byte, error) { return a.ring.DeriveKeys("sign-in forms") }, Logger: a.log, Clock: time.Now,
 		Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,

@@ -21,10 +21,11 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// gateOf builds a gate's parts for a policy of one module.
-func gateOf(t *testing.T, dir, policy, rego string, log io.Writer) *app {
+// gateOf builds a gate's parts for a policy of one module. What edits gets is its
+// files, by name.
+func gateOf(t *testing.T, dir, policy, rego string, log io.Writer, edits ...func(map[string]string)) *app {
 	t.Helper()
-	for name, text := range map[string]string{
+	files := map[string]string{
 		"gate.yaml": "listen: {authz: a.sock, http: h.sock, admin: admin.sock, ops: \"127.0.0.1:0\"}\ncookie: {domain: .neosc.localhost, insecure: true}\nlog: {access: off}\npolicy: {path: policies" + policy + "}\n",
 		"routes.yaml": `gate: http://gate.neosc.localhost:8080
 listen: 127.0.0.1:8080
@@ -39,7 +40,11 @@ hosts:
   - {name: gate, prefix: /, upstream: gate, pass_authorization: true}
 `,
 		"policies/authz.rego": rego,
-	} {
+	}
+	for _, edit := range edits {
+		edit(files)
+	}
+	for name, text := range files {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)

@@ -21,6 +21,8 @@ type trail struct {
 	events []session.Event
 	asked  session.AuditQuery
 	down   bool
+	// pause has searches for a text look at one entry at a time.
+	pause bool
 }
 
 func (t *trail) Append(_ context.Context, events ...session.Event) error {
@@ -38,8 +40,28 @@ func (t *trail) Entries(_ context.Context, q session.AuditQuery) ([]session.Audi
 	defer t.mu.Unlock()
 	t.asked = q
 	var out []session.AuditEntry
+	if t.down {
+		return nil, session.ErrUnavailable
+	}
+	if q.Text != "" && t.pause {
+		at := len(t.events)
+		if q.Before > 0 {
+			at = int(q.Before) - 1
+		}
+		if at < 1 {
+			return nil, nil
+		}
+		e := t.events[at-1]
+		if strings.Contains(e.User.Email, q.Text) {
+			out = append(out, session.AuditEntry{Number: uint64(at), Event: e, Hash: "aa"})
+		}
+		if at == 1 {
+			return out, nil
+		}
+		return out, &session.AuditPaused{Before: uint64(at)}
+	}
 	for i, e := range t.events {
-		if q.User == "" || e.User.ID == q.User {
+		if (q.User == "" || e.User.ID == q.User) && (q.Before == 0 || uint64(i) < q.Before-1) {
 			out = append(out, session.AuditEntry{Number: uint64(i + 1), Event: e, Hash: "aa"})
 		}
 	}

@@ -4,26 +4,57 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/neosc/gate/session"
 )
 
 // auditFormat is a form in which entries are given.
 type auditFormat struct {
 	name, mediaType string
-	write           func(w http.ResponseWriter, list []AuditLog) error
+	write           func(w io.Writer, list []AuditLog) error
+	// stream begins a file of which write gives a part; nil for a form that is one
+	// whole. It returns what writes the next part.
+	stream func(w io.Writer) (func(list []AuditLog) error, error)
 }
 
 // auditFormats are all forms; the first is for who does not care.
 func auditFormats() []auditFormat {
 	return []auditFormat{
-		{"json", "application/json", func(w http.ResponseWriter, list []AuditLog) error { return json.NewEncoder(w).Encode(list) }},
-		{"ndjson", "application/x-ndjson", writeNDJSON},
-		{"csv", "text/csv", writeCSV},
+		{"json", "application/json", func(w io.Writer, list []AuditLog) error { return json.NewEncoder(w).Encode(list) }, nil},
+		{"ndjson", "application/x-ndjson", writeNDJSON, func(w io.Writer) (func([]AuditLog) error, error) {
+			return func(list []AuditLog) error { return writeNDJSON(w, list) }, nil
+		}},
+		{"csv", "text/csv", writeCSV, streamCSV},
 	}
+}
+
+// head sets the headers of a reply in this form.
+func (f auditFormat) head(w http.ResponseWriter) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Vary", "Accept")
+	w.Header().Set("Content-Type", f.mediaType)
+	if f.name != "json" {
+		w.Header().Set("Content-Disposition", `attachment; filename="audit-logs.`+f.name+`"`)
+	}
+}
+
+// AuditFile begins a file of entries, "csv" or "ndjson", and returns what writes more
+// of them into it.
+func AuditFile(w io.Writer, form string) (func([]session.AuditEntry) error, error) {
+	for _, f := range auditFormats() {
+		if f.name == form && f.stream != nil {
+			write, err := f.stream(w)
+			return func(found []session.AuditEntry) error { return write(auditLogsOf(found)) }, err
+		}
+	}
+	return nil, fmt.Errorf("a file of the audit trail is csv or ndjson, not %q", clipText(form))
 }
 
 // auditFormatOf is the form that a request asks for: by ?format=, else by the
@@ -60,7 +91,7 @@ func auditFormatOf(r *http.Request, asked string) (auditFormat, error) {
 }
 
 // writeNDJSON gives an object a line.
-func writeNDJSON(w http.ResponseWriter, list []AuditLog) error {
+func writeNDJSON(w io.Writer, list []AuditLog) error {
 	e := json.NewEncoder(w)
 	for _, l := range list {
 		if err := e.Encode(l); err != nil {
@@ -71,26 +102,34 @@ func writeNDJSON(w http.ResponseWriter, list []AuditLog) error {
 }
 
 // writeCSV gives a header and a line each (RFC 4180).
-func writeCSV(w http.ResponseWriter, list []AuditLog) error {
+func writeCSV(w io.Writer, list []AuditLog) error {
+	more, err := streamCSV(w)
+	if err == nil {
+		err = more(list)
+	}
+	return err
+}
+
+func streamCSV(w io.Writer) (func([]AuditLog) error, error) {
 	c := csv.NewWriter(w)
 	c.UseCRLF = true
-	rows := [][]string{{"id", "timestamp", "action", "resource", "success", "user_id", "user_email", "actor_id", "actor_email", "organization", "session_id", "client_ip", "user_agent", "request_id", "details", "hash"}}
-	for _, l := range list {
-		rows = append(rows, []string{
-			l.ID, l.Timestamp.UTC().Format(time.RFC3339Nano), l.Action, l.Resource, strconv.FormatBool(l.Success), l.UserID, l.UserEmail, l.ActorID, l.ActorEmail,
-			l.Organization, l.SessionID, l.ClientIP, l.UserAgent, l.RequestID, l.Details, l.Hash,
-		})
-	}
-	for _, row := range rows {
-		for i := range row {
-			row[i] = cell(row[i])
+	err := c.Write([]string{"id", "timestamp", "action", "resource", "success", "user_id", "user_email", "actor_id", "actor_email", "organization", "session_id", "client_ip", "user_agent", "request_id", "details", "hash"})
+	return func(list []AuditLog) error {
+		for _, l := range list {
+			row := []string{
+				l.ID, l.Timestamp.UTC().Format(time.RFC3339Nano), l.Action, l.Resource, strconv.FormatBool(l.Success), l.UserID, l.UserEmail, l.ActorID, l.ActorEmail,
+				l.Organization, l.SessionID, l.ClientIP, l.UserAgent, l.RequestID, l.Details, l.Hash,
+			}
+			for i := range row {
+				row[i] = cell(row[i])
+			}
+			if err := c.Write(row); err != nil {
+				return err
+			}
 		}
-		if err := c.Write(row); err != nil {
-			return err
-		}
-	}
-	c.Flush()
-	return c.Error()
+		c.Flush()
+		return c.Error()
+	}, err
 }
 
 // cell keeps spreadsheets from taking what a client sent, such as a user agent,

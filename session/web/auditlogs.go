@@ -81,6 +81,13 @@ func resource(a session.Action) string {
 	}
 }
 
+// auditPage is how many entries an export reads at once, and maxAuditText the
+// longest text that is searched for.
+const (
+	auditPage    = 1000
+	maxAuditText = 256
+)
+
 // auditLogs are the methods of /api/audit-logs, none without a trail.
 func (h *Handler) auditLogs() map[string]http.HandlerFunc {
 	if h.o.AuditLog == nil {
@@ -104,43 +111,67 @@ func (h *Handler) listAuditLogs(w http.ResponseWriter, r *http.Request) {
 		h.problem(w, r, problem{Status: http.StatusUnauthorized, Detail: "Sign in, or send an access token that is valid now.", Reason: "unauthenticated"})
 		return
 	}
-	q, form, err := auditQuery(r.URL.RawQuery)
+	q, form, all, err := auditQuery(r.URL.RawQuery)
 	var format auditFormat
 	if err == nil {
 		format, err = auditFormatOf(r, form)
+	}
+	if err == nil && all && format.stream == nil {
+		err = errors.New("limit=all needs format=csv or format=ndjson")
 	}
 	if err != nil {
 		h.problem(w, r, problem{Status: http.StatusBadRequest, Detail: err.Error(), Reason: "request_invalid"})
 		return
 	}
-	if !slices.Contains(s.Identity.Roles, adminRole) {
+	if !h.o.IsAdministrator(r.Context(), s) {
 		if q.User != "" && q.User != s.Identity.UserID {
 			h.problem(w, r, problem{Status: http.StatusForbidden, Detail: "Only administrators see what others did. Leave user out.", Reason: "role_required"})
 			return
 		}
 		q.User = s.Identity.UserID
 	}
+	if all {
+		h.exportAuditLogs(w, r, q, format)
+		return
+	}
 	found, err := h.o.AuditLog.Entries(r.Context(), q)
+	before, err := following(q, found, err)
 	if err != nil {
 		h.apiTrouble(w, r, "reading the audit trail", err)
 		return
 	}
+	if before != 0 {
+		next, _ := url.ParseQuery(r.URL.RawQuery) // it was read before
+		next.Set("before", strconv.FormatUint(before, 10))
+		w.Header().Set("Link", `</api/audit-logs?`+next.Encode()+`>; rel="next"`)
+		if len(found) < q.Limit {
+			w.Header().Set("Audit-Search", "paused")
+		}
+	}
+	format.head(w)
+	_ = format.write(w, auditLogsOf(found)) // who has gone away has nobody to be told
+}
+
+// following is where a listing goes on after a page, 0 if that was the last. A
+// search that took its time has a page that is not full, and goes on all the same.
+func following(q session.AuditQuery, found []session.AuditEntry, err error) (uint64, error) {
+	paused, ok := errors.AsType[*session.AuditPaused](err)
+	switch {
+	case ok:
+		return paused.Before, nil
+	case err != nil || len(found) < q.Limit:
+		return 0, err
+	default:
+		return found[len(found)-1].Number, nil
+	}
+}
+
+func auditLogsOf(found []session.AuditEntry) []AuditLog {
 	out := make([]AuditLog, 0, len(found))
 	for _, e := range found {
 		out = append(out, auditLog(e))
 	}
-	if len(found) == q.Limit {
-		next, _ := url.ParseQuery(r.URL.RawQuery) // it was read before
-		next.Set("before", strconv.FormatUint(found[len(found)-1].Number, 10))
-		w.Header().Set("Link", `</api/audit-logs?`+next.Encode()+`>; rel="next"`)
-	}
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Vary", "Accept")
-	w.Header().Set("Content-Type", format.mediaType)
-	if format.name != "json" {
-		w.Header().Set("Content-Disposition", `attachment; filename="audit-logs.`+format.name+`"`)
-	}
-	_ = format.write(w, out) // who has gone away has nobody to be told
+	return out
 }
 
 // apiTrouble answers a program when something that the gate needs did not.
@@ -150,22 +181,27 @@ func (h *Handler) apiTrouble(w http.ResponseWriter, r *http.Request, doing strin
 	h.problem(w, r, problem{Status: http.StatusServiceUnavailable, Detail: "Something that the gate needs does not answer. Try again in a moment.", Reason: "unavailable"})
 }
 
-// auditQuery reads user, action, since, until, before, limit and format.
-func auditQuery(raw string) (q session.AuditQuery, format string, err error) {
+// auditQuery reads user, action, q, since, until, before, limit and format; all is
+// a limit of all.
+func auditQuery(raw string) (q session.AuditQuery, format string, all bool, err error) {
 	q.Limit = 100
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return q, format, errors.New("the query is not well-formed")
+		return q, format, all, errors.New("the query is not well-formed")
 	}
 	for name, v := range values {
 		if len(v) != 1 {
-			return q, format, fmt.Errorf("the parameter %q is there %d times", clipText(name), len(v))
+			return q, format, all, fmt.Errorf("the parameter %q is there %d times", clipText(name), len(v))
 		}
 		switch name {
 		case "user":
 			q.User = v[0]
 		case "action":
 			q.Action = session.Action(v[0])
+		case "q":
+			if q.Text = v[0]; len(q.Text) > maxAuditText {
+				return q, format, all, fmt.Errorf("the parameter q has at most %d bytes", maxAuditText)
+			}
 		case "since":
 			q.Since, err = time.Parse(time.RFC3339, v[0])
 		case "until":
@@ -175,17 +211,19 @@ func auditQuery(raw string) (q session.AuditQuery, format string, err error) {
 		case "format":
 			format = v[0]
 		case "limit":
-			if q.Limit, err = strconv.Atoi(v[0]); err == nil && (q.Limit < 1 || q.Limit > 1000) {
+			if v[0] == "all" {
+				q.Limit, all = auditPage, true
+			} else if q.Limit, err = strconv.Atoi(v[0]); err == nil && (q.Limit < 1 || q.Limit > 1000) {
 				err = errors.New("out of range")
 			}
 		default:
-			return q, format, fmt.Errorf("there is no parameter %q; there are user, action, since, until (RFC 3339), before (a number), limit (1 to 1000) and format (json, ndjson or csv)", clipText(name))
+			return q, format, all, fmt.Errorf("there is no parameter %q; there are user, action, q (a text), since, until (RFC 3339), before (a number), limit (1 to 1000, or all) and format (json, ndjson or csv)", clipText(name))
 		}
 		if err != nil {
-			return q, format, fmt.Errorf("the parameter %s cannot be %q: since and until are RFC 3339 instants, before is a number and limit one from 1 to 1000", name, clipText(v[0]))
+			return q, format, all, fmt.Errorf("the parameter %s cannot be %q: since and until are RFC 3339 instants, before is a number and limit one from 1 to 1000", name, clipText(v[0]))
 		}
 	}
-	return q, format, nil
+	return q, format, all, nil
 }
 
 func clipText(s string) string {

@@ -147,7 +147,7 @@ func (h *Handler) exchangeFor(ctx context.Context, w http.ResponseWriter, r *htt
 	h.metrics.count(id.Provider, outcomeSuccess)
 	h.o.Logger.Info("signed in", "user", id.UserID, "session", l.Session.Key.Short(), "provider", id.Provider, "by", "token_exchange", "client_ip", ClientAddr(r), "request_id", requestID(r))
 	h.json(w, http.StatusOK, "application/json", exchanged{
-		AccessToken: t.Access, TokenType: "bearer", ExpiresIn: int64(t.AccessUntil.Sub(h.o.Clock()) / time.Second), Refresh: t.Refresh, User: exchangedUserOf(&id),
+		AccessToken: t.Access, TokenType: "bearer", ExpiresIn: int64(t.AccessUntil.Sub(h.o.Clock()) / time.Second), Refresh: t.Refresh, User: h.exchangedUserOf(r, l.Session),
 	})
 }
 
@@ -274,7 +274,8 @@ func sentence(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
-func exchangedUserOf(id *session.Identity) exchangedUser {
+func (h *Handler) exchangedUserOf(r *http.Request, s *session.Session) exchangedUser {
+	id := &s.Identity
 	u := exchangedUser{
 		ID: id.UserID, Email: id.Email, EmailVerified: id.EmailVerified, Name: id.Name, Organization: id.Organization, Roles: id.Roles,
 		MFA: slices.ContainsFunc(id.AMR, func(m string) bool { return m == "mfa" || m == "otp" || m == "hwk" }),
@@ -283,11 +284,14 @@ func exchangedUserOf(id *session.Identity) exchangedUser {
 		u.Roles = []string{}
 	}
 	// The one that says most, for apps that know of one alone.
-	for _, role := range append([]string{"admin", "neosc", "user"}, id.Roles...) {
+	for _, role := range append([]string{adminRole, "neosc", "user"}, id.Roles...) {
 		if slices.Contains(id.Roles, role) {
 			u.Role = role
 			break
 		}
+	}
+	if h.o.IsAdministrator(r.Context(), s) {
+		u.Role = adminRole
 	}
 	return u
 }

@@ -82,6 +82,7 @@ type Handler struct {
 	assets  map[string]pages.Asset
 	metrics metrics
 	refused refusals
+	exports chan struct{}
 	mux     *http.ServeMux
 }
 
@@ -117,7 +118,7 @@ func New(o Options) (*Handler, error) {
 	if o.IsAdministrator == nil {
 		o.IsAdministrator = func(_ context.Context, s *session.Session) bool { return slices.Contains(s.Identity.Roles, adminRole) }
 	}
-	h := &Handler{o: o, host: u.Hostname(), csrf: newCSRF(o.FormKeys, o.Cookie), assets: map[string]pages.Asset{}}
+	h := &Handler{o: o, host: u.Hostname(), csrf: newCSRF(o.FormKeys, o.Cookie), assets: map[string]pages.Asset{}, exports: make(chan struct{}, exportsAtOnce)}
 	assets, err := pages.Assets()
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
@@ -162,6 +163,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p) // a reply is torn off
+			}
 			h.o.Logger.Error("panic while serving a page", "panic", p, "path", r.URL.Path, "request_id", requestID(r))
 			h.refuse(w, r, http.StatusServiceUnavailable, "internal_error", nil)
 		}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -11,23 +12,34 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// AuditQuery selects entries; Until is not for operators.
+// AuditQuery selects entries.
 type AuditQuery = session.AuditQuery
+
+// maxText is the longest text that is searched for, in bytes.
+const maxText = 256
 
 type auditList struct {
 	Entries []session.AuditEntry `json:"entries"`
+	// Paused is where a search goes on that took its time; 0 if it did not.
+	Paused uint64 `json:"paused,omitempty"`
 }
 
 // audit lists the trail.
 func (a *API) audit(r *http.Request) (any, error) {
-	v, err := parameters(r, "user", "action", "since", "before", "limit")
+	v, err := parameters(r, "user", "action", "text", "since", "until", "before", "limit")
 	if err != nil {
 		return nil, err
 	}
-	q := AuditQuery{User: v.Get("user"), Action: session.Action(v.Get("action")), Limit: 100}
-	if v.Has("since") {
-		if q.Since, err = time.Parse(time.RFC3339, v.Get("since")); err != nil {
-			return nil, problem(http.StatusBadRequest, "since %q is no instant such as 2026-03-05T10:15:30Z", v.Get("since"))
+	q := AuditQuery{User: v.Get("user"), Action: session.Action(v.Get("action")), Text: v.Get("text"), Limit: 100}
+	if len(q.Text) > maxText {
+		return nil, problem(http.StatusBadRequest, "text has %d bytes, at most %d", len(q.Text), maxText)
+	}
+	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		if !v.Has(name) {
+			continue
+		}
+		if *to, err = time.Parse(time.RFC3339, v.Get(name)); err != nil {
+			return nil, problem(http.StatusBadRequest, "%s %q is no instant such as 2026-03-05T10:15:30Z", name, v.Get(name))
 		}
 	}
 	if v.Has("before") {
@@ -41,6 +53,9 @@ func (a *API) audit(r *http.Request) (any, error) {
 		}
 	}
 	found, err := a.o.AuditLog.Entries(r.Context(), q)
+	if paused, ok := errors.AsType[*session.AuditPaused](err); ok {
+		return auditList{Entries: nonNil(found), Paused: paused.Before}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -133,8 +133,11 @@ func (c *Client) Audit(ctx context.Context, a AuditQuery) ([]session.AuditEntry,
 	q := url.Values{}
 	set(q, "user", a.User)
 	set(q, "action", string(a.Action))
-	if !a.Since.IsZero() {
-		q.Set("since", a.Since.UTC().Format(time.RFC3339Nano))
+	set(q, "text", a.Text)
+	for name, at := range map[string]time.Time{"since": a.Since, "until": a.Until} {
+		if !at.IsZero() {
+			q.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
 	}
 	if a.Before != 0 {
 		q.Set("before", strconv.FormatUint(a.Before, 10))
@@ -144,6 +147,9 @@ func (c *Client) Audit(ctx context.Context, a AuditQuery) ([]session.AuditEntry,
 	}
 	var out auditList
 	err := c.do(ctx, "GET", "/v1/audit", q, nil, &out)
+	if err == nil && out.Paused != 0 {
+		err = &session.AuditPaused{Before: out.Paused}
+	}
 	return out.Entries, err
 }
 

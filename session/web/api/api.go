@@ -58,6 +58,9 @@ type Options struct {
 	// IsOrigin reports whether an origin is one of the routes file. The edge has
 	// compared it with the one host by then.
 	IsOrigin func(origin string) bool
+	// IsAdministrator says who may do what concerns others; nil: who has the role
+	// "admin".
+	IsAdministrator func(ctx context.Context, s *session.Session) bool
 	// Cookie is how the session cookie is set.
 	Cookie session.CookieSpec
 	Logger *slog.Logger
@@ -93,8 +96,9 @@ const adminRole = "admin"
 // call is a request with who asks; s is nil where nobody need be signed in.
 type call struct {
 	*http.Request
-	w http.ResponseWriter
-	s *session.Session
+	w     http.ResponseWriter
+	s     *session.Session
+	admin func(ctx context.Context, s *session.Session) bool
 }
 
 // reply is a 200 with a body, unless it says otherwise.
@@ -121,6 +125,9 @@ func New(o Options) (*API, error) {
 	}
 	if o.Mark == nil {
 		o.Mark = func(*session.Identity) {}
+	}
+	if o.IsAdministrator == nil {
+		o.IsAdministrator = func(_ context.Context, s *session.Session) bool { return slices.Contains(s.Identity.Roles, adminRole) }
 	}
 	if o.SignIn == nil {
 		o.SignIn = func(*http.Request, *session.Session, error) {}
@@ -214,7 +221,7 @@ func (a *API) methods(by map[string]http.HandlerFunc) http.Handler {
 // serve finds out who asks and whether they may, and writes the reply.
 func (a *API) serve(access Access, h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{Request: r, w: w}
+		c := &call{Request: r, w: w, admin: a.o.IsAdministrator}
 		err := a.admit(c, access)
 		var out reply
 		if err == nil {

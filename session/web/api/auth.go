@@ -77,7 +77,7 @@ func (a *API) begin(c *call, id session.Identity) (reply, error) {
 }
 
 func (a *API) signedIn(c *call, t session.Tokens) (reply, error) {
-	u, err := a.userOf(c.Context(), &t.Session.Identity)
+	u, err := a.userOf(c.Context(), t.Session)
 	if err != nil {
 		return reply{}, err
 	}
@@ -114,14 +114,18 @@ func (a *API) me(c *call) (reply, error) {
 	if _, err := parameters(c.Request); err != nil {
 		return reply{}, err
 	}
-	u, err := a.userOf(c.Context(), &c.s.Identity)
+	u, err := a.userOf(c.Context(), c.s)
 	return reply{body: u}, err
 }
 
 // userOf says of a session who it is. Whether a second factor is asked of them,
 // accounts know; of people of providers, how they signed in tells.
-func (a *API) userOf(ctx context.Context, id *session.Identity) (User, error) {
+func (a *API) userOf(ctx context.Context, who *session.Session) (User, error) {
+	id := &who.Identity
 	u := User{ID: id.UserID, Email: id.Email, Name: id.Name, Organization: id.Organization, Role: roleOf(id.Roles), MFA: twoFactors(id)}
+	if a.o.IsAdministrator(ctx, who) {
+		u.Role = adminRole
+	}
 	if id.Provider != local || a.o.Members == nil {
 		return u, nil
 	}

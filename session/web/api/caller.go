@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/neosc/gate/session"
@@ -27,7 +26,7 @@ func (a *API) admit(c *call, access Access) error {
 		// The edge asks for the very origin; without it a cookie would be enough
 		// for any page that somebody opens.
 		return problem(http.StatusForbidden, "origin_mismatch", "A change by cookie needs the Origin of a page of this edge.")
-	case access == Admin && !isAdmin(s):
+	case access == Admin && !a.o.IsAdministrator(c.Context(), s):
 		return problem(http.StatusForbidden, "role_required", "This is for administrators.")
 	}
 	c.s = s
@@ -37,7 +36,8 @@ func (a *API) admit(c *call, access Access) error {
 	return nil
 }
 
-func isAdmin(s *session.Session) bool { return slices.Contains(s.Identity.Roles, adminRole) }
+// isAdmin reports whether who asks may do what concerns others.
+func (c *call) isAdmin() bool { return c.admin(c.Context(), c.s) }
 
 func safe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions

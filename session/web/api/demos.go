@@ -22,7 +22,7 @@ type DemoSession struct {
 
 // demoSession shows one to who asks. What steps said is for administrators.
 func (a *API) demoSession(c *call, g session.DemoGrant) DemoSession {
-	if !isAdmin(c.s) {
+	if !c.isAdmin() {
 		g.Steps = slices.Clone(g.Steps)
 		for i := range g.Steps {
 			g.Steps[i].Error = ""
@@ -111,7 +111,7 @@ func (a *API) listDemos(c *call) (reply, error) {
 	case q.Has("user"):
 		query.UserID = q.Get("user")
 	}
-	if query.UserID != own && !isAdmin(c.s) {
+	if query.UserID != own && !c.isAdmin() {
 		return reply{}, problem(http.StatusForbidden, "role_required", "Only administrators see the demo sessions of others.")
 	}
 	found, err := a.o.Demos.PageGrants(c.Context(), query)
@@ -132,7 +132,7 @@ func (a *API) listDemos(c *call) (reply, error) {
 // that is not theirs is not there.
 func (a *API) demoOf(c *call) (session.DemoGrant, error) {
 	g, err := a.o.Demos.Grant(c.Context(), c.PathValue("demo"))
-	if errors.Is(err, session.ErrNoDemo) || err == nil && g.UserID != c.s.Identity.UserID && !isAdmin(c.s) {
+	if errors.Is(err, session.ErrNoDemo) || err == nil && g.UserID != c.s.Identity.UserID && !c.isAdmin() {
 		return g, noSuch("demo session")
 	}
 	return g, err

@@ -22,7 +22,7 @@ type Organization struct {
 
 func (c *call) organization(o *session.Organization) Organization {
 	out := Organization{ID: o.ID, Name: o.Name, Domain: o.Domain, Users: o.UsersCount, Workspaces: o.WorkspacesCount, CreatedAt: o.CreatedAt}
-	if isAdmin(c.s) {
+	if c.isAdmin() {
 		out.Settings = o.Settings
 	}
 	return out
@@ -35,7 +35,7 @@ func (a *API) listOrganizations(c *call) (reply, error) {
 		return reply{}, err
 	}
 	query := session.OrganizationQuery{Member: c.s.Identity.UserID, After: q.Get("after"), Limit: limit}
-	if isAdmin(c.s) {
+	if c.isAdmin() {
 		query.Member = ""
 	}
 	found, err := a.o.Organizations.PageOrganizations(c.Context(), query)

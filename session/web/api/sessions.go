@@ -54,7 +54,7 @@ func (a *API) listSessions(c *call) (reply, error) {
 	case q.Has("user"):
 		query.UserID = q.Get("user")
 	}
-	if (query.UserID != c.s.Identity.UserID) && !isAdmin(c.s) {
+	if (query.UserID != c.s.Identity.UserID) && !c.isAdmin() {
 		return reply{}, problem(http.StatusForbidden, "role_required", "Only administrators see the sessions of others.")
 	}
 	if q.Has("user") && query.UserID == "" {
@@ -148,7 +148,7 @@ func (a *API) endSession(c *call) (reply, error) {
 		return reply{}, noSuch("session")
 	}
 	s, err := a.o.Sessions.Find(c.Context(), k)
-	if errors.Is(err, session.ErrNotFound) || err == nil && s.Identity.UserID != c.s.Identity.UserID && !isAdmin(c.s) {
+	if errors.Is(err, session.ErrNotFound) || err == nil && s.Identity.UserID != c.s.Identity.UserID && !c.isAdmin() {
 		return reply{}, noSuch("session")
 	}
 	if err == nil {
@@ -175,7 +175,7 @@ func (a *API) endSessions(c *call) (reply, error) {
 		return reply{body: Ended{n}}, err
 	case q.Has("others") || user == "" || len(user) > maxParameter:
 		return reply{}, problem(http.StatusBadRequest, "request_invalid", "Say which: others=true ends your other sessions, user=ID those of a user.")
-	case user != c.s.Identity.UserID && !isAdmin(c.s):
+	case user != c.s.Identity.UserID && !c.isAdmin():
 		return reply{}, problem(http.StatusForbidden, "role_required", "Only administrators end the sessions of others.")
 	default:
 		n, err := a.o.Sessions.RevokeUser(c.Context(), user)

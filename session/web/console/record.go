@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -45,7 +46,7 @@ func (c *Console) audit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := pages.AuditView{
-		Viewer: c.viewer(w, r, s), User: search(r, "user"), Action: search(r, "action"), Since: search(r, "since"), Until: search(r, "until"), Actions: searchable(),
+		Viewer: c.viewer(w, r, s), User: search(r, "user"), Action: search(r, "action"), Text: search(r, "text"), Since: search(r, "since"), Until: search(r, "until"), Actions: searchable(),
 	}
 	q, file, wrong := auditQuestion(r, &v)
 	v.First = q.Before == 0
@@ -53,23 +54,30 @@ func (c *Console) audit(w http.ResponseWriter, r *http.Request) {
 		v.Status = http.StatusBadRequest
 	}
 	found, err := c.o.AuditLog.Entries(r.Context(), q)
+	if paused, ok := errors.AsType[*session.AuditPaused](err); ok {
+		v.PausedAt, err = paused.Before, nil
+	}
 	if err != nil {
 		c.o.Frame.Trouble(w, r, "reading the audit trail", err)
 		return
 	}
 	page := url.Values{}
-	for name, value := range map[string]string{"user": v.User, "action": v.Action, "since": v.Since, "until": v.Until} {
+	for name, value := range map[string]string{"user": v.User, "action": v.Action, "text": v.Text, "since": v.Since, "until": v.Until} {
 		if value != "" {
 			page.Set(name, value)
 		}
 	}
 	v.Newest = auditPath + "?" + page.Encode()
+	older := v.PausedAt
 	if len(found) > auditPage {
-		found = found[:auditPage]
-		page.Set("before", strconv.FormatUint(found[len(found)-1].Number, 10))
+		found, v.PausedAt = found[:auditPage], 0
+		older = found[len(found)-1].Number
+	}
+	if older != 0 {
+		page.Set("before", strconv.FormatUint(older, 10))
 		v.Older = auditPath + "?" + page.Encode()
 	}
-	file.Set("limit", "1000")
+	file.Set("limit", "all")
 	file.Set("format", "csv")
 	v.CSV = "/api/audit-logs?" + file.Encode()
 	file.Set("format", "ndjson")
@@ -82,12 +90,15 @@ func (c *Console) audit(w http.ResponseWriter, r *http.Request) {
 // question, and said.
 func auditQuestion(r *http.Request, v *pages.AuditView) (q session.AuditQuery, file url.Values, wrong string) {
 	// One more than is shown tells whether there are older ones.
-	q, file = session.AuditQuery{User: v.User, Action: session.Action(v.Action), Limit: auditPage + 1}, url.Values{}
+	q, file = session.AuditQuery{User: v.User, Action: session.Action(v.Action), Text: v.Text, Limit: auditPage + 1}, url.Values{}
 	if v.User != "" {
 		file.Set("user", v.User)
 	}
 	if v.Action != "" {
 		file.Set("action", v.Action)
+	}
+	if v.Text != "" {
+		file.Set("q", v.Text)
 	}
 	for name, field := range map[string]*string{"since": &v.Since, "until": &v.Until} {
 		if *field == "" {

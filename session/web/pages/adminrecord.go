@@ -14,14 +14,16 @@ import (
 // AuditView is the console's page of the audit trail.
 type AuditView struct {
 	Viewer
-	// User, Action, Since and Until (days, both included) are what was asked for.
-	User, Action, Since, Until string
+	// User, Action, Text, Since and Until (days, both included) are what was asked for.
+	User, Action, Text, Since, Until string
 	// Actions are offered to be searched for.
 	Actions []string
 	Entries []session.AuditEntry
 	// Older leads on, "" on the last page; First says that these are the newest.
 	Older, Newest string
 	First         bool
+	// PausedAt is the number from which on a search has looked, 0 if it has come to its end.
+	PausedAt uint64
 	// CSV and NDJSON lead to the same as files.
 	CSV, NDJSON string
 	// Wrong says what of the question cannot be, "" if nothing.
@@ -62,13 +64,16 @@ func personOf(p session.Person) string {
 func (r *Renderer) Audit(v AuditView) Page {
 	d := struct {
 		frame
-		User, Action, Since, Until, Older, Newest, CSV, NDJSON, Wrong string
-		First                                                         bool
-		Actions                                                       []string
-		Entries                                                       []auditRow
+		User, Action, Text, Since, Until, Older, Newest, CSV, NDJSON, Wrong, PausedAt string
+		First                                                                         bool
+		Actions                                                                       []string
+		Entries                                                                       []auditRow
 	}{
-		frame: r.frame(v.Viewer, "audit", "Audit trail"), User: shown(v.User, 254), Action: shown(v.Action, 64), Since: v.Since, Until: v.Until,
+		frame: r.frame(v.Viewer, "audit", "Audit trail"), User: shown(v.User, 254), Action: shown(v.Action, 64), Text: shown(v.Text, 256), Since: v.Since, Until: v.Until,
 		Older: v.Older, Newest: v.Newest, First: v.First, CSV: v.CSV, NDJSON: v.NDJSON, Wrong: v.Wrong, Actions: v.Actions,
+	}
+	if v.PausedAt > 0 {
+		d.PausedAt = strconv.FormatUint(v.PausedAt, 10)
 	}
 	for _, e := range v.Entries {
 		d.Entries = append(d.Entries, rowOfEntry(e))
