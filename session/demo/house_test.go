@@ -138,12 +138,13 @@ type database func(t testing.TB) (*sql.DB, session.SQLDialect)
 
 func onSQLite(t testing.TB) (*sql.DB, session.SQLDialect) {
 	t.Helper()
-	db, err := sqlstore.OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "gate.db"))
+	// No test here pulls the plug, so none waits for the disk.
+	db, err := sqlstore.OpenDeferred(context.Background(), filepath.Join(t.TempDir(), "gate.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	return db, sqlstore.SQLite()
+	return db.DB, sqlstore.SQLite()
 }
 
 // onPostgres returns databases of one server.

@@ -154,25 +154,25 @@ func clip(s string, most int) string {
 	return s
 }
 
-// counts returns how many grants of each state have not ended, and how many have
-// whose things are not gone yet ("cleaning").
-func (st *Store) counts(ctx context.Context) (map[string]int, error) {
+// counts returns how many grants of each state there are that somebody has to look
+// at: those that have not ended, and those whose things are not all gone. An index
+// holds all that it needs, for there may be very many.
+func (st *Store) counts(ctx context.Context) (map[session.GrantStatus]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := st.db.QueryContext(ctx, st.sql(`SELECT CASE WHEN `+isLive+` THEN status ELSE 'cleaning' END, count(*)
-		FROM demo_grants WHERE due_at IS NOT NULL GROUP BY 1`))
+	rows, err := st.db.QueryContext(ctx, st.sql(`SELECT status, count(*) FROM demo_grants WHERE due_at IS NOT NULL GROUP BY status`))
 	if err != nil {
 		return nil, st.unavailable(err)
 	}
 	defer func() { _ = rows.Close() }()
-	out := map[string]int{}
+	out := map[session.GrantStatus]int{}
 	for rows.Next() {
-		var name string
+		var status session.GrantStatus
 		var n int
-		if err := rows.Scan(&name, &n); err != nil {
+		if err := rows.Scan(&status, &n); err != nil {
 			return nil, st.unavailable(err)
 		}
-		out[name] = n
+		out[status] = n
 	}
 	if err := rows.Err(); err != nil {
 		return nil, st.unavailable(err)

@@ -201,7 +201,7 @@ func (f *fleet) kill(i int) {
 // away before its time, and nothing is left.
 func TestSoakReplicasThatAreKilled(t *testing.T) {
 	t.Parallel()
-	grants, kills, window := 150, 6, 3*time.Second
+	grants, kills, window := 90, 6, 2*time.Second
 	if *soak {
 		grants, kills, window = 3000, 30, time.Minute
 	}

@@ -12,7 +12,7 @@ import (
 
 const (
 	// countEvery is how often grants are counted.
-	countEvery = 5 * time.Second
+	countEvery = 10 * time.Second
 	// settled is how long something that a grant's clean-up has taken away may
 	// still be listed.
 	settled = time.Minute
@@ -47,9 +47,16 @@ func (s *Service) count(ctx context.Context) {
 		}
 		return
 	}
-	for _, state := range []string{"pending", "starting", "active", "cleaning"} {
-		s.metrics.active.WithLabelValues(state).Set(float64(n[state]))
+	cleaning := 0
+	for status, some := range n {
+		if status.Ended() {
+			cleaning += some
+		}
 	}
+	for _, status := range live {
+		s.metrics.active.WithLabelValues(string(status)).Set(float64(n[status]))
+	}
+	s.metrics.active.WithLabelValues("cleaning").Set(float64(cleaning))
 }
 
 // write runs one statement that changes rows.

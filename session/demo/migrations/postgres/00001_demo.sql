@@ -32,6 +32,7 @@ CREATE TABLE demo_grants (
 );
 
 CREATE INDEX demo_grants_due ON demo_grants (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX demo_grants_work ON demo_grants (status, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX demo_grants_requested ON demo_grants (requested_at, id);
 CREATE INDEX demo_grants_user ON demo_grants (user_id, requested_at);
 CREATE INDEX demo_grants_organization ON demo_grants (organization_id, status) WHERE status IN ('pending', 'starting', 'active');
