@@ -161,10 +161,14 @@ func endOf(g session.DemoGrant, now time.Time) time.Time {
 func lag(g session.DemoGrant, now time.Time) (said, wrong string) {
 	end := endOf(g, now)
 	if end.IsZero() {
-		if !g.StartedAt.IsZero() {
-			return "usable " + since(g.StartedAt.Sub(g.RequestedAt)) + " after it was asked for", ""
+		switch took := g.StartedAt.Sub(g.RequestedAt); {
+		case g.StartedAt.IsZero():
+			return "", ""
+		case took < time.Millisecond:
+			return "usable at once", ""
+		default:
+			return "usable " + since(took) + " after it was asked for", ""
 		}
-		return "", ""
 	}
 	if !g.Status.Ended() {
 		return "", "its time was over " + since(now.Sub(end)) + " ago"
