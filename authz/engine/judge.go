@@ -14,7 +14,8 @@ import (
 // with Confirm whether OPA's evaluator says the same. Safe for concurrent use.
 type Judge struct {
 	program *Program
-	fast    *fast // nil: on OPA's evaluator
+	fast    *fast   // nil: on OPA's evaluator
+	runner  *runner // nil: nothing is remembered
 	rules   []authz.Rule
 	why     string
 }
@@ -42,6 +43,9 @@ func (j *Judge) Program() *Program { return j.program }
 func (j *Judge) Decide(ctx context.Context, r *authz.Request) (*authz.Decision, error) {
 	if j.fast == nil {
 		return j.program.Decide(ctx, r)
+	}
+	if j.runner != nil {
+		return j.remembered(ctx, r)
 	}
 	d, err := j.onMachine(ctx, r)
 	if err == errLeft {

@@ -58,7 +58,7 @@ type run struct {
 }
 
 func newRun(x *Shadow, c Candidate, p *engine.Program) *run {
-	s := &run{of: x, candidate: c, threshold: math.MaxUint64, judge: engine.NewJudge(p), over: make(chan struct{}), asks: make(chan chan Report), since: x.opt.Now()}
+	s := &run{of: x, candidate: c, threshold: math.MaxUint64, judge: judgeOf(p), over: make(chan struct{}), asks: make(chan chan Report), since: x.opt.Now()}
 	if c.Share < 1 {
 		s.threshold = uint64(c.Share * math.MaxUint64)
 	}
@@ -66,6 +66,16 @@ func newRun(x *Shadow, c Candidate, p *engine.Program) *run {
 	s.most = s.bound()
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
+}
+
+// remember is how many bytes of decisions a candidate keeps, as the live policy
+// does: without that it would cost several times as much as the live one.
+const remember = 16 << 20
+
+func judgeOf(p *engine.Program) *engine.Judge {
+	j := engine.NewJudge(p)
+	j.Remember(remember)
+	return j
 }
 
 func (s *run) end() {
@@ -163,7 +173,7 @@ func (s *run) follow() {
 		return
 	}
 	s.mu.Lock()
-	s.judge = engine.NewJudge(next)
+	s.judge = judgeOf(next)
 	s.mu.Unlock()
 	s.most = s.bound()
 }
