@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -269,6 +270,10 @@ func (m *Manager) begin(ctx context.Context, d Draft) (*Session, string, CookieP
 	now := m.o.Clock().UTC().Truncate(time.Millisecond)
 	if d.Identity.AuthenticatedAt.IsZero() {
 		d.Identity.AuthenticatedAt = now
+	}
+	if m.o.Grants != nil { // one that was taken from another session may carry a grant
+		d.Identity.Claims = maps.Clone(d.Identity.Claims)
+		d.Identity.Ungrant()
 	}
 	secretID, secret := NewID(), NewSecret()
 	draft := &Session{
