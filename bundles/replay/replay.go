@@ -220,12 +220,18 @@ func (t *tally) record(ctx context.Context, p *player, r *decisionlog.Record, at
 	}
 }
 
-// Record replays one record that is read already, as Files would.
-func Record(ctx context.Context, j *engine.Judge, r *decisionlog.Record) (changes []Change, missing string) {
-	p := newPlayer(j)
-	if path := p.missing(r); path != "" {
+// Player replays records that are read already, for one goroutine.
+type Player struct{ p *player }
+
+// NewPlayer returns a Player.
+func NewPlayer(j *engine.Judge) *Player { return &Player{newPlayer(j)} }
+
+// Play decides a record anew: what is decided otherwise, or the pointer to what
+// is missing of it.
+func (x *Player) Play(ctx context.Context, r *decisionlog.Record) (changes []Change, missing string) {
+	if path := x.p.missing(r); path != "" {
 		return nil, path
 	}
-	changes, _, _ = p.decide(ctx, r)
+	changes, _, _ = x.p.decide(ctx, r)
 	return changes, ""
 }

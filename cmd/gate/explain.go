@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/neosc/gate/session/web/admin"
@@ -20,7 +21,8 @@ func explainCommand() command {
 }
 
 const explainUsage = `gate explain [-as EMAIL | -roles R1,R2] -url URL [flags]
-       gate explain -request-id ID [flags]`
+       gate explain -request-id ID [flags]
+       gate explain -decision ID [-decisions FILE] [-bundle PLACE] [flags]`
 
 const explainPurpose = `Decides a request as the gate would and says why, rule by rule, with the values that made
 each rule hold or not. It charges nothing and changes nothing.
@@ -28,13 +30,18 @@ each rule hold or not. It charges nothing and changes nothing.
 By -url the request is made up, and judged by the routes file and the policy of the
 configuration; no gate need run, unless -as without -roles asks one who somebody is.
 By -request-id it is a recent one of the running gate: the id is in the X-Request-Id of
-the answer, on the page of a refusal and in the logs.`
+the answer, on the page of a refusal and in the logs.
+By -decision it is any of a decision log, by the policy of -bundle or the configuration's.`
 
 // explainFlags are gate explain's flags.
 type explainFlags struct {
 	*operatorFlags
 	asked
-	requestID         string
+	requestID string
+
+	decision, decisions, bundle, html string
+
+	switches          list
 	verbose, exitCode bool
 }
 
@@ -52,6 +59,11 @@ func newExplainFlags(s streams) *explainFlags {
 	f.StringVar(&f.at, "at", "", "`time` of the request: 2026-03-08T21:00:00-06:00, or \"2026-03-08 21:00\" by the clock\nof the policy's business hours (default: now)")
 	f.Var(f.settings, "set", "policy `setting` NAME:=JSON of the route, in place of the routes file's, for example\nbusiness_hours:=true; may be given more than once")
 	f.StringVar(&f.requestID, "request-id", "", "`id` of a recent request of the running gate")
+	f.StringVar(&f.decision, "decision", "", "`id` of a recorded decision, or of its request")
+	f.StringVar(&f.decisions, "decisions", "", "decision log that it is in: a `file` (default: the configuration's decisions.file)")
+	f.StringVar(&f.bundle, "bundle", "", "with -decision, the policy that decides: a `folder` or a bundle .tar.gz (default: the\nconfiguration's)")
+	f.Var(&f.switches, "switch", "with -decision, `NAME=VALUE` of a switch of the policy; may be given more than once")
+	f.StringVar(&f.html, "html", "", "also write a page that shows it to this `file`")
 	f.BoolVar(&f.verbose, "v", false, "show all rules and all values")
 	f.BoolVar(&f.exitCode, "exit-code", false, "exit with 3 when the request is not allowed")
 	return f
@@ -60,22 +72,31 @@ func newExplainFlags(s streams) *explainFlags {
 // wrong says what is wrong with the command line, "" if nothing is.
 func (f *explainFlags) wrong() string {
 	f.Visit(func(x *flag.Flag) { f.rolesGiven = f.rolesGiven || x.Name == "roles" })
+	if f.decision != "" {
+		return f.besides("decision", "decisions", "bundle", "switch", "config", "json", "html", "v", "exit-code")
+	}
+	if f.bundle != "" || f.decisions != "" || f.switches != nil {
+		return "-decisions, -bundle and -switch go with -decision"
+	}
 	switch {
 	case f.requestID == "" && f.url == "":
 		return "say what to explain: -url or -request-id"
 	case f.requestID == "":
 		return ""
 	}
+	return f.besides("request-id", "config", "socket", "json", "html", "v", "exit-code")
+}
+
+// besides says which flag does not go with the first of those that are allowed.
+func (f *explainFlags) besides(allowed ...string) string {
 	other := ""
 	f.Visit(func(x *flag.Flag) {
-		switch x.Name {
-		case "request-id", "config", "socket", "json", "v", "exit-code":
-		default:
+		if !slices.Contains(allowed, x.Name) {
 			other = x.Name
 		}
 	})
 	if other != "" {
-		return "-request-id says everything about the request; take -" + other + " out"
+		return "-" + allowed[0] + " says everything about the request; take -" + other + " out"
 	}
 	return ""
 }
@@ -90,6 +111,9 @@ func runExplain(ctx context.Context, args []string, s streams) int {
 		return exitUsage
 	}
 	out, err := f.report(ctx)
+	if err == nil && f.html != "" {
+		err = out.htmlFile(f.html)
+	}
 	if err == nil {
 		err = f.print(s.out, out, func(w io.Writer) { out.text(w, f.verbose) })
 	}
@@ -105,6 +129,9 @@ func runExplain(ctx context.Context, args []string, s streams) int {
 func (f *explainFlags) report(ctx context.Context) (*report, error) {
 	ctx, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
+	if f.decision != "" {
+		return f.fromLog(ctx)
+	}
 	if f.requestID != "" {
 		c, err := f.client()
 		if err != nil {

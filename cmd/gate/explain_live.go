@@ -29,7 +29,7 @@ func (a *app) decision(ctx context.Context, id string) (any, error) {
 		request: rec.Request, session: rec.Request.Session, whoSource: "the session of the request",
 	}
 	if !rec.JudgedByPolicy && rec.Verdict != authz.Failed {
-		return a.unjudged(q, rec), nil
+		return unjudged(q, rec), nil
 	}
 	out, err := q.explain(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func notRemembered(id string, r observe.Reach) error {
 }
 
 // unjudged reports a decision that the gate took before policy was asked.
-func (a *app) unjudged(q *question, rec observe.Recorded) *report {
+func unjudged(q *question, rec observe.Recorded) *report {
 	same := func(s string) string { return s }
 	out := &report{
 		Verdict: rec.Verdict.String(), Status: rec.Status, Reasons: reasonsOf(rec.Reasons), Who: whoOf(q.session, q.whoSource),

@@ -1,0 +1,132 @@
+package decisionlog_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/neosc/gate/authz/observe/decisionlog"
+)
+
+func TestLinesThatAreNoRecordsAreNamed(t *testing.T) {
+	t.Parallel()
+	good := ask(t)
+	text := good + "\n\nnot json\n{\"a\":1}\n" + good[:len(good)/2] + "\n" + `{"decision_id":"x","input":{"attributes":{"request":{"time":5}}}}` + "\n" +
+		strings.Repeat("x", decisionlog.MaxLine+10) + "\n" + good + " {}\n" + good[:100]
+	var got []string
+	err := decisionlog.ScanReader(t.Context(), "log", strings.NewReader(text), func(l decisionlog.Line) error {
+		err := l.Err
+		if err == nil {
+			_, err = decisionlog.Parse(string(l.Text))
+		}
+		said := "good"
+		if err != nil {
+			said = err.Error()
+		}
+		got = append(got, said)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"good", `want '{'`, "no decision record", "byte", `want '"'`, "longer than", "more follows", "cut off"}
+	if len(got) != len(want) {
+		t.Fatalf("%d lines: %q", len(got), got)
+	}
+	for i := range want {
+		if !strings.Contains(got[i], want[i]) {
+			t.Errorf("line %d: %q, want %q", i, got[i], want[i])
+		}
+	}
+}
+
+func TestAFollowerSeesWhatIsAddedThroughATurnover(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "d.ndjson")
+	add := func(text string) {
+		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, err = f.WriteString(text)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	add("old\n")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	seen, over := make(chan string), make(chan error, 1)
+	go func() {
+		over <- decisionlog.Follow(ctx, file, func(l decisionlog.Line) error { seen <- string(l.Text); return nil })
+	}()
+	await := func(want string) {
+		t.Helper()
+		for {
+			select {
+			case got := <-seen:
+				if got == want {
+					return
+				}
+				if got == "first" || strings.HasSuffix(got, "first") {
+					continue
+				}
+				t.Fatalf("seen %q, want %q", got, want)
+			case <-ctx.Done():
+				t.Fatalf("%q does not come", want)
+			}
+		}
+	}
+	// It begins somewhere: what is added again and again is seen in the end.
+	seenFirst, added := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(added)
+		for {
+			add("first\n")
+			select {
+			case <-seenFirst:
+				return
+			case <-ctx.Done():
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	await("first")
+	close(seenFirst)
+	for done := false; !done; { // the adder may wait for nobody, the follower for us
+		select {
+		case <-added:
+			done = true
+		case <-seen:
+		}
+	}
+	add("sec")
+	add("ond\n")
+	await("second")
+	if err := os.Rename(file, file+".1"); err != nil {
+		t.Fatal(err)
+	}
+	add("third\n")
+	await("third")
+	cancel()
+	if err := <-over; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(`{"decision_id":"a","input":{"session":{"claims":{"a":[1,"\u00e9",null]}}},"result":{"allowed":true,"headers":{"a":["b"]}},"custom":{"rules":[]}}`)
+	f.Add(`{"decision_id":"a","result":true,"erased":["/input"],"error":{"code":"policy_error"}}`)
+	f.Fuzz(func(t *testing.T, line string) {
+		r, err := decisionlog.Parse(line)
+		if (r == nil) == (err == nil) {
+			t.Fatal("a record and an error, or neither")
+		}
+	})
+}
