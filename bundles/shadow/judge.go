@@ -20,7 +20,7 @@ const (
 	breath = 8
 	// slowTurn is how many are taken at a time by a candidate that OPA's evaluator
 	// has to run, a hundred times as slow: about a third of one processor.
-	slowTurn = 32
+	slowTurn = 16
 	// confirmAll and confirmOneIn are how many differences, and then how often one,
 	// and how often what agrees, OPA's evaluator is asked about too: the candidate
 	// runs on the machine without the trial that a live policy has.

@@ -37,7 +37,7 @@ type Options struct {
 	// Now is the clock of the report; nil means time.Now. Decisions use
 	// Request.Time, never this.
 	Now func() time.Time
-	// Every is how often what was taken is decided; 0 means 10 ms. Woken for each
+	// Every is how often what was taken is decided; 0 means 5 ms. Woken for each
 	// request, it would cost those more than it does itself.
 	Every time.Duration
 }
@@ -79,7 +79,7 @@ func New(o Options) (*Shadow, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	o.Every = cmp.Or(o.Every, 10*time.Millisecond)
+	o.Every = cmp.Or(o.Every, 5*time.Millisecond)
 	x := &Shadow{opt: o, meters: newMeters(cmp.Or(o.MetricPrefix, "pomerium_"))}
 	return x, x.meters.register(o.Registerer)
 }

@@ -151,7 +151,7 @@ func TestSamePolicyAgreesAlways(t *testing.T) {
 	const n = 3000
 	for i := range n {
 		s.ask(anyRequest(rng))
-		if i%1000 == 0 {
+		if i%400 == 0 {
 			s.report()
 		}
 	}
@@ -278,7 +278,7 @@ func TestWhatFindsNoRoomIsCounted(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, time.Hour)
 	s.start(policy, 1)
-	for range 2048 + 10 {
+	for range 512 + 10 {
 		s.ask(request("GET", "admin"))
 	}
 	large := request("GET", "admin")
@@ -288,16 +288,16 @@ func TestWhatFindsNoRoomIsCounted(t *testing.T) {
 	many.Headers = make(authz.Headers, 65)
 	s.ask(many)
 	r := s.report()
-	if r.Compared != 2048 || r.Agreed != 2048 || r.Dropped != 10 || r.Skipped != 2 {
+	if r.Compared != 512 || r.Agreed != 512 || r.Dropped != 10 || r.Skipped != 2 {
 		t.Errorf("report %+v", r)
 	}
 	for i := range 2 { // and there is room again
 		s.ask(request("GET", "admin"))
-		if r := s.report(); r.Compared != uint64(2049+i) {
+		if r := s.report(); r.Compared != uint64(513+i) {
 			t.Errorf("report %+v", r)
 		}
 	}
-	if got := s.results(); got["agreed"] != 2050 || got["dropped"] != 10 || got["skipped"] != 2 {
+	if got := s.results(); got["agreed"] != 514 || got["dropped"] != 10 || got["skipped"] != 2 {
 		t.Errorf("metrics %v", got)
 	}
 }
@@ -327,7 +327,7 @@ func TestShareIsKept(t *testing.T) {
 	const n = 10_000
 	for i := range n {
 		s.ask(request("GET", "admin"))
-		if i%2000 == 0 {
+		if i%1000 == 0 {
 			s.report()
 		}
 	}
@@ -410,13 +410,13 @@ func TestCandidateThatOPAHasToRun(t *testing.T) {
 	s := newStand(t, time.Hour)
 	s.start(policy, 1)
 	s.SlowDown()
-	for range 40 {
+	for range 20 {
 		s.ask(request("GET", "user"))
 	}
-	if r := s.report(); r.Compared != 32 {
+	if r := s.report(); r.Compared != 16 {
 		t.Errorf("report %+v", r)
 	}
-	if r := s.report(); r.Compared != 40 {
+	if r := s.report(); r.Compared != 20 {
 		t.Errorf("report %+v", r)
 	}
 }
@@ -468,7 +468,7 @@ func TestCostOnThePath(t *testing.T) {
 		t.Errorf("%v allocations without a candidate", n)
 	}
 	s.start(policy, 1)
-	for range 2048 { // the slots' own lists
+	for range 512 { // the slots' own lists
 		s.Observe(r, o, 0)
 	}
 	s.report()
@@ -488,7 +488,7 @@ func BenchmarkObserve(b *testing.B) {
 	s.start(policy, 1)
 	b.ReportAllocs()
 	for i := range b.N {
-		if i%2048 == 2047 {
+		if i%512 == 511 {
 			s.report()
 		}
 		s.Observe(r, o, 0)
@@ -507,7 +507,7 @@ func BenchmarkAll(b *testing.B) {
 	s.start(policy, 1)
 	b.ReportAllocs()
 	for i := range b.N {
-		if i%2048 == 2047 {
+		if i%512 == 511 {
 			s.report()
 		}
 		s.Observe(r, o, 0)
