@@ -200,6 +200,9 @@ func (st *Store) RemoveUser(ctx context.Context, email string) (session.User, er
 		return session.User{}, err
 	}
 	n, err := st.exec(ctx, `DELETE FROM users WHERE id = ?`, u.ID)
+	if err == nil {
+		_, err = st.exec(ctx, `DELETE FROM links WHERE subject = ?`, u.ID)
+	}
 	if err != nil {
 		return session.User{}, err
 	}

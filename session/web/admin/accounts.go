@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,8 +19,9 @@ type userState struct {
 
 // organizationChange is a new organization, or what is to be changed of one.
 type organizationChange struct {
-	Name   *string `json:"name,omitempty"`
-	Domain *string `json:"domain,omitempty"`
+	Name     *string          `json:"name,omitempty"`
+	Domain   *string          `json:"domain,omitempty"`
+	Settings *json.RawMessage `json:"settings,omitempty"`
 }
 
 // newInvitation invites into the organization of the address.
@@ -152,7 +154,7 @@ func (a *API) changeOrganization(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.o.Organizations.ChangeOrganization(r.Context(), id, session.OrganizationChange{Name: c.Name, Domain: c.Domain})
+	return a.o.Organizations.ChangeOrganization(r.Context(), id, session.OrganizationChange{Name: c.Name, Domain: c.Domain, Settings: c.Settings})
 }
 
 func (a *API) invite(r *http.Request) (any, error) {
@@ -195,12 +197,13 @@ func (c *Client) Organizations(ctx context.Context) ([]session.Organization, err
 
 // AddOrganization makes an organization.
 func (c *Client) AddOrganization(ctx context.Context, name, domain string) (out session.Organization, err error) {
-	err = c.do(ctx, "POST", "/v1/organizations", nil, organizationChange{&name, &domain}, &out)
+	err = c.do(ctx, "POST", "/v1/organizations", nil, organizationChange{Name: &name, Domain: &domain}, &out)
 	return out, err
 }
 
-// ChangeOrganization gives an organization another name or domain; nil leaves it.
-func (c *Client) ChangeOrganization(ctx context.Context, organization string, name, domain *string) (out session.Organization, err error) {
-	err = c.do(ctx, "PATCH", "/v1/organizations/"+url.PathEscape(organization), nil, organizationChange{name, domain}, &out)
+// ChangeOrganization gives an organization another name, domain or settings; nil
+// leaves what it has.
+func (c *Client) ChangeOrganization(ctx context.Context, organization string, o session.OrganizationChange) (out session.Organization, err error) {
+	err = c.do(ctx, "PATCH", "/v1/organizations/"+url.PathEscape(organization), nil, organizationChange{o.Name, o.Domain, o.Settings}, &out)
 	return out, err
 }

@@ -112,6 +112,12 @@ func (a *API) removeUser(r *http.Request) (any, error) {
 	if err == nil {
 		err = a.auditAccount(r.Context(), session.ActionUserRemoved, u)
 	}
+	if a.o.Factors != nil {
+		// They open nothing, for ids are never given twice, but are personal data.
+		if gone := a.o.Factors.RemoveFactors(r.Context(), u.ID); gone != nil {
+			a.o.Logger.Warn("second factors of a removed account are still kept", "user", u.ID, "error", gone)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the account is gone, but its sessions may go on, or nobody is told; end them with `gate session revoke -user %s`: %w", u.ID, err)
 	}
