@@ -11,8 +11,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing/fstest"
 
+	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/authz/route"
+	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/bundles/ppl"
+	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/policies"
 )
 
@@ -63,6 +68,9 @@ func policyImport(_ context.Context, args []string, s streams) int {
 	if err != nil {
 		return fail(s.err, "policy import-ppl", err)
 	}
+	if err := soundImport(r); err != nil {
+		return fail(s.err, "policy import-ppl", err)
+	}
 	if err := writeNew(*dir, r.Files); err != nil {
 		return fail(s.err, "policy import-ppl", err)
 	}
@@ -73,6 +81,30 @@ func policyImport(_ context.Context, args []string, s streams) int {
 	}
 	fmt.Fprintf(s.out, "%s\nWritten to %s: routes %s\nNext: gate policy test %s\n", r.Files["REPORT.txt"], *dir, strings.Join(r.Routes, ", "), filepath.Join(*dir, "policies"))
 	return exitOK
+}
+
+// soundImport compiles what would be written, as gate check does: a value that
+// Pomerium takes and we do not is said before anything is there.
+func soundImport(r *ppl.Result) error {
+	f, err := route.Parse("routes.yaml, as it would be", r.Files["routes.yaml"])
+	if err != nil {
+		return fmt.Errorf("nothing was written: %w", err)
+	}
+	set := fstest.MapFS{}
+	for name, text := range r.Files {
+		if in, ok := strings.CutPrefix(name, "policies/"); ok {
+			set[in] = &fstest.MapFile{Data: text}
+		}
+	}
+	src, err := bundles.Load(set)
+	if err != nil {
+		return fmt.Errorf("nothing was written: %w", err)
+	}
+	cfg := config.Default()
+	if _, err := engine.Compile(src, edge(&cfg, f)); err != nil {
+		return fmt.Errorf("nothing was written: %w", err)
+	}
+	return nil
 }
 
 // readBounded reads a file, or stdin for "-", of at most one byte less than most.
