@@ -18,7 +18,7 @@ func testEdge() engine.Edge {
 	return engine.Edge{
 		SessionCookie:    "_pomerium",
 		IdentityPrefix:   "X-Pomerium-",
-		Forwarded:        []string{"accept", "authorization", "cookie", "x-request-id", "sec-fetch-*"},
+		Forwarded:        []string{"accept", "authorization", "cookie", "x-request-id", "sec-fetch-*", "origin", "access-control-request-*"},
 		Settable:         []string{"x-pomerium-*", "x-session-id"},
 		ResponseSettable: []string{"x-pomerium-*", "www-authenticate", "x-denied-*"},
 	}

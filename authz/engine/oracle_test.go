@@ -11,7 +11,7 @@ import (
 )
 
 var shippedEdge = Edge{
-	SessionCookie: "_pomerium", IdentityPrefix: "x-pomerium-", Forwarded: []string{"accept", "cookie", "x-*"},
+	SessionCookie: "_pomerium", IdentityPrefix: "x-pomerium-", Forwarded: []string{"accept", "cookie", "x-*", "origin", "access-control-request-*"},
 	Settable: []string{"x-pomerium-*", "x-session-id", "x-neosc-*"}, ResponseSettable: []string{"x-*", "www-authenticate"},
 }
 
