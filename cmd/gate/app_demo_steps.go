@@ -2,15 +2,22 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session"
 	sessionclaims "github.com/neosc/gate/session/claims"
 	"github.com/neosc/gate/session/demo/zitadel"
+	"github.com/neosc/gate/session/memstore"
 )
 
 // issuerOf is a provider's issuer; "" if there is no such provider.
@@ -65,4 +72,23 @@ func (a *app) withActions(next http.Handler) (http.Handler, error) {
 func (a *app) notes() session.Notes {
 	n, _ := a.store.(session.Notes)
 	return n
+}
+
+// checkDemo says which steps of demo sessions, and which targets of Zitadel's
+// Actions, cannot work. Nobody is asked.
+func checkDemo(cfg *config.Config, w io.Writer) error {
+	a := &app{cfg: cfg, log: slog.New(slog.DiscardHandler), store: memstore.New(), registry: prometheus.NewRegistry()}
+	steps, err := a.demoSteps()
+	if err == nil && len(steps) > 0 {
+		var names []string
+		for _, s := range steps {
+			names = append(names, s.Name())
+		}
+		fmt.Fprintf(w, "demo      ok  steps %s (not asked)\n", strings.Join(names, ", "))
+	}
+	_, wrong := a.withActions(nil)
+	if wrong == nil && len(cfg.Demo.Actions) > 0 {
+		fmt.Fprintf(w, "demo      ok  Zitadel's Actions at %s\n", zitadel.ActionsPath)
+	}
+	return errors.Join(err, wrong)
 }

@@ -50,7 +50,7 @@ func runCheck(ctx context.Context, args []string, s streams) int {
 	if perr == nil {
 		fmt.Fprintf(s.out, "policies  ok  %s\n", revision)
 	}
-	return fail(s.err, "check", errors.Join(perr, checkEdge(ctx, cfg, f, s.out), checkRevoked(cfg.Routes, f, s.out), checkListenTLS(cfg, s.out), checkMail(cfg, s.out), checkProviders(ctx, cfg, f.GateOrigin(), *online, s.out)))
+	return fail(s.err, "check", errors.Join(perr, checkEdge(ctx, cfg, f, s.out), checkRevoked(cfg.Routes, f, s.out), checkListenTLS(cfg, s.out), checkMail(cfg, s.out), checkDemo(cfg, s.out), checkProviders(ctx, cfg, f.GateOrigin(), *online, s.out)))
 }
 
 // checkEdge has Envoy judge what is rendered for it. A gate that only others'
