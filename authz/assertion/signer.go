@@ -109,7 +109,9 @@ type claims struct {
 	Name         string           `json:"name,omitempty"`
 	Organization string           `json:"organization,omitempty"`
 	Groups       []string         `json:"groups"`
-	SessionID    string           `json:"sid"`
+	// Roles are there apart too: a group may be called as a role is.
+	Roles     []string `json:"roles,omitempty"`
+	SessionID string   `json:"sid"`
 }
 
 // Assertion returns the signed identity of x for host at now. The same token is
@@ -156,6 +158,7 @@ func (s *Signer) claims(x *session.Session, host string, now, end time.Time) cla
 		IssuedAt: jwt.NewNumericDate(now.Add(-backdate)), Expiry: jwt.NewNumericDate(end),
 		Name: id.Name, Organization: id.Organization, SessionID: x.Key.Short(),
 		Groups: append(append(make([]string, 0, len(id.Roles)+len(id.Groups)), id.Roles...), id.Groups...),
+		Roles:  id.Roles,
 	}
 	if id.EmailVerified {
 		c.Email = id.Email

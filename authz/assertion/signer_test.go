@@ -23,7 +23,7 @@ func TestWhatAnUpstreamIsTold(t *testing.T) {
 	token := sign(t, newSigner(t, newKeys(t, noon)), newSession(), "portal.example.com", noon)
 	want := map[string]any{
 		"iss": issuer, "sub": "u-1", "aud": "portal.example.com", "email": "ana@example.com", "name": "Ana", "organization": "Acme",
-		"groups": []any{"neosc", "user", "staff"}, "sid": session.ID{1}.Key().Short(),
+		"groups": []any{"neosc", "user", "staff"}, "roles": []any{"neosc", "user"}, "sid": session.ID{1}.Key().Short(),
 		"iat": float64(noon.Unix() - 5), "exp": float64(noon.Unix() + 300),
 	}
 	if got := part(t, token, 1); !reflect.DeepEqual(got, want) {

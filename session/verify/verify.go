@@ -34,8 +34,9 @@ type Identity struct {
 	User string
 	// Email is empty unless verified.
 	Email, Name, Organization string
-	// Groups are the roles, then the groups.
-	Groups []string
+	// Groups are the roles, then the groups. What somebody may do goes by Roles: a
+	// group may be called as a role is.
+	Groups, Roles []string
 	// Session names the session, for logs.
 	Session string
 	// ExpiresAt is when the assertion ends.
@@ -99,6 +100,7 @@ type claims struct {
 	Name         string   `json:"name"`
 	Organization string   `json:"organization"`
 	Groups       []string `json:"groups"`
+	Roles        []string `json:"roles"`
 	SessionID    string   `json:"sid"`
 }
 
@@ -132,7 +134,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Identity, error) 
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return &Identity{
-		User: c.Subject, Email: c.Email, Name: c.Name, Organization: c.Organization, Groups: c.Groups,
+		User: c.Subject, Email: c.Email, Name: c.Name, Organization: c.Organization, Groups: c.Groups, Roles: c.Roles,
 		Session: c.SessionID, ExpiresAt: c.Expiry.Time(),
 	}, nil
 }

@@ -88,7 +88,7 @@ func byAssertion(o Origins) (believe, error) {
 		case err != nil:
 			return identity{}, http.StatusServiceUnavailable
 		}
-		return identity{Email: x.Email, User: x.User, Groups: x.Groups, Assertion: true}, http.StatusOK
+		return identity{Email: x.Email, User: x.User, Groups: x.Groups, Roles: x.Roles, Assertion: true}, http.StatusOK
 	}, nil
 }
 

@@ -136,6 +136,8 @@ type identity struct {
 	Email  string   `json:"email"`
 	User   string   `json:"user"`
 	Groups []string `json:"groups"`
+	// Roles are those of the signed assertion, which alone tells them from groups.
+	Roles []string `json:"-"`
 	// SessionID and WorkspaceType are set on the workspace host alone.
 	SessionID     string `json:"session_id,omitempty"`
 	WorkspaceType string `json:"workspace_type,omitempty"`

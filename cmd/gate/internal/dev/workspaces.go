@@ -49,15 +49,25 @@ func (b *backend) routeWorkspaces(mux *http.ServeMux, who, signed believe) {
 	}))
 }
 
-// administrators lets through only administrators whom who believes.
+// administrators lets through only administrators whom who believes: by their
+// roles, since a group may be called "admin" as well.
 func (who believe) administrators(next func(http.ResponseWriter, *http.Request, identity)) http.HandlerFunc {
 	return who.identified(func(w http.ResponseWriter, r *http.Request, id identity) {
-		if !slices.Contains(id.Groups, adminRole) {
+		if !slices.Contains(id.Roles, adminRole) {
 			refuse(w, http.StatusForbidden, "admin access required")
 			return
 		}
 		next(w, r, id)
 	})
+}
+
+// may is what somebody's rights go by: their roles, or, where only plain headers say
+// who it is, all that these have.
+func (id identity) may() []string {
+	if id.Assertion {
+		return id.Roles
+	}
+	return id.Groups
 }
 
 func refuse(w http.ResponseWriter, status int, why string) {
@@ -202,7 +212,7 @@ func own(x *workspace, id identity) (int, string) {
 	switch {
 	case x.State != running:
 		return http.StatusConflict, "the workspace is not running"
-	case x.Owner != id.User && !slices.Contains(id.Groups, adminRole):
+	case x.Owner != id.User && !slices.Contains(id.may(), adminRole):
 		return http.StatusForbidden, "this workspace is somebody else's"
 	}
 	return http.StatusOK, ""

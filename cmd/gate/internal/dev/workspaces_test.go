@@ -22,7 +22,16 @@ func newDesk(t *testing.T) *desk {
 			if len(words) < 2 || signed && len(words) < 3 {
 				return identity{}, http.StatusUnauthorized
 			}
-			return identity{User: words[0], Groups: strings.Split(words[1], ",")}, http.StatusOK
+			id := identity{User: words[0], Groups: strings.Split(words[1], ",")}
+			for _, g := range id.Groups {
+				if !strings.HasPrefix(g, "group:") {
+					id.Roles = append(id.Roles, g)
+				}
+			}
+			for i := range id.Groups {
+				id.Groups[i] = strings.TrimPrefix(id.Groups[i], "group:")
+			}
+			return id, http.StatusOK
 		}
 	}
 	return &desk{t, newBackend().handler(said(false), said(true))}
@@ -84,6 +93,17 @@ func TestWorkspacesAreChangedByAdministratorsAloneAndByTheAssertion(t *testing.T
 		}
 	}
 	d.do(ana, "GET", "/api/workspaces", "", 200, "Ubuntu desktop")
+}
+
+// A group may be called "admin": it is no role.
+func TestAGroupNamedAdminIsNoAdministrator(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	mallory := "mallory user,group:admin signed"
+	d.do(mallory, "POST", "/api/workspaces", `{"name":"Mine","type":"ubuntu"}`, 403, "admin access required")
+	d.do(mallory, "DELETE", "/api/workspaces/1", "", 403)
+	d.do(mallory, "POST", "/api/workspaces/reset", "", 403)
+	d.do(root, "POST", "/api/workspaces/reset", "", 200)
 }
 
 func TestPeopleLaunchAndStopTheirOwn(t *testing.T) {
