@@ -15,7 +15,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/storage"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
@@ -104,11 +103,7 @@ func RunTests(ctx context.Context, src Source, tests map[string]string, edge Edg
 			return nil, fmt.Errorf("which tests to run: %w", err)
 		}
 	}
-	data, err := baseDocument(src.Data)
-	if err != nil {
-		return nil, err
-	}
-	t := &testRun{data: data, texts: maps.Clone(src.Modules), options: o}
+	t := &testRun{program: program, texts: maps.Clone(src.Modules), options: o}
 	for name, text := range tests {
 		if _, taken := t.texts[name]; taken {
 			return nil, fmt.Errorf("%s is a policy and a test at once", name)
@@ -136,7 +131,7 @@ func RunTests(ctx context.Context, src Source, tests map[string]string, edge Edg
 
 // testRun is one run of a set with its tests.
 type testRun struct {
-	data    ast.Object
+	program *Program // whose data the tests see
 	texts   map[string]string
 	options TestOptions
 	modules map[string]*ast.Module // as compiled last
@@ -150,12 +145,7 @@ func (t *testRun) run(ctx context.Context, filter string, covered *cover.Cover) 
 		return nil, err
 	}
 	t.modules = modules
-	store := inmem.NewFromASTObject(t.data)
-	txn, err := store.NewTransaction(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("policy data: %w", err)
-	}
-	defer store.Abort(ctx, txn)
+	store, txn := t.program.store, t.program.txn
 	compiler := policyCompiler(storage.NonEmpty(ctx, store, txn)).WithEnablePrintStatements(true)
 	runner := tester.NewRunner().SetCompiler(compiler).SetStore(store).SetModules(modules).
 		CapturePrintOutput(true).SetTimeout(cmp.Or(t.options.Timeout, DefaultTestTimeout)).Filter(filter)
