@@ -56,7 +56,7 @@ func startHouse(t *testing.T) *house {
 		cloud: idp.Start(t, idp.Settings{Alg: "ES256", Accounts: staff, Clients: []idp.Client{
 			client("zitadel_cloud", port, idp.Client{"token_endpoint_auth_method": "client_secret_post"})}}),
 	}
-	h.Demo = kit.StartDemo(t, kit.DemoOptions{Port: port, Policy: "raised", Providers: fmt.Sprintf(`providers:
+	h.Demo = kit.StartDemo(t, kit.DemoOptions{Port: port, Policy: "raised", Demo: actionsDemo(t), Providers: fmt.Sprintf(`providers:
   - id: zitadel_onprem
     name: NeoSC on-premise
     note: For staff.

@@ -35,6 +35,7 @@ func TestSignInAtRealProviders(t *testing.T) {
 		}
 	})
 	t.Run("OneIsAway", h.testAway)
+	t.Run("AskedByActions", h.testActions)
 	t.Run("CheckedOnline", h.testCheck)
 }
 
