@@ -184,7 +184,7 @@ func (s *Service) work(ctx context.Context, j job) {
 	if err == nil || errors.Is(err, errLost) {
 		return
 	}
-	if err := s.again(context.WithoutCancel(ctx), j.row, ctx.Err() != nil); err != nil && !errors.Is(err, errLost) {
+	if err := s.again(context.WithoutCancel(ctx), j.row, session.StepAfter(err), ctx.Err() != nil); err != nil && !errors.Is(err, errLost) {
 		s.metrics.trouble.Inc()
 		s.log.Warn("a demo session's work is done again only when its claim is over", "demo", j.ID, "error", err)
 	}
@@ -193,13 +193,13 @@ func (s *Service) work(ctx context.Context, j job) {
 	}
 }
 
-// again gives a grant back, for later; or for at once, by another process, when
-// this one stops.
-func (s *Service) again(ctx context.Context, r *row, stopping bool) error {
+// again gives a grant back, for later, and no sooner than a step asked for; or for
+// at once, by another process, when this one stops.
+func (s *Service) again(ctx context.Context, r *row, least time.Duration, stopping bool) error {
 	return s.st.tx(ctx, func(ctx context.Context, t *txn) error {
 		if r.dueAt = t.now; !stopping {
 			r.tries++
-			r.dueAt = t.now.Add(s.backoff(r))
+			r.dueAt = t.now.Add(max(least, s.backoff(r)))
 		}
 		if r.Status == session.GrantActive && r.ExpiresAt.Before(r.dueAt) {
 			r.dueAt = r.ExpiresAt
