@@ -66,6 +66,7 @@ bench: ## ratios against stock parts; ONLY=check for one area
 
 soak: ## the long runs of which make test runs a minute
 	go test -run Soak -timeout 60m -p 1 -v ./test/soak ./test/streams ./session/demo ./authz/extauthz/wire -soak
+	go test -run TestRecordedDecisions -count=1 -timeout 10m -v ./bundles/replay # 100,000 of them without the race detector
 
 fmt: $(OPA) ## gofmt and opa fmt in place
 	gofmt -w $$(git ls-files '*.go')

@@ -10,10 +10,15 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// decide SOCKET ROUTE HOST PATH has a gate decide about a request, as Envoy does.
+// decide SOCKET ROUTE HOST PATH [ID] has a gate decide about a request, as Envoy
+// does.
 func decide(s *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 4 {
-		s.Fatalf("usage: decide SOCKET ROUTE HOST PATH")
+	if len(args) < 4 || len(args) > 5 {
+		s.Fatalf("usage: decide SOCKET ROUTE HOST PATH [ID]")
+	}
+	headers := map[string]string{}
+	if len(args) == 5 {
+		headers["x-request-id"] = args[4]
 	}
 	c, err := grpc.NewClient("unix:"+s.MkAbs(args[0]), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	s.Check(err)
@@ -23,7 +28,7 @@ func decide(s *testscript.TestScript, _ bool, args []string) {
 	_, err = authv3.NewAuthorizationClient(c).Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		ContextExtensions: map[string]string{"route": args[1]},
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-			Id: "1", Method: "GET", Scheme: "http", Host: args[2], Path: args[3], Protocol: "HTTP/1.1",
+			Id: "1", Method: "GET", Scheme: "http", Host: args[2], Path: args[3], Protocol: "HTTP/1.1", Headers: headers,
 		}},
 	}}, grpc.WaitForReady(true))
 	s.Check(err)
