@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,18 +44,19 @@ func TestAnEndIsNotDoneUntilZitadelDidIt(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, procedure := range []string{"ListProjectRoles", "ListAuthorizations", "DeleteAuthorization", "RemoveProjectRole"} {
-					hit := false
+					var hit atomic.Bool
 					z.Fail(func(p string, _ int) *zitadelfake.Fault {
-						if hit = hit || p == procedure; p == procedure {
-							return &fault
+						if p != procedure {
+							return nil
 						}
-						return nil
+						hit.Store(true)
+						return &fault
 					})
 					err := s.End(t.Context(), g)
-					if hit && (err == nil || errors.Is(err, session.ErrStepRefused)) {
+					if hit.Load() && (err == nil || errors.Is(err, session.ErrStepRefused)) {
 						t.Errorf("%s failing for %s: %v", procedure, who, err)
 					}
-					if want := 3 * time.Second; hit && fault.RetryAfter != "" && session.StepAfter(err) != want {
+					if want := 3 * time.Second; hit.Load() && fault.RetryAfter != "" && session.StepAfter(err) != want {
 						t.Errorf("%s says to come again in %v: %v", procedure, session.StepAfter(err), err)
 					}
 				}

@@ -182,7 +182,7 @@ func (s *Step) give(ctx context.Context, g session.DemoGrant) error {
 		wait = min(2*wait, lastSettle)
 	}
 	// Not "for good", whatever was the last to go wrong.
-	return &session.StepDelayError{After: time.Second, Err: fmt.Errorf("Zitadel does not show the role yet: %w", errors.Join(session.ErrStepPending, plain(failed)))}
+	return &session.StepDelayError{After: time.Second, Err: fmt.Errorf("the role is not shown yet: %w", errors.Join(session.ErrStepPending, plain(failed)))}
 }
 
 // plain drops the code of an error that stands for nothing final.
@@ -247,7 +247,7 @@ func (s *Step) gone(ctx context.Context, role string) error {
 		}
 		wait = min(2*wait, lastSettle)
 	}
-	return &session.StepDelayError{After: time.Second, Err: fmt.Errorf("Zitadel still shows the role: %w", session.ErrStepPending)}
+	return &session.StepDelayError{After: time.Second, Err: fmt.Errorf("the role is shown still: %w", session.ErrStepPending)}
 }
 
 // take takes a role out of an authorization, as it is under its lock; if alone,
