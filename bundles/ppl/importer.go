@@ -234,6 +234,7 @@ func (im *importer) finish(root *yaml.Node) error {
 			return fmt.Errorf("%s: no route is of the host %q, of which roles are asked besides", im.name, host)
 		}
 	}
+	im.note(0, Look, "", "tls", "Envoy is to listen on 0.0.0.0:443; name its certificate by tls in the routes file, or put it behind what has one")
 	if im.gate == "" {
 		im.gate = im.guess()
 		im.note(0, Look, "", "gate", "the gate's own origin is taken to be %s; name another with -gate", im.gate)

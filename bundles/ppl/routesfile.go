@@ -13,6 +13,7 @@ import (
 
 type routesYAML struct {
 	Gate            string                  `yaml:"gate"`
+	Listen          string                  `yaml:"listen"`
 	SetHeaders      []string                `yaml:"set_headers"`
 	ResponseHeaders []string                `yaml:"response_headers,omitempty"`
 	Upstreams       map[string]upstreamYAML `yaml:"upstreams"`
@@ -55,7 +56,7 @@ type routeYAML struct {
 
 // routesFile writes the routes, and the gate's own.
 func (im *importer) routesFile() ([]byte, error) {
-	y := routesYAML{Gate: im.gate, SetHeaders: []string{"x-pomerium-*"}, Upstreams: map[string]upstreamYAML{}}
+	y := routesYAML{Gate: im.gate, Listen: "0.0.0.0:443", SetHeaders: []string{"x-pomerium-*"}, Upstreams: map[string]upstreamYAML{}}
 	for _, r := range im.routes {
 		route := im.routeYAML(r, y.Upstreams)
 		i := slices.IndexFunc(y.Hosts, func(h hostYAML) bool { return h.Origin == r.origin })
@@ -89,6 +90,7 @@ func (im *importer) routesFile() ([]byte, error) {
 	return encode(&doc)
 }
 
+// unique sorts, and leaves out what is there twice.
 func unique(names []string) []string {
 	slices.Sort(names)
 	return slices.Compact(names)
