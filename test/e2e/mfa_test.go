@@ -91,6 +91,7 @@ func TestSecondFactorsThroughTheEdge(t *testing.T) {
 	d := kit.StartDemo(t, kit.DemoOptions{Env: []string{"GATE_ACCOUNTS_MFA=required"}})
 	t.Run("App", func(t *testing.T) { t.Parallel(); withAnApp(t, d) })
 	t.Run("Passkey", func(t *testing.T) { t.Parallel(); withAPasskey(t, d) })
+	t.Run("API", func(t *testing.T) { t.Parallel(); byTheAPI(t, d) })
 }
 
 func withAnApp(t *testing.T, d *kit.Demo) {
