@@ -38,6 +38,7 @@ type Journal struct {
 	// torn: the last write failed and may have left half a line, which would
 	// swallow the next one.
 	torn bool
+	most int
 	lock *os.File
 	now  func() time.Time
 }
@@ -54,7 +55,7 @@ func Open(dir string, now func() time.Time) (*Journal, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("journal of ended grants: another provisioner works in %s", dir), lock.Close())
 	}
-	j := &Journal{at: map[string]time.Time{}, path: filepath.Join(dir, "ended"), lock: lock, now: now}
+	j := &Journal{at: map[string]time.Time{}, path: filepath.Join(dir, "ended"), most: most, lock: lock, now: now}
 	if err = j.read(); err == nil {
 		err = j.rewrite()
 	}
@@ -101,11 +102,11 @@ func (j *Journal) Mark(id string) error {
 	if at, ok := j.at[id]; ok && now.Sub(at) < keep/4 {
 		return nil // as good as now, and retries cost nothing
 	}
-	if j.torn || j.lines >= 2*most || len(j.at) >= most {
+	if j.torn || j.lines >= 2*j.most || len(j.at) >= j.most {
 		if err := j.rewrite(); err != nil {
 			return fmt.Errorf("journal of ended grants: %w", err)
 		}
-		if len(j.at) >= most {
+		if len(j.at) >= j.most {
 			return errors.New("journal of ended grants: it is full; wait a while")
 		}
 	}

@@ -131,12 +131,13 @@ func TestFileStaysSmall(t *testing.T) {
 	c := &clock{noon}
 	j := open(t, t.TempDir(), c)
 	defer shut(t, j)
-	j.lines = 2 * most
+	j.most = 100
+	j.lines = 2 * j.most
 	mark(t, j, "demo-1-a")
 	if j.lines != 1 {
 		t.Errorf("%d lines", j.lines)
 	}
-	for i := range most {
+	for i := range j.most {
 		j.at[fmt.Sprint("demo-9-", i)] = noon
 	}
 	if err := j.Mark("demo-1-b"); err == nil || !j.Has("demo-1-a") {
