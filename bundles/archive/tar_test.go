@@ -175,13 +175,13 @@ func TestReadRefuses(t *testing.T) {
 // bomb is a small bundle of which one file is a gigabyte.
 func bomb(t testing.TB) []byte {
 	t.Helper()
-	return zeros(t, &tar.Header{Typeflag: tar.TypeReg, Name: "data.json", Mode: 0o644, Size: 128 << 20}, 128<<20)
+	return zeros(t, &tar.Header{Typeflag: tar.TypeReg, Name: "data.json", Mode: 0o644, Size: 66 << 20}, 66<<20)
 }
 
 // paddingBomb has its zeros behind the end of its tar.
 func paddingBomb(t testing.TB) []byte {
 	t.Helper()
-	return zeros(t, nil, 128<<20)
+	return zeros(t, nil, 66<<20)
 }
 
 func zeros(t testing.TB, h *tar.Header, n int64) []byte {
