@@ -38,8 +38,9 @@ type Change struct {
 
 // player replays records for one goroutine.
 type player struct {
-	judge *engine.Judge
-	reads map[string]bool // by pointer: whether the policy may read it
+	judge  *engine.Judge
+	shared *decisionlog.Shared
+	reads  map[string]bool // by pointer: whether the policy may read it
 	// confirms counts differences that OPA's evaluator was asked about; disagreed
 	// those on which it said something else, which then counts.
 	confirms, asked, disagreed int64
@@ -52,7 +53,9 @@ const (
 	confirmOneIn = 1000
 )
 
-func newPlayer(j *engine.Judge) *player { return &player{judge: j, reads: map[string]bool{}} }
+func newPlayer(j *engine.Judge) *player {
+	return &player{judge: j, shared: decisionlog.NewShared(), reads: map[string]bool{}}
+}
 
 // missing returns what the policy may read of r that is not recorded, "" for
 // nothing.

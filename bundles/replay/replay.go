@@ -180,7 +180,7 @@ func work(ctx context.Context, o *Options, t *tally, chunks <-chan *chunk, read 
 func (t *tally) line(ctx context.Context, o *Options, p *player, text string, err error, at place) {
 	var r *decisionlog.Record
 	if err == nil {
-		r, err = decisionlog.Parse(text)
+		r, err = p.shared.Parse(text)
 	}
 	if err != nil {
 		t.bad(at, err)

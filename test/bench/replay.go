@@ -95,11 +95,12 @@ func cpuTime(f func() error) (float64, error) {
 // decodedTime replays records that are read already.
 func decodedTime(ctx context.Context, j *engine.Judge, file string) (float64, error) {
 	var records []*decisionlog.Record
+	shared := decisionlog.NewShared()
 	err := decisionlog.Scan(ctx, []string{file}, func(l decisionlog.Line) error {
 		if len(records) == 4096 {
 			return nil
 		}
-		x, err := decisionlog.Parse(string(l.Text))
+		x, err := shared.Parse(string(l.Text))
 		records = append(records, x)
 		return errors.Join(err, l.Err)
 	})

@@ -18,6 +18,8 @@ type cursor struct {
 	i     int
 	depth int
 	err   error
+
+	shared *Shared // nil shares nothing
 }
 
 const maxDepth = 64
@@ -323,3 +325,16 @@ func (c *cursor) value() any {
 
 // null passes over a null and reports whether there was one.
 func (c *cursor) null() bool { return c.peek() == 'n' && c.word("null") }
+
+// raw passes over a value and returns its text.
+func (c *cursor) raw() string {
+	c.space()
+	start := min(c.i, len(c.s))
+	c.skip()
+	return c.s[start:max(start, min(c.i, len(c.s)))]
+}
+
+// own reads a copy of a part of the line: what is kept must not hold on to it.
+func (c *cursor) own(text string) *cursor {
+	return &cursor{s: strings.Clone(text), depth: c.depth}
+}

@@ -72,9 +72,32 @@ func (r *Record) Roles() []string {
 // errNoRecord is for JSON that is no decision record.
 var errNoRecord = errors.New("it is no decision record: it has neither a decision_id nor input")
 
+// Shared has records that were read by one goroutine share what they have in
+// common: routes, and sessions that many requests come with. Then neither may be
+// changed.
+type Shared struct {
+	routes   map[string]*authz.Route
+	sessions map[string]*session.Session
+}
+
+// NewShared returns an empty one.
+func NewShared() *Shared {
+	return &Shared{routes: map[string]*authz.Route{}, sessions: map[string]*session.Session{}}
+}
+
+// Bounds of what is shared: beyond them it begins anew.
+const (
+	maxSharedRoutes   = 1000
+	maxSharedSessions = 4000
+)
+
+// Parse is Parse with what was read before.
+func (x *Shared) Parse(line string) (*Record, error) { return parse(&cursor{s: line, shared: x}) }
+
 // Parse reads one record. Members that it does not know are passed over.
-func Parse(line string) (*Record, error) {
-	c := &cursor{s: line}
+func Parse(line string) (*Record, error) { return parse(&cursor{s: line}) }
+
+func parse(c *cursor) (*Record, error) {
 	r := &Record{}
 	for key := range c.fields {
 		switch key {
@@ -236,6 +259,25 @@ func readLimit(c *cursor) *Limit {
 		}
 	}
 	return l
+}
+
+// sharedSession reads input.session, or finds one of the same text.
+func sharedSession(c *cursor) *session.Session {
+	if c.shared == nil {
+		return readSession(c)
+	}
+	text := c.raw()
+	if s := c.shared.sessions[text]; s != nil || c.err != nil {
+		return s
+	}
+	own := c.own(text)
+	s := readSession(own)
+	c.err = own.err
+	if len(c.shared.sessions) == maxSharedSessions {
+		clear(c.shared.sessions)
+	}
+	c.shared.sessions[own.s] = s
+	return s
 }
 
 // readSession reads input.session.

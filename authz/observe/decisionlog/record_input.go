@@ -20,10 +20,13 @@ func readInput(c *cursor) *authz.Request {
 		case "attributes":
 			readAttributes(c, r)
 		case "route":
-			readRoute(c, r)
+			r.Route = sharedRoute(c)
+			if r.Route != nil {
+				r.RouteName = r.Route.Name
+			}
 		case "session":
 			if !c.null() {
-				r.Session = readSession(c)
+				r.Session = sharedSession(c)
 			}
 		default: // the rest follows from what is read
 			c.skip()
@@ -162,7 +165,26 @@ func readCertificate(c *cursor) *authz.Certificate {
 	return x
 }
 
-func readRoute(c *cursor, r *authz.Request) {
+// sharedRoute is sharedSession for input.route; nil for one without a name.
+func sharedRoute(c *cursor) *authz.Route {
+	if c.shared == nil {
+		return readRoute(c)
+	}
+	text := c.raw()
+	if r := c.shared.routes[text]; r != nil || c.err != nil {
+		return r
+	}
+	own := c.own(text)
+	r := readRoute(own)
+	c.err = own.err
+	if len(c.shared.routes) == maxSharedRoutes {
+		clear(c.shared.routes)
+	}
+	c.shared.routes[own.s] = r
+	return r
+}
+
+func readRoute(c *cursor) *authz.Route {
 	route := &authz.Route{}
 	for key := range c.fields {
 		switch key {
@@ -177,9 +199,10 @@ func readRoute(c *cursor, r *authz.Request) {
 			c.skip()
 		}
 	}
-	if r.RouteName = route.Name; route.Name != "" {
-		r.Route = route
+	if route.Name == "" {
+		return nil
 	}
+	return route
 }
 
 // readResult reads a decision under the names that policies give it.
