@@ -70,15 +70,21 @@ func (e oneEngine) Decide(ctx context.Context, r *authz.Request) (*authz.Decisio
 func traffic(t testing.TB, j *engine.Judge, every int) []*authz.Request {
 	t.Helper()
 	u := access.Of(nil, j)
+	for name, paths := range u.Paths { // the gate's own routes have a hundred
+		u.Paths[name] = slices.DeleteFunc(paths, func(p string) bool {
+			return len(paths) > 20 && !slices.Contains([]string{"/", "/some/thing", "/admin", "/admin/x", "/ADMIN", "/oauth2/sign_in", "/account/security", "/assets/x", "/api/auth/me", "/api/sessions", "/api/sessions/x", "/api/auth/login"}, p)
+		})
+	}
 	var mu sync.Mutex
 	by := map[access.Cell]*authz.Request{}
 	var order []access.Cell
 	err := u.Each(t.Context(), nil, func(c access.Cell, r *authz.Request) error {
-		if h := fnv.New32a(); every > 1 {
-			fmt.Fprint(h, c)
-			if h.Sum32()%uint32(every) > 0 {
-				return nil
-			}
+		h := fnv.New32a()
+		for _, text := range []string{c.Route, c.Path, c.Who, c.Method, c.Situation} {
+			_, _ = h.Write([]byte(text)) // a hash takes all
+		}
+		if h.Sum32()%uint32(every) > 0 {
+			return nil
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -169,9 +175,9 @@ func TestRecordedDecisionsAreTheSameByTheSamePolicy(t *testing.T) {
 	j := judge(t, source(t))
 	want := 100_000
 	if raceEnabled {
-		want = 12_000 // make soak has them all
+		want = 6_000 // make unit has them all
 	}
-	requests := traffic(t, j, 40)
+	requests := traffic(t, j, 20)
 	if len(requests) > want {
 		requests = requests[:want]
 	}
@@ -225,13 +231,18 @@ func changed(t testing.TB, file, old, new string) engine.Source {
 func TestEachSeededChangeIsFoundByReplayAndByAccess(t *testing.T) {
 	t.Parallel()
 	old := judge(t, source(t))
-	every := 30
+	every := 8
 	if raceEnabled {
-		every = 60
+		every = 24
 	}
 	file := record(t, old, traffic(t, old, every), 1)
-	found := 0
-	for _, c := range seeded {
+	found, want := 0, 20
+	for i, c := range seeded {
+		if raceEnabled {
+			if want = 5; i%4 > 0 { // make unit has them all
+				continue
+			}
+		}
 		now := judge(t, changed(t, c.file, c.old, c.new))
 		r := replayed(t, now, file)
 		if r.Changed == 0 || len(r.Groups) == 0 || r.NotReplayable+r.BadLines+r.Disagreed != 0 || r.Groups[0].Example.DecisionID == "" {
@@ -248,7 +259,7 @@ func TestEachSeededChangeIsFoundByReplayAndByAccess(t *testing.T) {
 		}
 		found++
 	}
-	if found < 20 {
+	if found < want {
 		t.Errorf("%d of %d changes are found", found, len(seeded))
 	}
 }
