@@ -26,7 +26,7 @@ import (
 const (
 	maxActivate   = 3.0
 	maxMeanwhile  = 20.0
-	bundleTurns   = 5
+	bundleTurns   = 3
 	bundlePeople  = 90_000
 	bundleDataLen = 10_000_000
 )
@@ -92,7 +92,7 @@ func newBundleBench(dir string) (b *bundleBench, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.engine, err = engine.New(engine.Options{Machine: &engine.MachineOptions{Logger: slog.New(slog.DiscardHandler)}}); err != nil {
+	if b.engine, err = engine.New(engine.Options{Machine: &engine.MachineOptions{Logger: slog.New(slog.DiscardHandler), Inputs: 500}}); err != nil {
 		return nil, err
 	}
 	b.manager, err = bundles.New(bundles.Options{
