@@ -18,6 +18,15 @@ hosts:
   - {name: app, prefix: /, upstream: app}
 `
 
+func TestEmptyFilesAreCalledEmpty(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "\n\n", "# nothing yet\n", "---\n"} {
+		if _, err := route.Parse("routes.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "routes.yaml is empty; it needs gate") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // Each case changes the minimal file once; the error names the line and the
 // mend.
 func TestErrorsNameLineAndMend(t *testing.T) {

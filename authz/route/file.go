@@ -66,6 +66,9 @@ func Parse(name string, data []byte) (*File, error) {
 	if err := strictyaml.Decode(name, data, &y); err != nil {
 		return nil, err
 	}
+	if y.Gate == "" && len(y.Hosts) == 0 {
+		return nil, fmt.Errorf("%s is empty; it needs gate, upstreams and hosts", name)
+	}
 	sum := sha256.Sum256(data)
 	c := &checker{y: &y, names: map[string]bool{}, file: &File{
 		routes: map[string]*authz.Route{}, byHost: map[string]int{}, isOrigin: map[string]bool{}, revision: hex.EncodeToString(sum[:8]), source: slices.Clone(data),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,6 +23,8 @@ const (
 	routesGrace = 30 * time.Second
 	// routesSettle lets an editor finish writing before the file is read.
 	routesSettle = 20 * time.Millisecond
+	// routesEmpty is how long a file that is empty, or never still, is waited for.
+	routesEmpty = 5 * time.Second
 	// edgeWait bounds the wait for Envoy to take a change.
 	edgeWait = 10 * time.Second
 )
@@ -184,21 +187,35 @@ func (r *routesReload) watch(ctx context.Context) {
 	tick := time.NewTicker(keyInterval)
 	defer tick.Stop()
 	seen := &keyWatch{files: []string{r.a.cfg.Routes}}
-	seen.changed()
 	for {
+		// The first round takes what changed between the start and the watch.
+		if seen.changed() {
+			r.reload(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-events:
-			select {
-			case <-time.After(routesSettle):
-			case <-ctx.Done():
-				return
-			}
+			settle(ctx, r.a.cfg.Routes)
 		case <-tick.C:
 		}
-		if seen.changed() {
-			r.reload(ctx)
+	}
+}
+
+// settle returns once file was still for routesSettle. An empty one is about to
+// be written: editors and shells cut a file to nothing first, and a busy machine
+// may let seconds pass before the text. It is given routesEmpty.
+func settle(ctx context.Context, file string) {
+	seen := &keyWatch{files: []string{file}}
+	seen.changed()
+	for latest := time.Now().Add(routesEmpty); time.Now().Before(latest); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(routesSettle):
+		}
+		if st, err := os.Stat(file); !seen.changed() && (err != nil || st.Size() > 0) {
+			return
 		}
 	}
 }
