@@ -20,6 +20,7 @@ const (
 	maxText    = 256
 	maxDetails = 16
 	maxName    = 64
+	maxOnce    = 200
 )
 
 // Hash is that of an entry and, by the one before it, of all before it.
@@ -32,6 +33,7 @@ type row struct {
 	action, userID, userEmail, actorID, actorEmail string
 	event                                          []byte
 	hash                                           Hash
+	once                                           string
 }
 
 // chain returns the hash of the entry with a number that follows one with the
@@ -50,6 +52,9 @@ func newRow(e session.Event, now time.Time) (row, error) {
 	if e.Action == "" || e.Outcome == "" {
 		return row{}, fmt.Errorf("audit event %q with outcome %q: both are needed", e.Action, e.Outcome)
 	}
+	if len(e.Once) > maxOnce {
+		return row{}, fmt.Errorf("audit event %s: Once has %d bytes, more than %d", e.Action, len(e.Once), maxOnce)
+	}
 	if e.Time.IsZero() {
 		e.Time = now
 	}
@@ -63,7 +68,7 @@ func newRow(e session.Event, now time.Time) (row, error) {
 		return row{}, fmt.Errorf("audit event %s: %w", e.Action, err)
 	}
 	r := columnsOf(e)
-	r.event = body
+	r.event, r.once = body, e.Once
 	return r, nil
 }
 

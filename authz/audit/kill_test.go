@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 const manyEvents = 10_000
 
 // writeUntilKilled says of each event that it is kept, in one write each: what
-// was said has left the process.
+// was said has left the process. The lines are long so that a pipe of 64 KiB holds few
+// of them: else the writer could be done before its reader, who kills it, is half-way.
 func writeUntilKilled(path string) error {
 	db, err := sqlstore.OpenDeferred(context.Background(), path)
 	if err != nil {
@@ -52,7 +53,7 @@ func writeUntilKilled(path string) error {
 		all.Go(func() {
 			for n := next.Add(1); n <= manyEvents; n = next.Add(1) {
 				if tr.Append(context.Background(), event("ana", int(n))) == nil {
-					fmt.Fprintf(os.Stdout, "%d\n", n)
+					fmt.Fprintf(os.Stdout, "%255d\n", n)
 				}
 			}
 		})
@@ -82,7 +83,7 @@ func TestEveryAcknowledgedEventOutlivesKill9(t *testing.T) {
 		if err != nil {
 			break // a line without an end was not said
 		}
-		acknowledged[strings.TrimSuffix(line, "\n")] = true
+		acknowledged[strings.TrimSpace(line)] = true
 		if len(acknowledged) == manyEvents/2 {
 			if err := c.Process.Kill(); err != nil {
 				t.Fatal(err)

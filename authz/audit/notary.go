@@ -293,6 +293,12 @@ func (n *Notary) export(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		// What leaves must not be undone by a power cut: the trail would look cut off.
+		if len(rows) > 0 && n.o.Trail.o.Sync != nil {
+			if err := n.o.Trail.synced(); err != nil {
+				return err
+			}
+		}
 		for _, w := range rows {
 			for _, s := range n.o.Sinks {
 				if err := s.Put(ctx, w.number, w.note); err != nil {

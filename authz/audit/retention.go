@@ -100,12 +100,17 @@ func (n *Notary) prune(ctx context.Context) error {
 }
 
 // due returns the last seal of a day whose time is over, if it is one of ours
-// and the entry is the one that was sealed.
+// and the entry is the one that was sealed. Where checkpoints are exported it has
+// left before: nothing else proves the days that are taken out with it.
 func (n *Notary) due(ctx context.Context, after uint64) (Checkpoint, error) {
 	lastDay := KeptFrom(n.o.Clock(), n.o.Keep).AddDate(0, 0, -1).Format(dayForm)
+	exported := 0
+	if len(n.o.Sinks) > 0 {
+		exported = 1
+	}
 	var signed, hash []byte
 	err := n.o.DB.QueryRowContext(ctx, n.o.Dialect.Bind(`SELECT note, hash FROM audit_checkpoints JOIN audit_entries ON audit_entries.number = audit_checkpoints.number
-		WHERE day <> '' AND day <= ? AND audit_checkpoints.number > ? ORDER BY day DESC LIMIT 1`), lastDay, int64(after)).Scan(&signed, &hash)
+		WHERE day <> '' AND day <= ? AND audit_checkpoints.number > ? AND exported >= ? ORDER BY day DESC LIMIT 1`), lastDay, int64(after), exported).Scan(&signed, &hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Checkpoint{}, nil
 	}
@@ -177,6 +182,9 @@ func (n *Notary) remove(ctx context.Context, last uint64) (int64, error) {
 		if _, err := tx.ExecContext(ctx, n.o.Dialect.Bind(`DELETE FROM audit_finds WHERE (who, number) IN (SELECT `+who+`, number FROM audit_entries WHERE number <= ?)`), to.Int64); err != nil {
 			return 0, err
 		}
+	}
+	if _, err := tx.ExecContext(ctx, n.o.Dialect.Bind(`DELETE FROM audit_once WHERE number <= ?`), to.Int64); err != nil {
+		return 0, err
 	}
 	done, err := tx.ExecContext(ctx, n.o.Dialect.Bind(`DELETE FROM audit_entries WHERE number <= ?`), to.Int64)
 	if err != nil {

@@ -91,3 +91,43 @@ func TestAnEntryThatCannotBeSyncedIsNotKept(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// A checkpoint that has left and an entry that a power cut took back would look like
+// a trail that was cut off.
+func TestNoCheckpointLeavesBeforeItsEntriesAreSynced(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	db, tr := deferred(t, func(db *sqlstore.Deferred) error {
+		if broken.Load() {
+			return errors.New("the disk is broken")
+		}
+		return db.Sync()
+	})
+	keys, err := audit.OpenKeys(filepath.Join(t.TempDir(), "keys"), "audit.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := filepath.Join(t.TempDir(), "notes")
+	n, err := audit.NewNotary(audit.NotaryOptions{DB: db.DB, Dialect: sqlstore.SQLite(), Trail: tr, Keys: keys, Sinks: []audit.Sink{audit.DirSink(notes)}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Append(t.Context(), event("ana", 1)); err != nil {
+		t.Fatal(err)
+	}
+	left := func() int {
+		all, err := filepath.Glob(filepath.Join(notes, "*.note"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	broken.Store(true)
+	if err := n.Round(t.Context()); !errors.Is(err, session.ErrUnavailable) || left() != 0 {
+		t.Errorf("error %v, and %d checkpoints have left", err, left())
+	}
+	broken.Store(false)
+	if err := n.Round(t.Context()); err != nil || left() != 1 {
+		t.Errorf("error %v, and %d checkpoints have left, want 1", err, left())
+	}
+}

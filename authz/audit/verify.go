@@ -56,9 +56,12 @@ func tampered(number uint64, format string, args ...any) error {
 // Expected is what a trail must agree with. The zero value expects nothing but
 // that it agrees with itself.
 type Expected struct {
-	// Known are ends from before: heads that were printed, and checkpoints that
-	// were exported.
+	// Known are ends from before: heads that were printed.
 	Known []Head
+	// Exported are checkpoints from where the trail's owner cannot change them.
+	// Beside their ends the times at which they were signed count: what was there
+	// after KeptFrom cannot have been taken out by retention.
+	Exported []Checkpoint
 	// Keys check the checkpoints that the trail's own database keeps; nil looks
 	// at none, and then a trail of which retention took the beginning out is an
 	// error.
@@ -97,6 +100,9 @@ func Verify(ctx context.Context, db *sql.DB, d Dialect, want Expected) (Span, er
 		return Span{}, fmt.Errorf("audit trail: %w", d.Tidy(err))
 	}
 	v := newVerifier(want.Known)
+	for _, c := range want.Exported {
+		v.expect(c.Head)
+	}
 	own, err := readOwn(ctx, tx, d, want.Keys)
 	if err != nil {
 		return Span{}, err
@@ -107,6 +113,9 @@ func Verify(ctx context.Context, db *sql.DB, d Dialect, want Expected) (Span, er
 	span := Span{Start: v.at, Checkpoints: len(own.known), Unknown: own.unknown}
 	for _, c := range own.known {
 		v.expect(c.Head)
+	}
+	if err := v.begins(want); err != nil {
+		return span, err
 	}
 	err = v.read(ctx, tx, d)
 	if span.End = v.at; err != nil {
@@ -155,6 +164,29 @@ func (v *verifier) expect(h Head) {
 		v.clash = h.Number
 	}
 	v.known[h.Number], v.last = h.Hash, max(v.last, h.Number)
+}
+
+// sealedLate is how much later than its last entry a day may be sealed where the
+// gate runs: another day, and as much again for clocks.
+const sealedLate = 48 * time.Hour
+
+// begins checks where a trail begins that is without its first entries. Whoever has
+// the database and the key can sign a seal of any day over any entry, and with
+// it take out what is to be kept; but not what was exported.
+func (v *verifier) begins(want Expected) error {
+	start := v.at.Number
+	if start == 0 {
+		return nil
+	}
+	if v.clash != 0 && v.clash <= start {
+		return tampered(v.clash, "entry %d or one before it was changed since its hash was kept, and what came before is missing", v.clash)
+	}
+	for _, c := range want.Exported {
+		if c.Number <= start && c.At.After(want.KeptFrom.Add(sealedLate)) {
+			return tampered(1, "entries 1 to %d are missing, and entry %d was the last one at %s: it is to be kept still", start, c.Number, c.At.Format(time.RFC3339))
+		}
+	}
+	return nil
 }
 
 // sound checks what an entry says of itself, given the hash of the one before.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -83,6 +84,9 @@ func (t *Trail) write(calls []*call) (err error) {
 	for _, c := range calls {
 		rows = append(rows, c.rows...)
 	}
+	if slices.ContainsFunc(rows, func(r row) bool { return r.once != "" }) {
+		t.head = nil // how many are new is known only behind the head's lock
+	}
 	var end Head
 	if t.head != nil {
 		end = number(*t.head, rows)
@@ -103,6 +107,9 @@ func (t *Trail) write(calls []*call) (err error) {
 		if err != nil {
 			return err
 		}
+		if rows, err = t.fresh(ctx, tx, was, rows); err != nil {
+			return err
+		}
 		end = number(was, rows)
 		if _, err := tx.StmtContext(ctx, t.statements.move).ExecContext(ctx, int64(end.Number), end.Hash[:]); err != nil {
 			return err
@@ -120,6 +127,28 @@ func (t *Trail) write(calls []*call) (err error) {
 		t.wakeFinds()
 	}
 	return nil
+}
+
+// fresh leaves out the events that come to pass once and are in the trail, and
+// notes those that are not. It is called with the head's lock.
+func (t *Trail) fresh(ctx context.Context, tx *sql.Tx, was Head, rows []row) ([]row, error) {
+	out := rows[:0]
+	for _, r := range rows {
+		if r.once != "" {
+			done, err := tx.ExecContext(ctx, t.o.Dialect.Bind(`INSERT INTO audit_once (name, number) VALUES (?, ?) ON CONFLICT DO NOTHING`), r.once, int64(was.Number)+int64(len(out))+1)
+			if err != nil {
+				return nil, err
+			}
+			if n, err := done.RowsAffected(); err != nil || n == 0 {
+				if err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
+		out = append(out, r)
+	}
+	return out, nil
 }
 
 // bounded is the context of a transaction. One in this process waits for nobody

@@ -90,19 +90,15 @@ func (f *verifyFlags) verify(ctx context.Context, cfg *config.Config) (audit.Spa
 		return audit.Span{}, 0, err
 	}
 	want.KeptFrom = audit.KeptFrom(time.Now(), time.Duration(days)*24*time.Hour)
-	exported, err := f.exported(cfg, want.Keys)
-	if err != nil {
+	if want.Exported, err = f.exported(cfg, want.Keys); err != nil {
 		return audit.Span{}, 0, err
-	}
-	for _, c := range exported {
-		want.Known = append(want.Known, c.Head)
 	}
 	db, d, closeIt, err := readAudit(ctx, cfg)
 	if err != nil {
 		return audit.Span{}, 0, err
 	}
 	span, err := audit.Verify(ctx, db, d, want)
-	return span, len(exported), errors.Join(err, closeIt())
+	return span, len(want.Exported), errors.Join(err, closeIt())
 }
 
 // keys are those of -key, else those that this machine has; nil if it has none.
