@@ -79,32 +79,44 @@ func sameSetting(s session.Switch, v *session.SwitchValue) bool {
 	return s.Set && s.Value == *v
 }
 
-// change stores v, has the trail tell of it and puts it in force. What cannot
-// be told or is refused is taken back.
+// change has the trail tell of v, stores it and puts it in force, in this order: a
+// gate that is killed between two of them leaves no change that nobody knows of,
+// and other gates hear of none that is not told. What then is not stored or is
+// refused the trail tells of as well.
 func (k *Keeper) change(ctx context.Context, before session.Switch, v *session.SwitchValue) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTime)
-	defer cancel()
 	by := session.OriginOf(ctx).Actor
 	x := session.StoredSwitch{Name: before.Name, Value: v, Version: before.Version + 1, ChangedAt: k.o.Clock().UTC(), ChangedBy: by.ID}
 	if by.Email != "" {
 		x.ChangedBy = by.Email
 	}
-	if err := k.b.Store.PutSwitch(ctx, x); err != nil {
+	if err := k.audit(ctx, before, v, ""); err != nil {
 		return err
 	}
-	err := k.audit(ctx, before, v, "")
-	if err == nil {
-		if err = k.catchUp(ctx, k.b.Store); err == nil {
-			return nil
-		}
-		err = errors.Join(unavailable(err), k.audit(ctx, before, v, "taken back: the policy is refused with it"))
+	if err := k.put(ctx, x); err != nil {
+		return errors.Join(err, k.audit(ctx, before, v, "not set: it could not be stored"))
+	}
+	refused := within(ctx, func(ctx context.Context) error { return k.catchUp(ctx, k.b.Store) })
+	if refused == nil {
+		return nil
 	}
 	undo := x
 	undo.Version++
 	if undo.Value = nil; before.Set {
 		undo.Value = &before.Value
 	}
-	return errors.Join(err, k.b.Store.PutSwitch(ctx, undo))
+	return errors.Join(unavailable(refused), k.put(ctx, undo), k.audit(ctx, before, v, "taken back: the policy is refused with it"))
+}
+
+func (k *Keeper) put(ctx context.Context, x session.StoredSwitch) error {
+	return within(ctx, func(ctx context.Context) error { return k.b.Store.PutSwitch(ctx, x) })
+}
+
+// within gives each step a time of its own: one that took all of it must not keep
+// what it left from being taken back.
+func within(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTime)
+	defer cancel()
+	return do(ctx)
 }
 
 func (k *Keeper) audit(ctx context.Context, before session.Switch, v *session.SwitchValue, note string) error {
@@ -124,7 +136,7 @@ func (k *Keeper) audit(ctx context.Context, before session.Switch, v *session.Sw
 	if note != "" {
 		e.Details["note"], e.Outcome = note, session.OutcomeDenied
 	}
-	if err := k.b.Audit.Append(ctx, e); err != nil {
+	if err := within(ctx, func(ctx context.Context) error { return k.b.Audit.Append(ctx, e) }); err != nil {
 		return unavailable(fmt.Errorf("the audit trail: %w", err))
 	}
 	return nil

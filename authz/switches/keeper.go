@@ -20,8 +20,9 @@ import (
 // set takes to compile it stays well below the 5 s that are promised.
 const pollEvery = time.Second
 
-// auditTime bounds what must come to an end although whoever asked has gone.
-const auditTime = 5 * time.Second
+// stepTime bounds each step of what must come to an end although whoever asked has
+// gone.
+const stepTime = 5 * time.Second
 
 // Options set up a Keeper.
 type Options struct {

@@ -45,6 +45,7 @@ type memory struct {
 	mu   sync.Mutex
 	all  map[string]session.StoredSwitch
 	down error
+	puts error // of PutSwitch alone
 }
 
 func (m *memory) LoadSwitches(context.Context) ([]session.StoredSwitch, error) {
@@ -62,8 +63,8 @@ func (m *memory) LoadSwitches(context.Context) ([]session.StoredSwitch, error) {
 func (m *memory) PutSwitch(_ context.Context, x session.StoredSwitch) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.down != nil {
-		return m.down
+	if err := errors.Join(m.down, m.puts); err != nil {
+		return err
 	}
 	if m.all[x.Name].Version+1 != x.Version {
 		return session.ErrSwitchChanged
@@ -246,6 +247,18 @@ func TestWhatCannotBeToldOrCompiledIsTakenBack(t *testing.T) {
 	r.trail.down = nil
 	r.look(t.Context())
 	r.stands("hours", true)
+	if len(r.store.all) != 0 {
+		t.Errorf("nothing was told, and %+v is stored, which other gates may hear of", r.store.all)
+	}
+
+	r.store.puts = fmt.Errorf("it is read-only: %w", session.ErrUnavailable)
+	_, err = r.turn("hours", "false", 0)
+	r.wantErr(err, session.ErrUnavailable)
+	r.stands("hours", true)
+	if n := len(r.trail.events); n != 2 || r.trail.events[1].Outcome != session.OutcomeDenied || !strings.HasPrefix(r.trail.events[1].Details["note"], "not set") {
+		t.Errorf("the trail has %+v", r.trail.events)
+	}
+	r.store.puts = nil
 
 	r.refuse = func(data map[string]any) error {
 		if data["neosc"].(map[string]any)["switches"].(map[string]any)["burst"] == json.Number("13") {
@@ -259,7 +272,7 @@ func TestWhatCannotBeToldOrCompiledIsTakenBack(t *testing.T) {
 		t.Errorf("%v does not say why", err)
 	}
 	r.stands("burst", json.Number("20"))
-	if n := len(r.trail.events); n != 2 || r.trail.events[1].Outcome != session.OutcomeDenied {
+	if n := len(r.trail.events); n != 4 || r.trail.events[3].Outcome != session.OutcomeDenied {
 		t.Errorf("the trail has %+v", r.trail.events)
 	}
 	r.look(t.Context())
