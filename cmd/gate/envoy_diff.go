@@ -48,7 +48,7 @@ func envoyFiles(_ context.Context, args []string, s streams) int {
 }
 
 func envoyDiff(ctx context.Context, args []string, s streams) int {
-	f := operatorFlagSet("envoy diff", "gate envoy diff [-json] [-config gate.yaml] [[OLD] NEW]", "Says what a change of the routes file does: from OLD to NEW, or from the routes that the\nrunning gate has in use to NEW, or to the file that its configuration names. What opens\npaths to everybody is marked with !!. Exit code 0: they mean the same; 1: they differ.", s)
+	f := operatorFlagSet("envoy diff", "gate envoy diff [-json] [-config gate.yaml] [[OLD] NEW]", "Says what a change of the routes file does: from OLD to NEW, or from the routes that the\nrunning gate has in use to NEW, or to the file that its configuration names. What opens\npaths to everybody is marked with !!. Exit code 0: they mean the same; 1: they differ;\n2: they cannot be compared.", s)
 	names, code, done := f.operands(args, 0, 2)
 	if done {
 		return code

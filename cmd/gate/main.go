@@ -72,8 +72,6 @@ func run(ctx context.Context, args []string, s streams) int {
 
 func usage(w io.Writer) {
 	fmt.Fprint(w, "gate decides for an Envoy who may pass, and signs people in.\n\nUsage: gate COMMAND [flags]\n\n")
-	for _, c := range commands() {
-		fmt.Fprintf(w, "  %-10s %s\n", c.name, c.short)
-	}
-	fmt.Fprint(w, "\n`gate COMMAND -h` tells more. Exit codes: 0 done, 1 failed, 2 wrong usage.\n")
+	listCommands(w, commands())
+	fmt.Fprint(w, "\n`gate COMMAND -h` tells more. Exit codes: 0 done, 1 failed, 2 wrong usage; of commands\nthat compare: 0 the same, 1 different, 2 trouble.\n")
 }

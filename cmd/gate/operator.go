@@ -119,12 +119,21 @@ func verbs(name, purpose string, all []command) command {
 			return exitUsage
 		}
 		fmt.Fprintf(w, "Usage: gate %s VERB [flags]\n\n%s.\n\n", name, purpose)
-		for _, c := range all {
-			fmt.Fprintf(w, "  %-8s %s\n", c.name, c.short)
-		}
+		listCommands(w, all)
 		fmt.Fprintf(w, "\n`gate %s VERB -h` tells more.\n", name)
 		return code
 	}}
+}
+
+// listCommands prints what each of them is for, in a column of its own.
+func listCommands(w io.Writer, all []command) {
+	wide := 0
+	for _, c := range all {
+		wide = max(wide, len(c.name))
+	}
+	for _, c := range all {
+		fmt.Fprintf(w, "  %-*s  %s\n", wide, c.name, c.short)
+	}
 }
 
 // list is a flag that may be given more than once, or with commas.

@@ -28,7 +28,7 @@ func policyShadow(ctx context.Context, args []string, s streams) int {
 	if len(args) > 0 && strings.HasPrefix(args[0], "-") && strings.TrimLeft(args[0], "-") != "h" && strings.TrimLeft(args[0], "-") != "help" {
 		return shadowStart(ctx, args, s) // gate policy shadow -dir DIR
 	}
-	return verbs("policy shadow", "Watch a candidate policy beside the active one before it decides anything", all).run(ctx, args, s)
+	return verbs("policy shadow", "Watch a candidate policy beside the active one before it decides anything; flags alone\nare those of start", all).run(ctx, args, s)
 }
 
 func shadowStart(ctx context.Context, args []string, s streams) int {
