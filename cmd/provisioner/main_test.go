@@ -56,6 +56,7 @@ func newHouse(t *testing.T) *house {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	h := &house{t: t, dir: dir, engine: fakedocker.Start(t, image), network: fakenetbird.Start(t)}
+	h.engine.Add("kasm-proxy", "running", map[string]string{"app": "proxy"})
 	h.write("hooks.secrets", key+"\n")
 	h.write("netbird.token", fakenetbird.Token+"\n")
 	h.configure("127.0.0.1:0")
@@ -76,7 +77,7 @@ state: state
 docker: {socket: "%s"}
 netbird: {url: "%s", token: netbird.token, group: %s}
 workspaces:
-  desktop: {image: "%s", network: workspaces, memory: 64MiB, cpus: 0.5, pids: 64, enrol: true}
+  desktop: {image: "%s", network: own, internet: true, reached_by: [kasm-proxy], user: "1000:1000", memory: 64MiB, cpus: 0.5, pids: 64, enrol: true}
 `, h.dir, ops, h.engine.Socket, h.network.URL, fakenetbird.Group, image))
 }
 
@@ -149,7 +150,7 @@ func grant(id string) session.DemoGrant {
 
 func (h *house) states() []string {
 	all := []string{}
-	for _, c := range h.engine.Containers() {
+	for _, c := range h.engine.Containers()[1:] { // but the proxy
 		all = append(all, c.Name+" "+c.State)
 	}
 	return all
@@ -181,7 +182,7 @@ func TestGrantFromStartToEnd(t *testing.T) {
 	h.fine(container.Start(t.Context(), g))
 	h.fine(container.Start(t.Context(), g))
 	h.wants("containers", h.states(), "neosc-"+g.ID+" running")
-	env := h.engine.Containers()[0].Body.Env
+	env := h.engine.Containers()[1].Body.Env
 	i := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, "NB_SETUP_KEY=") })
 	if i < 0 || !h.network.Enrol(strings.TrimPrefix(env[i], "NB_SETUP_KEY="), g.ID) {
 		t.Fatalf("the workspace cannot join with %q", env)
@@ -199,6 +200,9 @@ func TestGrantFromStartToEnd(t *testing.T) {
 	}
 	h.wants("containers", h.states())
 	h.wants("peers", h.network.Peers())
+	if left := h.engine.Networks(); len(left) > 0 {
+		t.Errorf("networks %+v", left)
+	}
 	if err := container.Start(t.Context(), g); !errors.Is(err, session.ErrStepRefused) {
 		t.Errorf("a start after the end: %v", err)
 	}

@@ -1,7 +1,7 @@
 // Package fakedocker is a fake of Docker Engine: it speaks the engine's wire
 // format on a Unix socket (API 1.40 to 1.56: versioned paths, error bodies,
-// status codes, filters), keeps containers that never run, and does what a test
-// asks of it: fail, wait, take its time with a removal.
+// status codes, filters), keeps containers that never run and networks that carry
+// nothing, and does what a test asks of it: fail, wait, take its time with a removal.
 //
 // It judges what it is sent as strictly as the engine would, and more: fields
 // that the API does not have are refused.
@@ -65,6 +65,7 @@ type Engine struct {
 	mu         sync.Mutex
 	min, max   string
 	containers []*Container
+	networks   []*Network
 	images     map[string]bool
 	calls      []string
 	failures   map[string][]failure
@@ -107,7 +108,7 @@ func (e *Engine) Speak(oldest, newest string) {
 }
 
 // Fail has the next call of a kind (create, start, stop, remove, list, version,
-// ping) answered with a status and nothing done.
+// ping, and those of networks) answered with a status and nothing done.
 func (e *Engine) Fail(call string, status int, message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -237,6 +238,12 @@ func (e *Engine) route(r *http.Request) (call string, a answer) {
 		return note("list", "", func() answer { return e.list(r) })
 	case r.Method == http.MethodPost && m[2] == "/containers/create":
 		return note("create", r.URL.Query().Get("name"), func() answer { return e.create(r) })
+	case strings.HasPrefix(m[2], "/networks"):
+		kind, about, do := e.network(r, m[2])
+		if do == nil {
+			return "", problem(http.StatusNotFound, "page not found")
+		}
+		return note(kind, about, do)
 	}
 	c := one.FindStringSubmatch(m[2])
 	if c == nil {
@@ -307,6 +314,8 @@ func (e *Engine) create(r *http.Request) answer {
 		return problem(http.StatusBadRequest, "Minimum memory limit allowed is 6MB")
 	case !e.images[body.Image]:
 		return problem(http.StatusNotFound, "No such image: %s", body.Image)
+	case body.HostConfig.NetworkMode != "none" && e.named(body.HostConfig.NetworkMode) == nil:
+		return problem(http.StatusNotFound, "network %s not found", body.HostConfig.NetworkMode)
 	}
 	for _, c := range e.containers {
 		if c.Name == n {

@@ -19,10 +19,15 @@ type Workspace struct {
 	Image   string            `yaml:"image"`
 	Command []string          `yaml:"command"`
 	Env     map[string]string `yaml:"env"`
-	// User is UID:GID; empty means the image's.
+	// User is UID:GID, neither of them root's.
 	User string `yaml:"user"`
-	// Network is a network of the engine's that was made for workspaces, or none.
+	// Network is own, none, or a network of the engine's that keeps those on it
+	// apart.
 	Network string `yaml:"network"`
+	// ReachedBy are the containers that reach those on a network of their own, such
+	// as the proxy; Internet lets these out.
+	ReachedBy []string `yaml:"reached_by"`
+	Internet  bool     `yaml:"internet"`
 	// Memory, Shm and those of Tmpfs (by mount point) have a unit: 512MiB, 2GiB.
 	Memory Bytes            `yaml:"memory"`
 	Shm    Bytes            `yaml:"shm"`
@@ -57,7 +62,7 @@ var (
 	name      = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
 	image     = regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$`)
 	versioned = regexp.MustCompile(`(:[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[0-9a-f]{64})$`)
-	user      = regexp.MustCompile(`^[0-9]{1,9}:[0-9]{1,9}$`)
+	user      = regexp.MustCompile(`^[1-9][0-9]{0,8}:[1-9][0-9]{0,8}$`)
 	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	netName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 )
@@ -86,15 +91,20 @@ func (c *Config) checkWorkspaces() []error {
 		}
 		bad(image.MatchString(w.Image), "image", "%q is no image", w.Image)
 		bad(versioned.MatchString(w.Image) && !strings.HasSuffix(w.Image, ":latest"), "image", "%q names no version; add a tag or, better, a digest", w.Image)
-		bad(w.User == "" || user.MatchString(w.User), "user", "%q is not UID:GID in numbers", w.User)
-		bad(!strings.HasPrefix(w.User, "0:"), "user", "is root")
-		bad(netName.MatchString(w.Network) && !slices.Contains(shared, w.Network), "network", "want a network made for workspaces (docker network create) or none; %q is not one", w.Network)
+		bad(user.MatchString(w.User), "user", "%q is not UID:GID in numbers, neither of them 0, which is root", w.User)
+		bad(netName.MatchString(w.Network) && !slices.Contains(shared, w.Network), "network", "want own, none, or a network that keeps workspaces apart; %q is not one", w.Network)
+		own := w.Network == docker.NetworkOwn
+		bad(own || len(w.ReachedBy) == 0, "reached_by", "is for network: own; on another, those who reach workspaces join by themselves")
+		bad(own || !w.Internet, "internet", "is for network: own; of another the engine decides")
+		for _, who := range w.ReachedBy {
+			bad(netName.MatchString(who), "reached_by", "%q is no name of a container", who)
+		}
 		bad(w.Memory >= leastMemory, "memory", "want at least 16MiB")
 		bad(w.Shm == 0 || w.Shm <= w.Memory, "shm", "is more than memory, of which it is a part")
 		bad(w.CPUs >= 0.01 && w.CPUs <= 1024, "cpus", "%v is not 0.01 to 1024", w.CPUs)
 		bad(w.Pids >= 1 && w.Pids <= 1<<20, "pids", "%d is not 1 to 1048576", w.Pids)
 		bad(!w.Enrol || c.NetBird.URL != "", "enrol", "needs netbird")
-		bad(!w.Enrol || w.Network != "none", "enrol", "needs a network by which NetBird is reached")
+		bad(!w.Enrol || w.Network != docker.NetworkNone && (!own || w.Internet), "enrol", "needs a network by which NetBird is reached; with network: own, internet: true")
 		for at := range w.Tmpfs {
 			bad(path.IsAbs(at) && path.Clean(at) == at && at != "/" && !strings.ContainsAny(at, ":,"), "tmpfs", "%q is no mount point", at)
 		}
@@ -109,7 +119,7 @@ func (c *Config) checkWorkspaces() []error {
 // Spec is the type as the engine is told of it.
 func (w Workspace) Spec() docker.Spec {
 	s := docker.Spec{
-		Image: w.Image, Command: w.Command, User: w.User, Network: w.Network,
+		Image: w.Image, Command: w.Command, User: w.User, Network: w.Network, ReachedBy: w.ReachedBy, Internet: w.Internet,
 		Memory: int64(w.Memory), Shm: int64(w.Shm), NanoCPUs: int64(w.CPUs * 1e9), Pids: w.Pids,
 		Tmpfs: map[string]int64{},
 	}

@@ -2,8 +2,8 @@
 // the Docker Engine API on a Unix socket. A container is found by its labels
 // alone, never by what this process remembers, so that a crash loses none.
 //
-// client.go speaks the API, spec.go says how a container is confined, step.go is
-// the step of a grant.
+// client.go speaks the API, spec.go says how a container is confined, network.go
+// with whom it can speak, step.go is the step of a grant.
 package docker
 
 import (
@@ -188,14 +188,7 @@ type Container struct {
 
 // List returns all containers that have all labels, running or not.
 func (c *Client) List(ctx context.Context, labels map[string]string) ([]Container, error) {
-	want := []string{}
-	for k, v := range labels {
-		if v != "" {
-			k += "=" + v
-		}
-		want = append(want, k)
-	}
-	filters, err := json.Marshal(map[string][]string{"label": want})
+	filters, err := json.Marshal(map[string][]string{"label": labelFilters(labels)})
 	if err != nil {
 		return nil, err
 	}
@@ -212,6 +205,18 @@ func (c *Client) List(ctx context.Context, labels map[string]string) ([]Containe
 		}
 	}
 	return ours, nil
+}
+
+// labelFilters are labels as filters name them; one without a value has any.
+func labelFilters(labels map[string]string) []string {
+	want := []string{}
+	for k, v := range labels {
+		if v != "" {
+			k += "=" + v
+		}
+		want = append(want, k)
+	}
+	return want
 }
 
 func has(labels, want map[string]string) bool {

@@ -15,8 +15,13 @@ type Spec struct {
 	User     string
 	Hostname string
 	Labels   map[string]string
-	// Network is the name of one that was made for workspaces.
+	// Network is NetworkOwn, NetworkNone, or the name of one that keeps those on it
+	// apart.
 	Network string
+	// ReachedBy are the containers that are put on a grant's own network, by their
+	// names; Internet lets what is on it out.
+	ReachedBy []string
+	Internet  bool
 	// Memory, Shm and Tmpfs (by mount point) are in bytes; the last two count
 	// towards the first. NanoCPUs are billionths of a CPU.
 	Memory, Shm, NanoCPUs int64

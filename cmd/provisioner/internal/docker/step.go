@@ -97,6 +97,9 @@ func (s *Step) create(ctx context.Context, g webhook.Grant, spec Spec) (string, 
 	if len(all) >= s.opt.Most {
 		return "", &webhook.RetryError{After: 10 * time.Second, Err: fmt.Errorf("there are %d containers, which is as many as may be", len(all))}
 	}
+	if spec.Network, err = s.network(ctx, g.ID, spec); err != nil {
+		return "", err
+	}
 	spec.Labels = s.labels(g.ID)
 	spec.Labels[labelKind], spec.Labels[labelExpires] = g.WorkspaceType, g.ExpiresAt.UTC().Format(time.RFC3339)
 	spec.Hostname = g.ID
@@ -159,7 +162,10 @@ func (s *Step) End(ctx context.Context, id string) error {
 			err = webhook.ErrPending
 		}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.dropNetworks(ctx, id)
 }
 
 // Grants implements webhook.Step.
@@ -168,11 +174,21 @@ func (s *Step) Grants(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	networks, err := s.opt.Client.Networks(ctx, map[string]string{labelInstance: s.opt.Instance, labelGrant: ""})
+	if err != nil {
+		return nil, err
+	}
 	ids := []string{}
-	for _, c := range found {
-		if id := c.Labels[labelGrant]; webhook.ValidID(id) {
+	add := func(labels map[string]string) {
+		if id := labels[labelGrant]; webhook.ValidID(id) {
 			ids = append(ids, id)
 		}
+	}
+	for _, c := range found {
+		add(c.Labels)
+	}
+	for _, n := range networks {
+		add(n.Labels)
 	}
 	return ids, nil
 }

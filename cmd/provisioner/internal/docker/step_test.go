@@ -34,8 +34,17 @@ func newWorld(t *testing.T) *world {
 	w := &world{engine: fakedocker.Start(t, image)}
 	w.client = docker.NewClient(w.engine.Socket)
 	t.Cleanup(w.client.Close)
+	w.engine.AddNetwork(fakedocker.Network{Name: "workspaces", Driver: "bridge", Options: map[string]string{"com.docker.network.bridge.enable_icc": "false"}})
+	w.engine.AddNetwork(fakedocker.Network{Name: "shared", Driver: "bridge"})
+	w.engine.Add("kasm-proxy", "running", map[string]string{"app": "proxy"})
 	w.step = docker.NewStep(docker.Options{Client: w.client, Instance: "default", Most: 3, Grace: 3 * time.Second, Kinds: map[string]docker.Spec{
 		"desktop": {Image: image, Command: []string{"run"}, Env: []string{"A=1"}, User: "1000:1000", Network: "workspaces", Memory: 2 << 30, Shm: 512 << 20, NanoCPUs: 1.5e9, Pids: 512, Tmpfs: map[string]int64{"/tmp": 64 << 20}},
+		"alone":   {Image: image, User: "1000:1000", Network: docker.NetworkOwn, ReachedBy: []string{"kasm-proxy"}, Memory: 64 << 20, NanoCPUs: 1e9, Pids: 10},
+		"out":     {Image: image, User: "1000:1000", Network: docker.NetworkOwn, Internet: true, Memory: 64 << 20, NanoCPUs: 1e9, Pids: 10},
+		"proxied": {Image: image, User: "1000:1000", Network: docker.NetworkOwn, ReachedBy: []string{"nobody"}, Memory: 64 << 20, NanoCPUs: 1e9, Pids: 10},
+		"shared":  {Image: image, User: "1000:1000", Network: "shared", Memory: 64 << 20, NanoCPUs: 1e9, Pids: 10},
+		"nowhere": {Image: image, User: "1000:1000", Network: "gone", Memory: 64 << 20, NanoCPUs: 1e9, Pids: 10},
+		"offline": {Image: image, User: "1000:1000", Network: docker.NetworkNone, Memory: 64 << 20, NanoCPUs: 1e9, Pids: 10},
 		"missing": {Image: "registry.example.com/missing:1", Network: "workspaces", Memory: 64 << 20, NanoCPUs: 1e9, Pids: 10},
 	}})
 	return w
@@ -44,6 +53,9 @@ func newWorld(t *testing.T) *world {
 func (w *world) states() []string {
 	all := []string{}
 	for _, c := range w.engine.Containers() {
+		if c.Name == "kasm-proxy" {
+			continue // it is there before and after
+		}
 		all = append(all, c.Name+" "+c.State)
 	}
 	return all
@@ -67,7 +79,7 @@ func TestWorkspaceIsConfined(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	fine(t, w.step.Start(t.Context(), grant))
-	all := w.engine.Containers()
+	all := w.engine.Containers()[1:]
 	if len(all) != 1 || all[0].Name != full || all[0].State != "running" {
 		t.Fatalf("containers %+v", all)
 	}
@@ -114,7 +126,7 @@ func TestStartIsDoneOnce(t *testing.T) {
 	fine(t, w.step.Start(t.Context(), grant))
 	fine(t, w.step.Start(t.Context(), grant)) // 304
 	wants(t, "containers", w.states(), full+" running")
-	wants(t, "calls", w.engine.Calls(), "version", "list", "list", "create "+full, "start "+full, "list", "start "+full)
+	wants(t, "calls", w.engine.Calls(), "version", "list", "list", "network workspaces", "create "+full, "start "+full, "list", "start "+full)
 }
 
 // TestCrashBetweenCreateAndStart: whoever comes next starts what is there.
@@ -167,8 +179,11 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		want    error // nil: try again
 		message string
 	}{
-		"UnknownType":     {"", 0, other("spaceship"), webhook.ErrRefused, `no workspace type "spaceship" here; there are desktop, missing`},
+		"UnknownType":     {"", 0, other("spaceship"), webhook.ErrRefused, `no workspace type "spaceship" here; there are alone, desktop, missing, nowhere, offline, out, proxied, shared`},
 		"NoImage":         {"", 0, other("missing"), webhook.ErrRefused, "No such image"},
+		"NoNetwork":       {"", 0, other("nowhere"), webhook.ErrRefused, "there is no network gone on that machine"},
+		"NetworkOfAll":    {"", 0, other("shared"), webhook.ErrRefused, "workspaces on the network shared would reach each other; use network: own"},
+		"NetworkUnknown":  {"network", 500, grant, nil, "docker answers 500"},
 		"BadParameter":    {"create", 400, grant, webhook.ErrRefused, "docker answers 400"},
 		"EngineFails":     {"create", 500, grant, nil, "docker answers 500"},
 		"StartFails":      {"start", 500, grant, nil, "docker answers 500"},
@@ -224,7 +239,7 @@ func TestEndTakesAwayAllThatHasTheLabel(t *testing.T) {
 	fine(t, w.step.End(t.Context(), id))
 	wants(t, "what is left", w.states(), "somebody-elses running", "of-another-grant running")
 	calls := w.engine.Calls()
-	wants(t, "the end", calls[len(calls)-6:], "list", "stop "+full, "remove "+full, "remove renamed-by-hand", "list", "list")
+	wants(t, "the end", calls[len(calls)-8:], "list", "stop "+full, "remove "+full, "remove renamed-by-hand", "list", "networks", "list", "networks")
 }
 
 func TestEndGoesOnUntilAllIsGone(t *testing.T) {
@@ -257,6 +272,7 @@ func TestEndSurvivesWhatTheEngineAnswers(t *testing.T) {
 		"StopFails":     {"stop", 500, false}, // its removal kills it
 		"RemoveFails":   {"remove", 500, true},
 		"ListFails":     {"list", 500, true},
+		"NetworksFail":  {"networks", 500, true},
 		"RemoveOfGone":  {"remove", 404, true}, // it is in the list all the same
 		"RemoveBusy":    {"remove", 409, true},
 	} {
