@@ -10,8 +10,9 @@ import (
 var secretWords = [128][]string{
 	'a': {"authorization", "api_key", "apikey", "api-key", "assertion"},
 	'c': {"cookie", "credential", "csrf"},
+	'j': {"jwt"},
 	'p': {"password", "passwd", "passphrase", "private_key"},
-	's': {"secret"},
+	's': {"secret", "signature"},
 	't': {"token"},
 }
 
@@ -43,15 +44,50 @@ func SecretHeader(name string) bool {
 	return SecretName(name)
 }
 
-// SecretParameter is SecretName for parameters of a query, where OAuth's short
-// names (RFC 6749: code, state) and signatures of signed links are secrets too.
+// SecretParameter is SecretName for parameters of a path or query, where OAuth's
+// short names (RFC 6749: code, state), those of SAML's and CAS' redirects,
+// sessions that servers write into links, and signatures of signed links are
+// secrets too.
 func SecretParameter(name string) bool {
-	for _, n := range [...]string{"code", "state", "sig", "signature", "key"} {
-		if strings.EqualFold(name, n) {
+	for _, n := range [...]string{
+		"code", "state", "sig", "key", "sid", "session", "sessionid", "session_id", "jsessionid", "phpsessid", "samlrequest", "samlresponse", "relaystate",
+		"ticket", "nonce", "auth", "otp", "pin", "pwd", "pass", "passcode",
+	} {
+		if len(n) == len(name) && strings.EqualFold(name, n) {
 			return true
 		}
 	}
 	return SecretName(name)
+}
+
+// minToken is how long a signed token is at least: its header alone takes more.
+const minToken = 40
+
+// MaskTokens returns s with Masked in place of what has the form of a JSON web
+// token (RFC 7515, 7516: three or five parts in base64url, the first of which is
+// an object's), whatever name it lies under, and whether there was one.
+func MaskTokens(s string) (string, bool) {
+	found := false
+	for from := 0; ; {
+		at := strings.Index(s[from:], "eyJ")
+		if at < 0 {
+			return s, found
+		}
+		at += from
+		end, dots := at, 0
+		for ; end < len(s) && tokenByte(s[end]); end++ {
+			if s[end] == '.' {
+				dots++
+			}
+		}
+		if from = end; dots >= 2 && end-at >= minToken {
+			s, from, found = s[:at]+Masked+s[end:], at+len(Masked), true
+		}
+	}
+}
+
+func tokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 }
 
 // Masked stands where a secret was.

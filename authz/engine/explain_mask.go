@@ -98,6 +98,7 @@ func (h *hider) add(s string) {
 }
 
 func (h *hider) hide(s string) string {
+	s, _ = authz.MaskTokens(s)
 	for _, secret := range h.secrets {
 		if strings.Contains(s, secret) {
 			s = strings.ReplaceAll(s, secret, authz.Masked)

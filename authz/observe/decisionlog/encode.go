@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -29,6 +30,9 @@ type encoder struct {
 	masked []byte // pointers, as the inside of a JSON array
 	erased []byte
 	seen   []string // names of headers that are written
+	// secrets are what the request has under the names of secrets: a policy may
+	// have copied them into what it decided, such as the key of a limit.
+	secrets []string
 }
 
 // constant is what is the same in all records of a process.
@@ -40,7 +44,7 @@ type constant struct {
 
 // encode makes the record of one decision, and a newline.
 func (e *encoder) encode(c *constant, parts *shared, n uint64, r *authz.Request, o *authz.Outcome, took time.Duration) {
-	e.b, e.masked, e.erased, e.seen = append(e.b[:0], '{'), e.masked[:0], e.erased[:0], e.seen[:0]
+	e.b, e.masked, e.erased, e.seen, e.secrets = append(e.b[:0], '{'), e.masked[:0], e.erased[:0], e.seen[:0], e.secrets[:0]
 	e.b = append(e.b, c.labels...)
 	e.b = append(e.b, `"decision_id":"`...)
 	e.id(c, n)
@@ -110,8 +114,43 @@ func (e *encoder) text(s string, limit int, pointer string) {
 	e.b = append(e.b, '"')
 }
 
+// minSecret is how long a secret is that is looked for in other texts: a shorter
+// one would mask what only looks like it.
+const minSecret = 8
+
+// secret takes note of one, and of a credential without its scheme.
+func (e *encoder) secret(value string) {
+	if _, credential, has := strings.Cut(value, " "); has {
+		value = strings.TrimSpace(credential)
+	}
+	if len(value) >= minSecret {
+		e.secrets = append(e.secrets, value)
+	}
+}
+
+// sent writes a text that came with the request, or was made of what came with
+// it: tokens and the request's secrets are masked in it, which is named.
+func (e *encoder) sent(s string, limit int, pointer string) {
+	if shown := e.shown(s); shown != s {
+		e.masked = addPointer(e.masked, pointer, "")
+		s, pointer = shown, ""
+	}
+	e.text(s, limit, pointer)
+}
+
+func (e *encoder) shown(s string) string {
+	s, _ = authz.MaskTokens(s)
+	for _, secret := range e.secrets {
+		if strings.Contains(s, secret) {
+			s = strings.ReplaceAll(s, secret, authz.Masked)
+		}
+	}
+	return s
+}
+
 // addPointer adds a JSON pointer (RFC 6901) to the inside of an array: a prefix,
-// and a name below it that is escaped.
+// and a name below it that is escaped. What lies under a name that is not written
+// whole is not known by it: all that lies beside it is named.
 func addPointer(list []byte, prefix, name string) []byte {
 	before := len(list)
 	if before > 0 {
@@ -119,12 +158,15 @@ func addPointer(list []byte, prefix, name string) []byte {
 	}
 	list = append(list, '"')
 	list = append(list, prefix...)
-	if name != "" {
+	if name != "" && whole(name) {
 		list = append(list, '/')
-		list = observe.AppendText(list, escapePointer(name), maxShort)
+		list = observe.AppendText(list, escapePointer(name), 2*maxShort) // twice as long when escaped
 	}
 	return append(list, '"')
 }
+
+// whole reports whether a name is in records as it is.
+func whole(name string) bool { return len(name) <= maxShort && utf8.ValidString(name) }
 
 func escapePointer(name string) string {
 	for i := range len(name) {
@@ -148,13 +190,14 @@ func (e *encoder) field(name, value string, limit int) {
 	e.text(value, limit, "")
 }
 
-func (e *encoder) texts(list []string) {
+// texts writes a list, by pointer among what is masked if it is not whole.
+func (e *encoder) texts(list []string, pointer string) {
 	e.b = append(e.b, '[')
 	for i, s := range list {
 		if i > 0 {
 			e.b = append(e.b, ',')
 		}
-		e.text(s, maxValue, "")
+		e.text(s, maxValue, pointer)
 	}
 	e.b = append(e.b, ']')
 }
@@ -166,7 +209,7 @@ func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took
 	e.b = append(e.b, `","status":`...)
 	e.b = strconv.AppendInt(e.b, int64(o.Status), 10)
 	e.b = append(e.b, `,"reasons":`...)
-	e.texts(o.Reasons[:min(len(o.Reasons), 32)])
+	e.texts(o.Reasons[:min(len(o.Reasons), 32)], "")
 	e.field("request_id", r.ID, maxShort)
 	e.field("route", r.RouteName, maxShort)
 	if s := o.Session; s != nil {
@@ -178,7 +221,7 @@ func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took
 	if c := o.Charge; c != nil {
 		e.b = append(e.b, `,"limit":{"name":`...)
 		e.text(c.Name, 256, "")
-		e.field("key", c.Key, 256)
+		e.field("key", e.shown(c.Key), 256)
 		e.b = append(e.b, `,"remaining":`...)
 		e.b = strconv.AppendInt(e.b, int64(o.Spent.Remaining), 10)
 		e.b = append(e.b, `,"retry_after_ms":`...)

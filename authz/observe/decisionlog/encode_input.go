@@ -27,9 +27,9 @@ var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 // that policy was not asked about it is what would have been.
 func (e *encoder) input(parts *shared, r *authz.Request, o *authz.Outcome) {
 	e.b = append(e.b, `{"version":{"encoding":"protojson","ext_authz":"v3"},"attributes":{"source":{`...)
-	e.peer(r.Source, r.Certificate)
+	e.peer(r.Source, r.Certificate, "/input/attributes/source")
 	e.b = append(e.b, `},"destination":{`...)
-	e.peer(r.Destination, nil)
+	e.peer(r.Destination, nil, "/input/attributes/destination")
 	e.b = append(e.b, `},"request":{"time":`...)
 	e.instant(r.Time)
 	e.b = append(e.b, `,"http":{"id":`...)
@@ -70,7 +70,7 @@ func join(list, more []byte) []byte {
 	return append(list, more...)
 }
 
-func (e *encoder) peer(p authz.Peer, c *authz.Certificate) {
+func (e *encoder) peer(p authz.Peer, c *authz.Certificate, pointer string) {
 	start := len(e.b)
 	if p.Addr.IsValid() {
 		e.b = append(e.b, `"address":{"socketAddress":{"address":"`...)
@@ -81,16 +81,17 @@ func (e *encoder) peer(p authz.Peer, c *authz.Certificate) {
 	}
 	if p.Principal != "" {
 		e.member(start, `"principal":`)
-		e.text(p.Principal, maxValue, "/input/attributes/source/principal")
+		e.text(p.Principal, maxValue, pointer)
 	}
 	if c != nil {
 		e.member(start, `"certificate":{"subject":`)
-		e.text(c.Subject, maxValue, "/input/attributes/source/certificate")
-		e.field("issuer", c.Issuer, maxValue)
+		e.text(c.Subject, maxValue, pointer)
+		e.b = append(e.b, `,"issuer":`...)
+		e.text(c.Issuer, maxValue, pointer)
 		e.b = append(e.b, `,"dns_names":`...)
-		e.texts(c.DNSNames)
+		e.texts(c.DNSNames, pointer)
 		e.b = append(e.b, `,"uri_names":`...)
-		e.texts(c.URINames)
+		e.texts(c.URINames, pointer)
 		e.field("fingerprint_sha256", c.Fingerprint, maxShort)
 		e.field("serial", c.Serial, maxShort)
 		e.b = append(e.b, `,"not_before":`...)
@@ -136,10 +137,14 @@ func (e *encoder) headers(r *authz.Request) {
 	start := len(e.b)
 	for i := range r.Headers {
 		name, value := r.Headers[i].Name, r.Headers[i].Value
+		secret := authz.SecretHeader(name)
+		if secret && name != "cookie" { // of those some are shown elsewhere, such as a user's id
+			e.secret(value)
+		}
 		if e.written(name) {
 			continue
 		}
-		if authz.SecretHeader(name) || len(e.seen) > maxHeaders {
+		if secret || len(e.seen) > maxHeaders {
 			e.erased = addPointer(e.erased, headerPointer, name)
 			continue
 		}
@@ -161,6 +166,10 @@ func (e *encoder) headers(r *authz.Request) {
 		case len(value) > maxValue:
 			e.masked = addPointer(e.masked, headerPointer, name)
 		}
+		if shown := e.shown(value); shown != value {
+			e.masked = addPointer(e.masked, headerPointer, name)
+			value = shown
+		}
 		e.text(value, maxValue, headerPointer)
 	}
 }
@@ -177,7 +186,7 @@ func joined(rest authz.Headers, name, value string) string {
 // addressHeader knows the headers that hold addresses with queries.
 func addressHeader(name string) bool {
 	switch name {
-	case ":path", "referer", "x-envoy-original-path", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri":
+	case ":path", "referer", "location", "content-location", "x-envoy-original-path", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri":
 		return true
 	}
 	return false
@@ -190,18 +199,44 @@ func (e *encoder) path(whole string, named bool) (hidden bool) {
 	if named {
 		pointer = pathPointer
 	}
-	path, query, has := strings.Cut(whole, "?")
-	if !has || !secretQuery(query) {
-		e.text(whole, maxPath, pointer)
-		return false
+	shown, _ := authz.MaskTokens(whole)
+	path, query, has := strings.Cut(shown, "?")
+	if path = maskMatrix(path); has {
+		path += "?" + maskQuery(query)
 	}
+	if path != whole && named {
+		e.masked = addPointer(e.masked, pathPointer, "")
+		pointer = ""
+	}
+	e.text(path, maxPath, pointer)
+	return path != whole
+}
+
+// maskQuery masks the values of secret parameters. A ";" parts them too: policy
+// is not asked about such a query, but it is recorded.
+func maskQuery(query string) string {
+	if !secretPairs(query, "&;") {
+		return query
+	}
+	return maskPairs(query, "&;")
+}
+
+// maskMatrix masks those of a path's segments, such as "/a;jsessionid=…/b".
+func maskMatrix(path string) string {
+	if strings.IndexByte(path, ';') < 0 || !secretPairs(path, "/;") {
+		return path
+	}
+	return maskPairs(path, "/;")
+}
+
+func maskPairs(text, separators string) string {
 	var b strings.Builder
-	b.WriteString(path)
-	separator := byte('?')
-	for pair := range strings.SplitSeq(query, "&") {
+	for text != "" {
+		pair, at := text, strings.IndexAny(text, separators)
+		if at >= 0 {
+			pair = text[:at]
+		}
 		name, value, has := strings.Cut(pair, "=")
-		b.WriteByte(separator)
-		separator = '&'
 		b.WriteString(name)
 		if has {
 			if secretParameter(name) {
@@ -210,13 +245,13 @@ func (e *encoder) path(whole string, named bool) (hidden bool) {
 			b.WriteByte('=')
 			b.WriteString(value)
 		}
+		if at < 0 {
+			break
+		}
+		b.WriteByte(text[at])
+		text = text[at+1:]
 	}
-	if named {
-		e.masked = addPointer(e.masked, pathPointer, "")
-		pointer = ""
-	}
-	e.text(b.String(), maxPath, pointer)
-	return true
+	return b.String()
 }
 
 // secretParameter takes an escaped name for a secret one: nobody writes
@@ -225,8 +260,14 @@ func secretParameter(name string) bool {
 	return strings.Contains(name, "%") || authz.SecretParameter(name)
 }
 
-func secretQuery(query string) bool {
-	for pair := range strings.SplitSeq(query, "&") {
+func secretPairs(text, separators string) bool {
+	for text != "" {
+		pair, at := text, strings.IndexAny(text, separators)
+		if at >= 0 {
+			pair, text = text[:at], text[at+1:]
+		} else {
+			text = ""
+		}
 		if name, _, has := strings.Cut(pair, "="); has && secretParameter(name) {
 			return true
 		}
@@ -254,7 +295,11 @@ func (e *encoder) segment(i int, s string) {
 	if i > 0 {
 		e.b = append(e.b, ',')
 	}
-	e.text(s, maxPath, "/input/parsed_path")
+	if shown := maskMatrix(s); shown != s {
+		e.masked = addPointer(e.masked, "/input/parsed_path", "")
+		s = shown
+	}
+	e.sent(s, maxPath, "/input/parsed_path")
 }
 
 // parsedQuery writes each parameter with all its values.
@@ -301,7 +346,7 @@ func valuesOf(query, name string) func(func(string) bool) {
 }
 
 func (e *encoder) parameter(name string, values func(func(string) bool)) {
-	e.text(name, maxShort, queryPointer)
+	e.sent(name, maxShort, queryPointer)
 	e.b = append(e.b, `:[`...)
 	secret, first := authz.SecretParameter(name), true
 	if secret {
@@ -313,9 +358,10 @@ func (e *encoder) parameter(name string, values func(func(string) bool)) {
 		}
 		first = false
 		if secret {
+			e.secret(v)
 			v = authz.Masked
 		}
-		e.text(v, maxPath, queryPointer)
+		e.sent(v, maxPath, queryPointer)
 	}
 	e.b = append(e.b, ']')
 }

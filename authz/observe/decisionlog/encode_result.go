@@ -3,6 +3,7 @@ package decisionlog
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/neosc/gate/authz"
 )
@@ -12,7 +13,7 @@ func (e *encoder) result(d *authz.Decision) {
 	e.b = append(e.b, `{"allowed":`...)
 	e.b = strconv.AppendBool(e.b, d.Allowed)
 	e.b = append(e.b, `,"reasons":`...)
-	e.texts(d.Reasons)
+	e.texts(d.Reasons, "/result/reasons")
 	if d.Status != 0 {
 		e.b = append(e.b, `,"http_status":`...)
 		e.b = strconv.AppendInt(e.b, int64(d.Status), 10)
@@ -22,7 +23,7 @@ func (e *encoder) result(d *authz.Decision) {
 	e.resultHeaders("response_headers_to_add", d.ResponseHeaders)
 	if d.Body != "" {
 		e.b = append(e.b, `,"body":`...)
-		e.text(d.Body, maxPath, "/result/body")
+		e.sent(d.Body, maxPath, "/result/body")
 	}
 	e.resultQuery(d.QuerySet)
 	e.resultTexts("query_parameters_to_remove", d.QueryRemove)
@@ -46,7 +47,7 @@ func (e *encoder) resultTexts(name string, list []string) {
 		return
 	}
 	e.b = append(append(append(e.b, `,"`...), name...), `":`...)
-	e.texts(list)
+	e.texts(list, "/result/"+name)
 }
 
 // resultHeaders writes names to values, or lists of values.
@@ -74,18 +75,29 @@ func (e *encoder) resultHeaders(name string, hs []authz.Header) {
 		if several {
 			e.b = append(e.b, '[')
 		}
-		e.text(hs[i].Value, maxValue, pointer)
+		e.headerValue(hs[i], pointer)
 		if several {
 			for _, more := range hs[i+1:] {
 				if more.Name == hs[i].Name {
 					e.b = append(e.b, ',')
-					e.text(more.Value, maxValue, pointer)
+					e.headerValue(more, pointer)
 				}
 			}
 			e.b = append(e.b, ']')
 		}
 	}
 	e.b = append(e.b, '}')
+}
+
+// headerValue writes one, an address without its query.
+func (e *encoder) headerValue(h authz.Header, pointer string) {
+	if addressHeader(h.Name) {
+		if address, _, has := strings.Cut(h.Value, "?"); has {
+			e.masked = addPointer(e.masked, pointer, h.Name)
+			h.Value = address
+		}
+	}
+	e.sent(h.Value, maxValue, pointer)
 }
 
 func headersBefore(hs []authz.Header, name string) bool {
@@ -124,8 +136,9 @@ func (e *encoder) charges(list []authz.Charge) {
 			e.b = append(e.b, ',')
 		}
 		e.b = append(e.b, `{"name":`...)
-		e.text(c.Name, 256, "")
-		e.field("key", c.Key, 256)
+		e.text(c.Name, 256, "/result/rate_limits")
+		e.b = append(e.b, `,"key":`...)
+		e.sent(c.Key, 256, "/result/rate_limits")
 		e.b = append(e.b, `,"requests_per_second":`...)
 		if c.Rate == math.Trunc(c.Rate) && c.Rate < 1e9 {
 			e.b = strconv.AppendInt(e.b, int64(c.Rate), 10)

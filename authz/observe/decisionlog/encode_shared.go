@@ -117,9 +117,9 @@ func (e *encoder) sessionFields(s *session.Session) {
 		e.text(id.Organization, maxShort, user+"/organization")
 	}
 	e.b = append(e.b, `},"roles":`...)
-	e.texts(id.Roles)
+	e.texts(id.Roles, "/input/session/roles")
 	e.b = append(e.b, `,"groups":`...)
-	e.texts(id.Groups)
+	e.texts(id.Groups, "/input/session/groups")
 	e.b = append(e.b, `,"claims":`...)
 	e.claims(id.Claims)
 	e.b = append(e.b, `,"provider":`...)
@@ -129,7 +129,7 @@ func (e *encoder) sessionFields(s *session.Session) {
 	e.b = append(e.b, `,"expires_at":`...)
 	e.instant(s.ExpiresAt)
 	e.b = append(e.b, `,"amr":`...)
-	e.texts(id.AMR)
+	e.texts(id.AMR, "/input/session/amr")
 	e.b = append(e.b, `,"kind":`...)
 	e.text(string(s.Kind), maxShort, "")
 	e.b = append(e.b, '}')
@@ -148,8 +148,13 @@ func (e *encoder) claims(claims map[string]any) {
 	}
 }
 
-// value writes a JSON value; what lies under a secret name, or too deep, is
-// masked.
+// below is the pointer to what has a name in an object.
+func below(pointer, name string) string {
+	return string(observe.AppendText(append([]byte(pointer), '/'), escapePointer(name), 2*maxShort))
+}
+
+// value writes a JSON value; what lies under a secret name, has the form of a
+// token, or lies too deep, is masked.
 func (e *encoder) value(v any, pointer string, depth int) {
 	if depth > 32 || len(e.b) > 4*maxClaims {
 		e.masked = addPointer(e.masked, pointer, "")
@@ -163,15 +168,14 @@ func (e *encoder) value(v any, pointer string, depth int) {
 			if i > 0 {
 				e.b = append(e.b, ',')
 			}
-			e.text(k, maxValue, pointer)
+			e.text(k, maxShort, pointer) // whatever lies under a name that is cut is not known by it
 			e.b = append(e.b, ':')
 			if authz.SecretName(k) {
 				e.masked = addPointer(e.masked, pointer, k)
 				e.b = append(e.b, `"`+authz.Masked+`"`...)
 				continue
 			}
-			below := observe.AppendText(append([]byte(pointer), '/'), escapePointer(k), maxShort)
-			e.value(v[k], string(below), depth+1)
+			e.value(v[k], below(pointer, k), depth+1)
 		}
 		e.b = append(e.b, '}')
 	case []any:
@@ -184,7 +188,7 @@ func (e *encoder) value(v any, pointer string, depth int) {
 		}
 		e.b = append(e.b, ']')
 	case string:
-		e.text(v, maxClaims, pointer)
+		e.sent(v, maxClaims, pointer)
 	default:
 		text, err := json.Marshal(v)
 		if err != nil {

@@ -195,6 +195,7 @@ func (l *Log) Observe(r *authz.Request, o *authz.Outcome, took time.Duration) {
 	before, fits := l.waiting.Add(e.b)
 	after := before + len(e.b)
 	clear(e.seen[:cap(e.seen)]) // they hold on to the request
+	clear(e.secrets[:cap(e.secrets)])
 	l.scratch.Put(e)
 	switch {
 	case !fits:
@@ -299,6 +300,7 @@ func (l *Log) filtered(lines []byte) []byte {
 		}
 		var text []byte
 		if err == nil && !drop {
+			hideCopies(record)
 			text, err = json.Marshal(record)
 		}
 		switch {

@@ -46,6 +46,10 @@ type Record struct {
 	Rules []string
 	Took  time.Duration
 	Limit *Limit
+
+	// The input's parsed_path and parsed_query as they were written. They follow
+	// from the path, unless that is masked.
+	path, query string
 }
 
 // Limit is the charge that a request was refused for, or was nearest to it.
@@ -110,7 +114,7 @@ func parse(c *cursor) (*Record, error) {
 		case "path":
 			r.Path = c.text()
 		case "input":
-			r.Request = readInput(c)
+			r.readInput(c)
 		case "result":
 			if !c.null() {
 				r.Result = readResult(c)
@@ -150,9 +154,10 @@ func (r *Record) complete() {
 	if r.Request == nil {
 		return
 	}
-	if r.Request.Time.IsZero() {
+	if !r.Time.IsZero() { // whatever the policy's masks made of the input's
 		r.Request.Time = r.Time
 	}
+	r.unfollowed()
 	if r.RequestID == "" {
 		r.RequestID = r.Request.ID
 	}

@@ -10,29 +10,32 @@ import (
 )
 
 // readInput makes the request of an input document.
-func readInput(c *cursor) *authz.Request {
+func (r *Record) readInput(c *cursor) {
 	if c.null() {
-		return nil
+		return
 	}
-	r := &authz.Request{}
+	r.Request = &authz.Request{}
 	for key := range c.fields {
 		switch key {
 		case "attributes":
-			readAttributes(c, r)
+			readAttributes(c, r.Request)
+		case "parsed_path":
+			r.path = c.raw()
+		case "parsed_query":
+			r.query = c.raw()
 		case "route":
-			r.Route = sharedRoute(c)
-			if r.Route != nil {
-				r.RouteName = r.Route.Name
+			r.Request.Route = sharedRoute(c)
+			if r.Request.Route != nil {
+				r.Request.RouteName = r.Request.Route.Name
 			}
 		case "session":
 			if !c.null() {
-				r.Session = sharedSession(c)
+				r.Request.Session = sharedSession(c)
 			}
 		default: // the rest follows from what is read
 			c.skip()
 		}
 	}
-	return r
 }
 
 func readAttributes(c *cursor, r *authz.Request) {

@@ -1,0 +1,118 @@
+package decisionlog_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/neosc/gate/authz"
+	"github.com/neosc/gate/authz/observe/decisionlog"
+)
+
+// TestNoRecordHoldsASecret wherever one may be, whatever the policy makes of it.
+func TestNoRecordHoldsASecret(t *testing.T) {
+	t.Parallel()
+	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbmEifQ.c2VjcmV0-_c2VjcmV0c2VjcmV0"
+	const key = "k3y-0123456789"
+	for name, change := range map[string]func(*authz.Request, *authz.Outcome){
+		"SessionAmongCookies":   func(r *authz.Request, _ *authz.Outcome) { header(r, "cookie", "a=b; _pomerium="+key+"; c=d") },
+		"SecondCookieField":     func(r *authz.Request, _ *authz.Outcome) { header(r, "cookie", "x="+key) },
+		"Authorization":         func(r *authz.Request, _ *authz.Outcome) { header(r, "proxy-authorization", "Basic "+key) },
+		"SemicolonInQuery":      func(r *authz.Request, _ *authz.Outcome) { r.Path = "/a?x=1;token=" + key },
+		"EscapedName":           func(r *authz.Request, _ *authz.Outcome) { r.Path = "/a?t%6Fken=" + key },
+		"SAML":                  func(r *authz.Request, _ *authz.Outcome) { r.Path = "/a?SAMLResponse=" + key + "&RelayState=" + key },
+		"SignedLink":            func(r *authz.Request, _ *authz.Outcome) { r.Path = "/a?X-Amz-Signature=" + key },
+		"SessionInPath":         func(r *authz.Request, _ *authz.Outcome) { r.Path = "/a;jsessionid=" + key + "/b?x=1" },
+		"PathInHeader":          func(r *authz.Request, _ *authz.Outcome) { r.Path = "/a?token=" + key; header(r, ":path", r.Path) },
+		"OtherPathInHeader":     func(r *authz.Request, _ *authz.Outcome) { header(r, "x-envoy-original-path", "/a?token="+key) },
+		"TokenInPath":           func(r *authz.Request, _ *authz.Outcome) { r.Path = "/reset/" + token + "?x=1" },
+		"TokenInParameter":      func(r *authz.Request, _ *authz.Outcome) { r.Path = "/a?x=" + token },
+		"TokenWithoutParameter": func(r *authz.Request, _ *authz.Outcome) { r.Path = "/a?" + token },
+		"TokenInHeader":         func(r *authz.Request, _ *authz.Outcome) { header(r, "sec-websocket-protocol", "v1, "+token) },
+		"TokenInClaim":          func(r *authz.Request, _ *authz.Outcome) { r.Session.Identity.Claims["up"] = []any{token} },
+		"KeyOfLimit": func(r *authz.Request, o *authz.Outcome) {
+			header(r, "x-api-key", key)
+			o.Decision.Charges = []authz.Charge{{Name: "key", Key: "key:" + key, Rate: 1, Burst: 1, Cost: 1}}
+			o.Charge = &o.Decision.Charges[0]
+		},
+		"CopiedToHeader": func(r *authz.Request, o *authz.Outcome) {
+			header(r, "authorization", "Bearer "+key)
+			o.Decision.Headers = append(o.Decision.Headers, authz.Header{Name: "x-upstream", Value: "for " + key})
+		},
+		"CopiedFromQuery": func(r *authz.Request, o *authz.Outcome) {
+			r.Path = "/a?token=" + key
+			o.Decision.Metadata = map[string]any{"who": key}
+			o.Decision.QuerySet = []authz.QueryParameter{{Name: "who", Value: key}}
+		},
+		"AddressInAnswer": func(_ *authz.Request, o *authz.Outcome) {
+			o.Decision.ResponseHeaders = append(o.Decision.ResponseHeaders, authz.Header{Name: "location", Value: "https://x/?a=" + key})
+		},
+		"TokenInBody": func(_ *authz.Request, o *authz.Outcome) { o.Decision.Body = "take " + token },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, o := asked("r-1")
+			change(r, o)
+			line := one(t, r, o)
+			if strings.Contains(line, key) || strings.Contains(line, token[:30]) || strings.Contains(line, "s3cr3t") {
+				t.Errorf("a secret is in %s", line)
+			}
+			if _, err := decisionlog.Parse(line); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func header(r *authz.Request, name, value string) {
+	r.Headers = append(r.Headers, authz.Header{Name: name, Value: value})
+}
+
+// hiding is a filter as a policy that masks who asked and from where.
+type hiding []string
+
+func (h hiding) Active() bool { return true }
+
+func (h hiding) Apply(_ context.Context, record map[string]any) (bool, error) {
+	var erased []any
+	for _, p := range h {
+		erased = append(erased, p)
+	}
+	record["erased"] = erased
+	return false, nil
+}
+
+func TestWhatPolicyHidesIsNotKeptBeside(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		hide string
+		gone []string
+	}{
+		{"/input/session/user/email", []string{"email"}},
+		{"/input/session/user", []string{"email", "user"}},
+		{"/input/attributes", []string{"request_id", "requested_by"}},
+		{"/input/attributes/source/address/socketAddress/address", []string{"requested_by"}},
+		{"/result/rate_limits/0/key", []string{"limit"}},
+		{"/input/session/username", nil},
+	} {
+		m := &memory{}
+		opt := options(m)
+		opt.Filter = hiding{c.hide}
+		r, o := asked("r-1")
+		lines := logged(t, opt, m, func(l *decisionlog.Log) { l.Observe(r, o, 0) })
+		var all map[string]any
+		if err := json.Unmarshal([]byte(lines[0]), &all); err != nil {
+			t.Fatal(err)
+		}
+		custom, _ := all["custom"].(map[string]any)
+		for _, name := range []string{"email", "user", "request_id", "requested_by", "limit"} {
+			_, below := custom[name]
+			_, top := all[name]
+			if (below || top) == slices.Contains(c.gone, name) {
+				t.Errorf("%s: %s is there: %v", c.hide, name, below || top)
+			}
+		}
+	}
+}
