@@ -264,3 +264,21 @@ func (k *kept) lock() (unlock func(), err error) {
 	}
 	return func() { _ = f.Close() }, nil
 }
+
+// HoldKept keeps gates from changing a folder of kept bundles until it is let go, for
+// whoever copies it. A folder in which no bundle was ever active is an error with
+// fs.ErrNotExist.
+func HoldKept(dir string) (letGo func(), err error) {
+	// The lock is made by the gate that first keeps something: made here, it could be
+	// somebody else's, and be closed to that gate.
+	if _, err := os.Stat(filepath.Join(dir, "lock")); err != nil {
+		return nil, fmt.Errorf("kept bundles: %w", err)
+	}
+	return (&kept{dir: dir}).lock()
+}
+
+// IsKept reports whether a file of that name is one of a folder of kept bundles.
+func IsKept(name string) bool {
+	id, isBundle := strings.CutSuffix(name, ".tar.gz")
+	return name == stateFile || isBundle && id != "" && strings.Trim(id, "0123456789abcdef") == ""
+}

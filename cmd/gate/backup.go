@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/session/sqlstore"
 )
@@ -42,7 +43,7 @@ type backupPart struct {
 }
 
 // localState are the files that a gate with this configuration keeps on its own
-// machine. What Redis and Postgres hold is theirs to back up.
+// machine, beside its kept bundles. What Redis and Postgres hold is theirs to back up.
 func localState(cfg *config.Config) []backupPart {
 	parts := []backupPart{{Name: "cookie-keys", path: cfg.Cookie.Keys}, {Name: "assertion-keys", path: cfg.Identity.Keys}}
 	if cfg.Audit.Keys != "" {
@@ -59,7 +60,7 @@ func backupCommand() command {
 }
 
 func runBackup(ctx context.Context, args []string, s streams) int {
-	f := operatorFlagSet("backup", "gate backup FILE [-force] [-config gate.yaml]", "Writes the databases and the keys of this gate into FILE, mode 0600, each as it was at one\ninstant. Whoever has the file can be anybody: keep it as you keep the keys.", s)
+	f := operatorFlagSet("backup", "gate backup FILE [-force] [-config gate.yaml]", "Writes the databases, the keys and the kept policy bundles of this gate into FILE, mode 0600,\neach as it was at one instant. Whoever has the file can be anybody: keep it as you keep the keys.", s)
 	force := f.Bool("force", false, "write over FILE if it is there")
 	rest, code, done := f.operands(args, 1, 1)
 	if done {
@@ -93,18 +94,11 @@ func backup(ctx context.Context, cfg *config.Config, file string, force bool, no
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	m = manifest{Version: backupVersion, Created: now.UTC().Truncate(time.Second)}
-	for _, p := range localState(cfg) {
-		err := p.copyTo(ctx, filepath.Join(dir, p.Name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // a gate that has not run yet
-		}
-		if err == nil {
-			p.Size, p.SHA256, err = digest(filepath.Join(dir, p.Name))
-		}
-		if err != nil {
-			return m, fmt.Errorf("%s: %w", p.path, err)
-		}
-		m.Parts = append(m.Parts, p)
+	if err := m.copy(ctx, localState(cfg), dir); err != nil {
+		return m, err
+	}
+	if err := m.copyBundles(ctx, cfg, dir); err != nil {
+		return m, err
 	}
 	if len(m.Parts) == 0 {
 		return m, errors.New("there is nothing to back up: no gate has run with this configuration")
@@ -114,6 +108,24 @@ func backup(ctx context.Context, cfg *config.Config, file string, force bool, no
 		return m, err
 	}
 	return m, moveInto(whole, file, force)
+}
+
+// copy copies what is there of some parts into a folder.
+func (m *manifest) copy(ctx context.Context, parts []backupPart, dir string) error {
+	for _, p := range parts {
+		err := p.copyTo(ctx, filepath.Join(dir, p.Name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a gate that has not run yet
+		}
+		if err == nil {
+			p.Size, p.SHA256, err = digest(filepath.Join(dir, p.Name))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.path, err)
+		}
+		m.Parts = append(m.Parts, p)
+	}
+	return nil
 }
 
 // copyTo makes a copy at one instant, mode 0600. A database that is written to
@@ -138,6 +150,43 @@ func (p backupPart) copyTo(ctx context.Context, to string) error {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, in.Close(), out.Close())
+}
+
+// bundleParts begins the names of the parts that are kept bundles.
+const bundleParts = "policy-bundles/"
+
+// copyBundles adds the bundles that were active, and which of them is: without that
+// a gate would begin with whatever its source has, and take one that is older than it
+// has had.
+func (m *manifest) copyBundles(ctx context.Context, cfg *config.Config, dir string) error {
+	from := keptBundles(cfg)
+	letGo, err := bundles.HoldKept(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer letGo()
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	var parts []backupPart
+	for _, e := range entries {
+		if bundles.IsKept(e.Name()) {
+			parts = append(parts, bundlePart(cfg, e.Name()))
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, bundleParts), 0o700); err != nil {
+		return err
+	}
+	return m.copy(ctx, parts, dir)
+}
+
+// bundlePart is a file of the folder of kept bundles.
+func bundlePart(cfg *config.Config, name string) backupPart {
+	return backupPart{Name: bundleParts + name, path: filepath.Join(keptBundles(cfg), name)}
 }
 
 func vacuumInto(ctx context.Context, path, to string) error {

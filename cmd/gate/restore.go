@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 )
 
@@ -30,7 +31,7 @@ func restoreCommand() command {
 }
 
 func runRestore(ctx context.Context, args []string, s streams) int {
-	f := operatorFlagSet("restore", "gate restore FILE [-force] [-config gate.yaml]", "Puts the databases and keys of FILE where this configuration has them, all or, if one is\nnot as it was backed up, none. The gate must not run.", s)
+	f := operatorFlagSet("restore", "gate restore FILE [-force] [-config gate.yaml]", "Puts the databases, keys and kept policy bundles of FILE where this configuration has them, all or, if one is\nnot as it was backed up, none. The gate must not run.", s)
 	force := f.Bool("force", false, "write over state that is there")
 	rest, code, done := f.operands(args, 1, 1)
 	if done {
@@ -42,7 +43,10 @@ func runRestore(ctx context.Context, args []string, s streams) int {
 		m, err = restore(ctx, cfg, rest[0], *force)
 	}
 	if err == nil {
-		err = f.print(s.out, m, func(w io.Writer) { printParts(w, "restored", m) })
+		err = f.print(s.out, m, func(w io.Writer) {
+			printParts(w, "restored", m)
+			fmt.Fprintf(w, "All is as it was at %s: sessions that were ended since live again, and accounts\nthat were disabled are not. When the gate runs, gate session revoke -all ends all sessions.\n", m.Created.Format(time.RFC3339))
+		})
 	}
 	return fail(s.err, f.Name(), err)
 }
@@ -106,6 +110,9 @@ func placeParts(cfg *config.Config, m manifest, force bool) error {
 	seen := map[string]bool{}
 	for i, p := range m.Parts {
 		at, ok := places[p.Name]
+		if name, kept := strings.CutPrefix(p.Name, bundleParts); kept && bundles.IsKept(name) {
+			at, ok = bundlePart(cfg, name), true
+		}
 		switch {
 		case !ok:
 			return fmt.Errorf("it has %q, for which this configuration has no place", visible(p.Name))
