@@ -103,6 +103,10 @@ type Event struct {
 	Outcome Outcome `json:"outcome"`
 	// Details say more, in few and short words; the trail cuts what is long.
 	Details map[string]string `json:"details,omitempty"`
+	// Once, if set, names what comes to pass once: the trail keeps the first event
+	// of that name and takes others for kept. So who cannot tell whether it was
+	// kept, such as after a crash, appends it again. At most 200 bytes; not shown.
+	Once string `json:"-"`
 }
 
 // NewEvent returns the event of an action that came to pass, by and to a

@@ -1,0 +1,11 @@
+-- +goose Up
+-- What comes to pass once, by its name, and the entry that tells of it: whoever
+-- was killed before it knew that the entry is there appends it again.
+CREATE TABLE audit_once (
+    name   TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    number BIGINT NOT NULL
+);
+CREATE INDEX audit_once_number ON audit_once (number);
+
+-- +goose Down
+DROP TABLE audit_once;
