@@ -35,6 +35,8 @@ func (im *importer) criterion(r *routeModel, p pair, opens bool, zone string) (*
 		return c, im.matcher(r, c, p, subject, opens)
 	}
 	switch p.key {
+	case "date":
+		return c, im.date(r, c, p)
 	case "cors_preflight":
 		r.call(c, "preflight")
 		c.body = "methods.preflight"
@@ -76,8 +78,12 @@ func missing(key string) string {
 		return "devices are not known here; ask for a second factor by the route's setting second_factor"
 	case key == "invalid_client_certificate":
 		return "what becomes of certificates that are not valid is a setting of the host, client_certificates"
-	case key == "record", key == "date":
+	case key == "record":
 		return "is of Pomerium's enterprise edition"
+	case key == "pomerium_routes":
+		return "Pomerium's own pages are not there; the gate's own are always reached"
+	case slices.Contains([]string{"and", "or", "not", "nor"}, key):
+		return "operators do not stand in one another, in Pomerium either; write a rule for each"
 	case strings.HasPrefix(key, "ssh_"), key == "mcp_tool":
 		return "is of a protocol that the gate does not speak"
 	}

@@ -130,21 +130,29 @@ func (im *importer) times(w *window, p pair) error {
 	return nil
 }
 
-var clockForm = regexp.MustCompile(`^([01]?[0-9]|2[0-4]):([0-5][0-9])(:([0-5][0-9]))?$`)
+var clockForm = regexp.MustCompile(`^([01]?[0-9]|2[0-4])(?::([0-5][0-9])(?::([0-5][0-9])(?:\.0+)?)?)?(?: ?([AaPp])[Mm])?$`)
 
+// clock reads 15:04, 15:04:05, 3PM and 3:04 PM, as Pomerium does.
 func (im *importer) clock(k pair) (c [3]int, err error) {
 	s, err := im.text(k.value, k.key)
 	if err != nil {
 		return c, err
 	}
 	m := clockForm.FindStringSubmatch(s)
-	if m == nil {
-		return c, im.errorf(k.value, "%s: %q is no time of day such as 08:00:00", k.key, clip(s))
+	if m == nil || m[2] == "" && m[4] == "" {
+		return c, im.errorf(k.value, "%s: %q is no time of day such as 08:00:00 or 8:00 AM", k.key, clip(s))
 	}
-	for i, part := range []string{m[1], m[2], m[4]} {
+	for i, part := range m[1:4] {
 		c[i], _ = strconv.Atoi(part) // digits, or nothing
 	}
-	if c[0] == 24 && (c[1] > 0 || c[2] > 0) {
+	switch half := strings.ToLower(m[4]); {
+	case half != "" && (c[0] < 1 || c[0] > 12):
+		return c, im.errorf(k.value, "%s: %q has an hour that is not 1 to 12", k.key, clip(s))
+	case half == "a":
+		c[0] %= 12
+	case half == "p":
+		c[0] = c[0]%12 + 12
+	case c[0] == 24 && (c[1] > 0 || c[2] > 0):
 		return c, im.errorf(k.value, "%s: %q is after the end of the day", k.key, clip(s))
 	}
 	return c, nil

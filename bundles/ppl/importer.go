@@ -32,8 +32,10 @@ type Result struct {
 	Files map[string][]byte
 	// Notes are sorted by line.
 	Notes []Note
-	// Routes are the names of the routes, in the order of the file.
+	// Routes are the names of the routes, in the order of the file, and Lines where
+	// each of them begins there.
 	Routes []string
+	Lines  map[string]int
 }
 
 // importer is one import as it goes.
@@ -43,9 +45,10 @@ type importer struct {
 	gate    string
 	notes   []Note
 	routes  []*routeModel
-	expiry  []string // claims that end a session
-	respond []header // for all routes
-	pass    bool     // identity, on all routes
+	left    []*routeModel // out, though they would take requests
+	expiry  []string      // claims that end a session
+	respond []header      // for all routes
+	pass    bool          // identity, on all routes that do not say
 }
 
 // maxRoutes bounds what is written.
@@ -88,8 +91,10 @@ func (im *importer) top(root *yaml.Node) error {
 	for _, p := range pairs(root) {
 		var err error
 		switch p.key {
-		case "routes", "policy":
+		case "routes":
 			lists = append(lists, p)
+		case "policy": // those go first
+			lists = append([]pair{p}, lists...)
 		case "authenticate_service_url":
 			err = im.own(p)
 		case "pass_identity_headers":
@@ -149,30 +154,45 @@ func (im *importer) list(n *yaml.Node) error {
 	return nil
 }
 
-// add keeps a route, or what is left of one that Pomerium would never reach: its
-// conditions can only make the first stricter, what it would open it never did.
+// add keeps a route, or what is left of one that Pomerium would never reach: what
+// it would open it never did, and of one with the same match the conditions can
+// only make the first stricter.
 func (im *importer) add(r *routeModel) {
-	for _, old := range im.routes {
-		if old.origin != r.origin || old.match != r.match {
+	r.at = len(im.routes) + len(im.left)
+	for _, old := range slices.Concat(im.routes, im.left) {
+		if old.origin != r.origin {
 			continue
 		}
-		what := "has the same host and path as the one in line %d, so that Pomerium never reaches it; it opens nothing"
-		if len(r.hours)+len(r.limits) > 0 {
-			what += ", and its hours and limits hold for the other"
+		switch {
+		case old.match == r.match && old.name != "":
+			im.merge(old, r)
+			return
+		case old.match.covers(r.match):
+			im.rename(r.key(), "")
+			im.note(r.line, Look, "", "from", "the route in line %d comes first and takes every request of %s %s; Pomerium never reaches this one, and it is left out: write it before that one if it is meant", old.line, r.origin, r.match)
+			return
+		case old.match.prefix != "" && old.match.trimmed() == r.match.trimmed():
+			im.rename(r.key(), "")
+			im.note(r.line, Denies, "", "prefix", "with a slash at the end and without is the same here, and the route in line %d has it; this one is left out", old.line)
+			im.left = append(im.left, r)
+			return
 		}
-		im.note(r.line, Stricter, old.name, "from", what, old.line)
-		old.hours, old.limits = append(old.hours, r.hours...), append(old.limits, r.limits...)
-		old.deny = append(old.deny, r.deny...)
-		im.adopt(old, r)
-		return
 	}
 	r.name = im.routeName(r.origin)
-	for i := range im.notes {
-		if im.notes[i].Route == r.key() {
-			im.notes[i].Route = r.name
-		}
-	}
+	im.rename(r.key(), r.name)
 	im.routes = append(im.routes, r)
+}
+
+// merge adds a route's conditions to the one with the same host and match.
+func (im *importer) merge(old, r *routeModel) {
+	what := "has the same host and path as the one in line %d, so that Pomerium never reaches it; it opens nothing"
+	if len(r.hours)+len(r.limits) > 0 {
+		what += ", and its hours and limits hold for the other"
+	}
+	im.note(r.line, Stricter, old.name, "from", what, old.line)
+	old.hours, old.limits = append(old.hours, r.hours...), append(old.limits, r.limits...)
+	old.deny = append(old.deny, r.deny...)
+	im.adopt(old, r)
 }
 
 // adopt gives the criteria of a route's denials to another, under names of its own.
@@ -180,6 +200,9 @@ func (im *importer) adopt(into, from *routeModel) {
 	for _, d := range from.deny {
 		for _, c := range d.criteria {
 			old := c.name
+			if old == "" { // a constant
+				continue
+			}
 			into.call(c, kindOf(old))
 			if v, ok := from.data[old]; ok {
 				into.data[c.name] = v
@@ -187,9 +210,14 @@ func (im *importer) adopt(into, from *routeModel) {
 			}
 		}
 	}
+	im.rename(from.key(), into.name)
+}
+
+// rename gives the notes of a route its name.
+func (im *importer) rename(key, name string) {
 	for i := range im.notes {
-		if im.notes[i].Route == from.key() {
-			im.notes[i].Route = into.name
+		if im.notes[i].Route == key {
+			im.notes[i].Route = name
 		}
 	}
 }
@@ -239,12 +267,13 @@ func (im *importer) finish(root *yaml.Node) error {
 		im.gate = im.guess()
 		im.note(0, Look, "", "gate", "the gate's own origin is taken to be %s; name another with -gate", im.gate)
 	}
+	im.order()
 	for _, r := range im.routes {
 		if r.origin == im.gate {
 			return fmt.Errorf("%s:%d: %s is the gate's own origin as well: name another with -gate", im.name, r.line, r.origin)
 		}
-		if im.pass {
-			r.passIdentity = true
+		if r.passIdentity == nil {
+			r.passIdentity = &im.pass
 		}
 		r.respond = append(slices.Clone(im.respond), r.respond...)
 		if len(r.allow) == 0 {

@@ -30,7 +30,7 @@ type Note struct {
 
 // routeModel is one route as read.
 type routeModel struct {
-	line         int
+	line, at     int // at is its place among all
 	name, origin string
 	match        matchModel
 	target       targetModel
@@ -38,7 +38,8 @@ type routeModel struct {
 	idle         *time.Duration
 	upgrades     []string
 	rewrite      map[string]string
-	passIdentity bool
+	priority     int // 0: what the routes file makes of the match
+	passIdentity *bool
 	set          []header // on the request upstream
 	remove       []string
 	respond      []header // on the response
@@ -81,6 +82,7 @@ type rule struct {
 	line     int
 	op       string // and, or, not, nor
 	criteria []*criterion
+	ours     bool // it is not in the file
 }
 
 // criterion is one condition. name is that of its rule in Rego.

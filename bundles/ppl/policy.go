@@ -29,7 +29,7 @@ var routeKeys = map[string]func(*importer, *routeModel, pair) error{
 	},
 	"sub_policies": func(im *importer, r *routeModel, p pair) error {
 		im.note(p.line, Denies, r.key(), p.key, "has no equivalent: what it opens is refused; and since it may deny, look at the whole route")
-		r.deny = append(r.deny, rule{p.line, "and", []*criterion{{line: p.line, body: "true", text: "sub_policies"}}})
+		r.deny = append(r.deny, rule{line: p.line, op: "and", criteria: []*criterion{{line: p.line, body: "true", text: "sub_policies"}}})
 		return nil
 	},
 	"policy":     (*importer).policy,
@@ -51,7 +51,7 @@ func kindOf(name string) string { return name[:strings.LastIndexByte(name, '_')]
 
 // opens adds a rule of one criterion to what allows.
 func (r *routeModel) opens(c *criterion) {
-	r.allow = append(r.allow, rule{c.line, "or", []*criterion{c}})
+	r.allow = append(r.allow, rule{line: c.line, op: "or", criteria: []*criterion{c}})
 }
 
 func (im *importer) flag(r *routeModel, p pair, c *criterion) error {
@@ -255,16 +255,22 @@ func (im *importer) operator(r *routeModel, action string, o pair, limited bool)
 // condition takes an allow of hours, ends and limits alone for what it was meant
 // to be: read as it stands it would open the route to everybody, at these hours.
 func (im *importer) condition(r *routeModel, o pair, items []pair, limited bool) (bool, error) {
-	timed, ends := false, []string{}
+	timed, dated, ends := false, false, []string{}
 	for _, p := range items {
 		switch claim, end := endOf(p); {
 		case isTime(p.key):
 			timed = true
+		case p.key == "date":
+			dated = true
 		case end:
 			ends = append(ends, claim)
 		case !selfOf(p):
 			return false, nil
 		}
+	}
+	if dated {
+		im.note(o.line, Denies, r.key(), "date", "dates and hours alone open nothing; write them in and, beside what opens the route")
+		return true, nil
 	}
 	if !timed && len(ends) == 0 && !limited {
 		return false, nil

@@ -92,7 +92,7 @@ func (im *importer) routeKey(r *routeModel, p pair) (err error) {
 		r.match.prefix, err = im.text(p.value, p.key)
 	case "regex":
 		s, err := im.text(p.value, p.key)
-		r.match.regex = strings.TrimSuffix(strings.TrimPrefix(s, "^"), "$")
+		r.match.regex = unanchored(s)
 		return err
 	case "timeout":
 		r.timeout, err = im.duration(p.value, p.key)
@@ -105,9 +105,15 @@ func (im *importer) routeKey(r *routeModel, p pair) (err error) {
 	case "allow_spdy":
 		err = im.upgrade(r, p, "spdy/3.1")
 	case "pass_identity_headers":
-		r.passIdentity, err = im.boolean(p.value, p.key)
+		var on bool
+		on, err = im.boolean(p.value, p.key)
+		r.passIdentity = &on
 	case "prefix_rewrite":
-		r.rewrite["prefix"], err = im.text(p.value, p.key)
+		var s string
+		if s, err = im.text(p.value, p.key); s != "/" {
+			s = strings.TrimRight(s, "/") // what follows is joined with one
+		}
+		r.rewrite["prefix"] = s
 	case "host_rewrite":
 		r.rewrite["host"], err = im.text(p.value, p.key)
 	case "preserve_host_header":
@@ -122,6 +128,16 @@ func (im *importer) routeKey(r *routeModel, p pair) (err error) {
 		im.note(p.line, Look, r.key(), p.key, "%s", notTaken(p.key))
 	}
 	return err
+}
+
+// unanchored takes ^ and $ away, between which every expression stands. A $ behind
+// a backslash is a dollar.
+func unanchored(s string) string {
+	s = strings.TrimPrefix(s, "^")
+	if head, ok := strings.CutSuffix(s, "$"); ok && (len(head)-len(strings.TrimRight(head, `\`)))%2 == 0 {
+		return head
+	}
+	return s
 }
 
 // notTaken says of a key what becomes of what it asked for.

@@ -42,6 +42,7 @@ type routeYAML struct {
 	Path      string            `yaml:"path,omitempty"`
 	Prefix    string            `yaml:"prefix,omitempty"`
 	Regex     string            `yaml:"regex,omitempty"`
+	Priority  int               `yaml:"priority,omitempty"`
 	Upstream  string            `yaml:"upstream,omitempty"`
 	Upstreams map[string]int    `yaml:"upstreams,omitempty"`
 	Redirect  map[string]any    `yaml:"redirect,omitempty"`
@@ -98,8 +99,8 @@ func unique(names []string) []string {
 
 func (im *importer) routeYAML(r *routeModel, upstreams map[string]upstreamYAML) routeYAML {
 	y := routeYAML{
-		Name: r.name, Path: r.match.path, Prefix: r.match.prefix, Regex: r.match.regex,
-		Redirect: r.target.redirect, Respond: r.target.respond, Rewrite: r.rewrite, Pass: r.passIdentity,
+		Name: r.name, Path: r.match.path, Prefix: r.match.trimmed(), Regex: r.match.regex,
+		Redirect: r.target.redirect, Respond: r.target.respond, Rewrite: r.rewrite, Pass: *r.passIdentity, Priority: r.priority,
 	}
 	if len(r.target.endpoints) == 0 {
 		y.Rewrite = nil
@@ -107,7 +108,7 @@ func (im *importer) routeYAML(r *routeModel, upstreams map[string]upstreamYAML) 
 	}
 	if p := strings.TrimSuffix(r.target.path, "/"); p != "" {
 		if r.match.prefix != "" && y.Rewrite["prefix"] == "" {
-			y.Rewrite["prefix"] = p + strings.TrimSuffix(r.match.prefix, "/")
+			y.Rewrite["prefix"] = p + strings.TrimSuffix(r.match.trimmed(), "/")
 		} else {
 			im.note(r.line, Look, r.name, "to", "its path %s is not put before the request's; see rewrite in docs/routes.md", clip(p))
 		}

@@ -48,7 +48,7 @@ func (im *importer) testsOf(r *routeModel) []testView {
 	if r.simple(func(c *criterion) bool { return quiet(c) || c.personal && sample(r, c) != "" }) {
 		add("somebody_else", "somebody who is none of those", "not "+at("session({})", ".allowed"))
 	}
-	if len(r.deny) > 0 || len(r.alsoRoles) > 0 {
+	if r.denies() || len(r.alsoRoles) > 0 {
 		return out
 	}
 	for _, a := range r.allow {
@@ -72,12 +72,18 @@ func (im *importer) testsOf(r *routeModel) []testView {
 // simple reports whether the route has rules, none but of one criterion each,
 // without not and nor, and all of them are like that.
 func (r *routeModel) simple(like func(*criterion) bool) bool {
-	if len(r.allow) == 0 || len(r.deny) > 0 {
+	if len(r.allow) == 0 || r.denies() {
 		return false
 	}
 	return !slices.ContainsFunc(r.allow, func(a rule) bool {
 		return len(a.criteria) != 1 || a.op != "and" && a.op != "or" || !like(a.criteria[0])
 	})
+}
+
+// denies reports whether the file refuses somebody; what is refused besides are
+// paths that the tests do not ask for.
+func (r *routeModel) denies() bool {
+	return slices.ContainsFunc(r.deny, func(d rule) bool { return !d.ours })
 }
 
 // needsSomebody reports whether some criterion is about the person.

@@ -20,7 +20,7 @@ const (
 )
 
 func (im *importer) write() (*Result, error) {
-	out := &Result{Files: map[string][]byte{}, Notes: im.notes}
+	out := &Result{Files: map[string][]byte{}, Notes: im.notes, Lines: map[string]int{}}
 	for name, text := range im.options.Base {
 		out.Files[policyDir+name] = text
 	}
@@ -35,7 +35,7 @@ func (im *importer) write() (*Result, error) {
 	for _, r := range im.routes {
 		v := im.view(r)
 		views = append(views, v)
-		out.Routes = append(out.Routes, r.name)
+		out.Routes, out.Lines[r.name] = append(out.Routes, r.name), r.line
 		name := "imported/" + v.Ident + ".rego"
 		text, err := render("route.rego.tmpl", name, v)
 		if err != nil {

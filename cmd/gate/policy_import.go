@@ -9,7 +9,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing/fstest"
 
@@ -68,7 +70,7 @@ func policyImport(_ context.Context, args []string, s streams) int {
 	if err != nil {
 		return fail(s.err, "policy import-ppl", err)
 	}
-	if err := soundImport(r); err != nil {
+	if err := soundImport(rest[0], r); err != nil {
 		return fail(s.err, "policy import-ppl", err)
 	}
 	if err := writeNew(*dir, r.Files); err != nil {
@@ -85,10 +87,10 @@ func policyImport(_ context.Context, args []string, s streams) int {
 
 // soundImport compiles what would be written, as gate check does: a value that
 // Pomerium takes and we do not is said before anything is there.
-func soundImport(r *ppl.Result) error {
-	f, err := route.Parse("routes.yaml, as it would be", r.Files["routes.yaml"])
+func soundImport(from string, r *ppl.Result) error {
+	f, err := route.Parse(unwritten, r.Files["routes.yaml"])
 	if err != nil {
-		return fmt.Errorf("nothing was written: %w", err)
+		return fmt.Errorf("nothing was written: %s", atSource(err.Error(), from, r))
 	}
 	set := fstest.MapFS{}
 	for name, text := range r.Files {
@@ -105,6 +107,29 @@ func soundImport(r *ppl.Result) error {
 		return fmt.Errorf("nothing was written: %w", err)
 	}
 	return nil
+}
+
+// unwritten is what messages call a routes file that is not there.
+const unwritten = "routes.yaml, as it would be"
+
+var (
+	unwrittenLine = regexp.MustCompile(regexp.QuoteMeta(unwritten) + `:(\d+)`)
+	nameLine      = regexp.MustCompile(`^ *- name: (\S+)$`)
+)
+
+// atSource has messages about a line of the routes file name the route, and its
+// line in the file that was imported.
+func atSource(text, from string, r *ppl.Result) string {
+	lines := strings.Split(string(r.Files["routes.yaml"]), "\n")
+	return unwrittenLine.ReplaceAllStringFunc(text, func(at string) string {
+		n, _ := strconv.Atoi(unwrittenLine.FindStringSubmatch(at)[1]) // digits
+		for i := min(n, len(lines)) - 1; i >= 0; i-- {
+			if m := nameLine.FindStringSubmatch(lines[i]); m != nil && r.Lines[m[1]] > 0 {
+				return fmt.Sprintf("%s:%d: route %s", from, r.Lines[m[1]], m[1])
+			}
+		}
+		return unwritten
+	})
 }
 
 // readBounded reads a file, or stdin for "-", of at most one byte less than most.

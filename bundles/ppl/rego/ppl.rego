@@ -151,6 +151,19 @@ printable(value) := value if {
 running(name) if expiry.running(input.session.claims[name])
 
 # METADATA
+# title: Dated
+# description: Now is after the one instant and before the other, in nanoseconds.
+# scope: document
+dated(period) if {
+	count(period) > 0
+	count([side | some side, instant in period; not now_is(side, instant)]) == 0
+}
+
+now_is("after", instant) if time.now_ns() > instant
+
+now_is("before", instant) if time.now_ns() < instant
+
+# METADATA
 # title: Matches
 # description: A text meets all of a matcher's conditions.
 # scope: document

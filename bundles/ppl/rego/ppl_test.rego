@@ -82,6 +82,24 @@ test_running if {
 	not ppl.running("end") with input.session.claims as {}
 }
 
+test_dated[note] if {
+	some note, [period, expected] in {
+		"after": [{"after": 999}, true],
+		"not after": [{"after": 1000}, false],
+		"before": [{"before": 1001}, true],
+		"not before": [{"before": 1000}, false],
+		"between": [{"after": 999, "before": 1001}, true],
+		"after but not before": [{"after": 1, "before": 999}, false],
+		"no side": [{}, false],
+		"an unknown one": [{"after": 1, "around": 1000}, false],
+	}
+	dated(period) == expected with time.now_ns as 1000
+}
+
+dated(period) if ppl.dated(period)
+
+else := false
+
 test_texts[note] if {
 	some note, [value, matcher, expected] in {
 		"is": ["a", {"is": "a"}, true],
