@@ -252,6 +252,7 @@ type Mail struct {
 type Mailer interface {
 	// SendMail returns once the mail is out of this process' hands, or an error,
 	// which holds neither the text nor a secret; it is bounded in time by ctx.
+	// ErrMailRefused if this mail will not be taken however often it is sent.
 	SendMail(ctx context.Context, m Mail) error
 }
 
@@ -264,6 +265,8 @@ var (
 	ErrLink = errors.New("the link is not valid any more")
 	// ErrNoMail: this gate sends no mail, and so nothing that takes one works.
 	ErrNoMail = errors.New("no mail can be sent")
+	// ErrMailRefused: the mail's recipient or text is one that the server never takes.
+	ErrMailRefused = errors.New("the mail is refused")
 	// ErrNoOrganization and ErrOrganizationExists: there is none, or its name is taken.
 	ErrNoOrganization     = errors.New("no such organization")
 	ErrOrganizationExists = errors.New("an organization has this name already")

@@ -56,7 +56,7 @@ func TestAccountsAreTheSameOnEveryDatabase(t *testing.T) {
 
 // manyAtOnce has gates start together on a database without accounts.
 func manyAtOnce(t *testing.T, r *rig) {
-	if _, err := r.db.Exec(`DROP TABLE users, people, organizations, links, ` + versionTable); err != nil {
+	if _, err := r.db.Exec(`DROP TABLE users, people, organizations, links, outbox, ` + versionTable); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -200,7 +200,7 @@ func accountsOfBefore(t *testing.T, change func(*Options)) {
 			change(o)
 		}
 		if change != nil { // the others' tables
-			if _, err := o.DB.Exec(`DROP TABLE users, people, organizations, links, ` + versionTable); err != nil {
+			if _, err := o.DB.Exec(`DROP TABLE users, people, organizations, links, outbox, ` + versionTable); err != nil {
 				t.Fatal(err)
 			}
 		}

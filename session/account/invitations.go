@@ -49,8 +49,10 @@ func (s *Service) Invite(ctx context.Context, n session.NewInvitation) (session.
 	if err != nil {
 		return session.Invitation{}, fmt.Errorf("invitation: %w", err)
 	}
-	if s.o.Mailer != nil && len(s.queue) == cap(s.queue) {
-		return session.Invitation{}, session.ErrBusy
+	if s.o.Mailer != nil {
+		if err := s.room(ctx); err != nil {
+			return session.Invitation{}, err
+		}
 	}
 	now := s.st.now()
 	l := link{id: "inv_" + newID(), purpose: forInvite, subject: n.Organization, email: email, data: string(data), created: now, expires: now.Add(inviteLife)}
@@ -66,6 +68,11 @@ func (s *Service) Invite(ctx context.Context, n session.NewInvitation) (session.
 		if token, err = s.st.putLink(ctx, tx, &l); err != nil {
 			return err
 		}
+		if s.o.Mailer != nil {
+			if err := s.putLetter(ctx, tx, letter{kind: mailInvite, to: email, link: l.id, origin: session.OriginOf(ctx)}); err != nil {
+				return err
+			}
+		}
 		return s.audit(ctx, event(ctx, session.ActionInvited, &User{Email: email, Organization: o.Name}, "invitation", l.id, "roles", fmt.Sprint(roles)))
 	})
 	if err != nil {
@@ -79,7 +86,8 @@ func (s *Service) Invite(ctx context.Context, n session.NewInvitation) (session.
 		out.Link = s.address(session.InvitationPath, token)
 		return out, nil
 	}
-	return out, s.enqueue(letter{kind: mailInvite, to: email, token: token, place: o.Name, origin: session.OriginOf(ctx)})
+	s.wake()
+	return out, nil
 }
 
 func (l *link) invitation() (session.Invitation, error) {
@@ -139,6 +147,7 @@ func (s *Service) RevokeInvitation(ctx context.Context, id string) error {
 // AcceptInvitation implements session.Organizations.
 func (s *Service) AcceptInvitation(ctx context.Context, userID, token string) (session.ChangedUser, error) {
 	var before, after *User
+	var left follows
 	err := s.tx(ctx, func(ctx context.Context, tx txn) (err error) {
 		if err := s.st.lockMembers(ctx, tx); err != nil {
 			return err
@@ -158,10 +167,14 @@ func (s *Service) AcceptInvitation(ctx context.Context, userID, token string) (s
 			return err
 		}
 		events := append(changeEvents(ctx, before, after), event(ctx, session.ActionInvitationAccepted, after, "invitation", l.id))
-		return s.store(ctx, tx, before, after, events...)
+		if err := s.store(ctx, tx, before, after, events...); err != nil {
+			return err
+		}
+		left, err = s.leave(ctx, tx, before, after)
+		return err
 	})
 	if err != nil {
 		return session.ChangedUser{}, err
 	}
-	return s.apply(ctx, before, after)
+	return s.apply(ctx, before, after, left)
 }

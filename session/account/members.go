@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ func (s *Service) UserByID(ctx context.Context, id string) (session.User, error)
 // ChangeUser implements session.Members.
 func (s *Service) ChangeUser(ctx context.Context, id string, c session.UserChange) (session.ChangedUser, error) {
 	var before, after *User
+	var left follows
 	err := s.tx(ctx, func(ctx context.Context, tx txn) (err error) {
 		if err := s.st.lockMembers(ctx, tx); err != nil {
 			return err
@@ -33,12 +35,16 @@ func (s *Service) ChangeUser(ctx context.Context, id string, c session.UserChang
 		if after, err = s.changed(ctx, tx, before, c); err != nil {
 			return err
 		}
-		return s.store(ctx, tx, before, after, changeEvents(ctx, before, after)...)
+		if err := s.store(ctx, tx, before, after, changeEvents(ctx, before, after)...); err != nil {
+			return err
+		}
+		left, err = s.leave(ctx, tx, before, after)
+		return err
 	})
 	if err != nil {
 		return session.ChangedUser{}, err
 	}
-	return s.apply(ctx, before, after)
+	return s.apply(ctx, before, after, left)
 }
 
 // changed returns an account as a change would have it.
@@ -132,7 +138,7 @@ func changeEvents(ctx context.Context, before, after *User) []session.Event {
 }
 
 // apply has live sessions go by a change.
-func (s *Service) apply(ctx context.Context, before, after *User) (session.ChangedUser, error) {
+func (s *Service) apply(ctx context.Context, before, after *User, left follows) (session.ChangedUser, error) {
 	out := session.ChangedUser{User: after.public()}
 	var err error
 	if after.Disabled {
@@ -140,7 +146,7 @@ func (s *Service) apply(ctx context.Context, before, after *User) (session.Chang
 	} else {
 		out.SessionsChanged, err = s.o.Sessions.UpdateUser(ctx, after.ID, after.become(before))
 	}
-	if err != nil {
+	if err = errors.Join(err, left(ctx)); err != nil {
 		return session.ChangedUser{}, fmt.Errorf("the account is changed, but live sessions may not be; try again: %w", err)
 	}
 	return out, nil
@@ -174,6 +180,7 @@ func (u *User) become(before *User) func(*session.Identity) error {
 // DeleteUser implements session.Members.
 func (s *Service) DeleteUser(ctx context.Context, id string) (session.ChangedUser, error) {
 	var u *User
+	var left follows
 	err := s.tx(ctx, func(ctx context.Context, tx txn) (err error) {
 		if err := s.st.lockMembers(ctx, tx); err != nil {
 			return err
@@ -186,10 +193,7 @@ func (s *Service) DeleteUser(ctx context.Context, id string) (session.ChangedUse
 				return err
 			}
 		}
-		if _, err := s.st.execOn(ctx, tx, `DELETE FROM users WHERE id = ?`, id); err != nil {
-			return err
-		}
-		if _, err := s.st.execOn(ctx, tx, `DELETE FROM links WHERE subject = ?`, id); err != nil {
+		if left, err = s.remove(ctx, tx, u); err != nil {
 			return err
 		}
 		return s.audit(ctx, event(ctx, session.ActionUserRemoved, u))
@@ -199,7 +203,7 @@ func (s *Service) DeleteUser(ctx context.Context, id string) (session.ChangedUse
 	}
 	out := session.ChangedUser{User: u.public()}
 	out.SessionsEnded, err = s.o.Sessions.RevokeUser(ctx, id)
-	if err != nil {
+	if err = errors.Join(err, left(ctx)); err != nil {
 		return session.ChangedUser{}, fmt.Errorf("the account is gone, but its sessions may go on: %w", err)
 	}
 	if s.o.Factors != nil {

@@ -47,8 +47,8 @@ func (s *Service) Register(ctx context.Context, r session.Registration, clientAd
 	if r.Invitation != "" {
 		return s.registerInvited(ctx, u, r)
 	}
-	if len(s.queue) == cap(s.queue) {
-		return session.Identity{}, session.ErrBusy
+	if err := s.room(ctx); err != nil {
+		return session.Identity{}, err
 	}
 	if err := s.st.charge(ctx, s.st.o.Clock(), "mail_account", u.Email, s.o.PerEmail); err != nil {
 		return session.Identity{}, err
@@ -58,34 +58,33 @@ func (s *Service) Register(ctx context.Context, r session.Registration, clientAd
 		return session.Identity{}, err
 	}
 	u.ID = newUserID()
-	token, err := s.keepRegistration(ctx, &u, hash, r.Organization)
-	if err != nil {
+	if err := s.keepRegistration(ctx, &u, hash, r.Organization); err != nil {
 		return session.Identity{}, err
 	}
-	if err := s.enqueue(letter{kind: mailVerify, to: u.Email, token: token, origin: session.OriginOf(ctx)}); err != nil {
-		return session.Identity{}, err
-	}
+	s.wake()
 	return s.identity(&u), nil
 }
 
-func (s *Service) keepRegistration(ctx context.Context, u *User, hash, wish string) (token string, err error) {
+func (s *Service) keepRegistration(ctx context.Context, u *User, hash, wish string) error {
 	data, err := json.Marshal(waiting{Name: u.Name, Hash: hash})
 	if err != nil {
-		return "", fmt.Errorf("registration: %w", err)
+		return fmt.Errorf("registration: %w", err)
 	}
 	now := s.st.now()
 	e := event(ctx, session.ActionRegister, u, "email_verified", "false")
 	if wish != "" {
 		e.Details["organization_named"] = wish
 	}
-	err = s.tx(ctx, func(ctx context.Context, tx txn) error {
-		token, err = s.st.putLink(ctx, tx, &link{id: "lnk_" + newID(), purpose: forVerify, subject: u.ID, email: u.Email, data: string(data), created: now, expires: now.Add(verifyLife)})
-		if err != nil {
+	l := &link{id: "lnk_" + newID(), purpose: forVerify, subject: u.ID, email: u.Email, data: string(data), created: now, expires: now.Add(verifyLife)}
+	return s.tx(ctx, func(ctx context.Context, tx txn) error {
+		if _, err := s.st.putLink(ctx, tx, l); err != nil {
+			return err
+		}
+		if err := s.putLetter(ctx, tx, letter{kind: mailVerify, to: u.Email, link: l.id, origin: session.OriginOf(ctx)}); err != nil {
 			return err
 		}
 		return s.audit(ctx, e)
 	})
-	return token, err
 }
 
 // registerInvited makes an account at once: the invitation came by mail to its

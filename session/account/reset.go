@@ -24,7 +24,7 @@ func (s *Service) RequestReset(ctx context.Context, email, clientAddr string) er
 	if err := s.st.charge(ctx, s.st.o.Clock(), "mail_account", e, s.o.PerEmail); err != nil {
 		return err
 	}
-	return s.enqueue(letter{kind: mailReset, to: e, origin: session.OriginOf(ctx)})
+	return s.enqueue(ctx, letter{kind: mailReset, to: e, origin: session.OriginOf(ctx)})
 }
 
 // ResetPassword implements session.Registrar.
@@ -89,8 +89,9 @@ func (s *Service) tell(ctx context.Context, u *User) {
 	if s.o.Mailer == nil {
 		return
 	}
-	if err := s.enqueue(letter{kind: mailChanged, to: u.Email, origin: session.OriginOf(ctx)}); err != nil {
+	if err := s.enqueue(ctx, letter{kind: mailChanged, to: u.Email, origin: session.OriginOf(ctx)}); err != nil {
 		s.mails.WithLabelValues(string(mailChanged), "failed").Inc()
+		s.log.Error("a mail was not sent, and is not tried again", "kind", mailChanged, "error", err)
 	}
 }
 

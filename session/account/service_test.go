@@ -18,12 +18,12 @@ func serviceLife(t *testing.T, name string, change func(*Options)) {
 		run  func(*testing.T, *house)
 	}{
 		{"Registering", registering}, {"Resetting", resetting}, {"ChangingPasswords", changingPasswords}, {"OldHashes", oldHashes},
-		{"Administering", administering}, {"Admins", lastAdmins}, {"Listing", listing}, {"Tenants", tenants}, {"Inviting", inviting}, {"Unaudited", unaudited}, {"Demoting", demoting},
+		{"Administering", administering}, {"Admins", lastAdmins}, {"Listing", listing}, {"Tenants", tenants}, {"Inviting", inviting}, {"Unaudited", unaudited}, {"Demoting", demoting}, {"Posting", posting},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHouse(t, change, nil)
 			if name == "Postgres" { // which all of them share
-				if _, err := h.db.Exec(`DELETE FROM users; DELETE FROM links; DELETE FROM organizations WHERE id <> 'org_default'`); err != nil {
+				if _, err := h.db.Exec(`DELETE FROM users; DELETE FROM links; DELETE FROM outbox; DELETE FROM organizations WHERE id <> 'org_default'`); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -3,12 +3,14 @@ package mail
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"math/big"
 	"mime"
@@ -29,7 +31,8 @@ type server struct {
 	l        net.Listener
 	tls      *tls.Config
 	starttls bool
-	deaf     bool // says nothing at all
+	deaf     bool   // says nothing at all
+	rcpt     string // its answer to a recipient, "250 fine" if empty
 	got      chan delivered
 	roots    *x509.CertPool
 }
@@ -116,7 +119,7 @@ func (s *server) talk(conn net.Conn, secure bool) {
 			say("250 fine")
 		case "RCPT":
 			d.to = rest
-			say("250 fine")
+			say(cmp.Or(s.rcpt, "250 fine"))
 		case "DATA":
 			say("354 go on")
 			for {
@@ -265,5 +268,23 @@ func TestConsoleShowsTheLinkAndNoControlCharacters(t *testing.T) {
 	}
 	if got := b.String(); !strings.Contains(got, "Mail to ana@example.com: Hi\n  Open\n  https://gate/x?token=1\n") || strings.Contains(got, "\x1b") {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestALastWordOnAMailIsToldFromTrouble(t *testing.T) {
+	t.Parallel()
+	for answer, final := range map[string]bool{
+		"550 5.1.1 no such mailbox": true, "552 the mailbox is full": true, "450 4.2.0 greylisted, come again": false,
+		"421 closing": false, "530 5.7.0 sign in first": false, "554 5.7.1 relay access denied": false,
+	} {
+		s := serve(t, func(s *server) { s.rcpt = answer })
+		m, err := NewSMTP(SMTPOptions{Address: s.l.Addr().String(), From: "gate@kappa4.com", Roots: s.roots})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = m.SendMail(t.Context(), session.Mail{To: "ana@example.com", Subject: "x", Text: "x"})
+		if err == nil || errors.Is(err, session.ErrMailRefused) != final {
+			t.Errorf("%s: error %v", answer, err)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/mail"
 	"net/smtp"
+	"net/textproto"
+	"strings"
 	"time"
 
 	"github.com/neosc/gate/session"
@@ -146,7 +148,7 @@ func (s *SMTP) deliver(conn net.Conn, to string, raw []byte) error {
 		return err
 	}
 	if err := c.Rcpt(to); err != nil {
-		return err
+		return forGood(err)
 	}
 	w, err := c.Data()
 	if err != nil {
@@ -156,8 +158,18 @@ func (s *SMTP) deliver(conn net.Conn, to string, raw []byte) error {
 		return err
 	}
 	if err := w.Close(); err != nil {
-		return err
+		return forGood(err)
 	}
 	_ = c.Quit() // it is delivered by now
 	return nil
+}
+
+// forGood marks a server's last word on a mail, which is not sent again: there
+// is no such mailbox, or it takes no such text (RFC 5321, 4.2.3). What its policy
+// is against (5.7.x of RFC 3463), such as who may send, somebody can still mend.
+func forGood(err error) error {
+	if e, ok := errors.AsType[*textproto.Error](err); ok && e.Code >= 550 && !strings.HasPrefix(e.Msg, "5.7.") {
+		return fmt.Errorf("%w: %w", session.ErrMailRefused, err)
+	}
+	return err
 }

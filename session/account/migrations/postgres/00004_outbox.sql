@@ -1,0 +1,19 @@
+-- +goose Up
+-- Mails that wait to be sent, without their text: it is written when they are,
+-- and only then has a one-time link (the id in link) a token that somebody knows.
+-- origin is JSON. A mail that is being sent is due once that would be over.
+CREATE TABLE outbox (
+    id        TEXT   COLLATE "C" NOT NULL PRIMARY KEY,
+    kind      TEXT   NOT NULL,
+    recipient TEXT   COLLATE "C" NOT NULL,
+    link      TEXT   COLLATE "C" NOT NULL,
+    origin    TEXT   NOT NULL,
+    tries     INTEGER NOT NULL,
+    due_at    BIGINT NOT NULL,
+    ends_at   BIGINT NOT NULL
+);
+
+CREATE INDEX outbox_due ON outbox (due_at);
+
+-- +goose Down
+DROP TABLE outbox;
