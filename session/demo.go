@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"time"
 )
@@ -75,6 +76,8 @@ type DemoGrant struct {
 	CleanedAt time.Time `json:"cleaned_at,omitzero"`
 	// Steps are what is done for it, in the order in which they are done.
 	Steps []GrantStep `json:"steps,omitempty"`
+	// Again: Demos.Request gave the one that its person had already.
+	Again bool `json:"-"`
 }
 
 // The phases and the states of a step.
@@ -164,13 +167,24 @@ type Demos interface {
 	// Grant returns one.
 	Grant(ctx context.Context, id string) (DemoGrant, error)
 	PageGrants(ctx context.Context, q DemoQuery) (DemoPage, error)
-	// Decide approves or refuses a pending one, by an administrator.
+	// Decide approves or refuses a pending one, by an administrator, who says why.
 	Decide(ctx context.Context, id string, approve bool, by Person, reason string) (DemoGrant, error)
 	// End ends one now, by its person or an administrator; one that has ended
 	// stays as it is.
 	End(ctx context.Context, id string, by Person, reason string) (DemoGrant, error)
 	// Extend lets an active one last longer, by an administrator, within the cap.
 	Extend(ctx context.Context, id string, by time.Duration, who Person, reason string) (DemoGrant, error)
+}
+
+// GrantEnder ends the demo grants of accounts that are disabled, go, or move to
+// another organization. Safe for concurrent use.
+type GrantEnder interface {
+	// EndGrants is a part of the transaction that changes an account, so that a
+	// crash leaves both or neither. It ends all live grants of a user but, if keep is
+	// the id of an organization, those that count for that one. done is to be called
+	// once tx is committed: it has live sessions and clean-up follow at once, which
+	// any gate does later if it is not. reason may be shown.
+	EndGrants(ctx context.Context, tx *sql.Tx, userID, keep, reason string) (done func(context.Context) error, err error)
 }
 
 // The actions of demo grants.

@@ -46,7 +46,7 @@ func (a *app) openService(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	a.service, err = account.NewService(account.ServiceOptions{
-		Store: a.accounts, Sessions: a.sessions, Audit: a.trail, Mailer: mailer, Origin: a.routes.GateOrigin(), Factors: a.factors, Workspaces: a.grants,
+		Store: a.accounts, Sessions: a.sessions, Audit: a.trail, Mailer: mailer, Origin: a.routes.GateOrigin(), Factors: a.factors, Workspaces: a.grants, Grants: a.demos,
 		Mark: func(id *session.Identity) { id.Claims[mfa.RuleClaim] = a.cfg.Accounts.MFA },
 		Open: a.cfg.Accounts.Registration == config.RegistrationOpen && a.cfg.Passwords(), Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,
 	})
@@ -55,6 +55,18 @@ func (a *app) openService(ctx context.Context, out io.Writer) error {
 	}
 	a.teardown.Go(ctx, "mails", 15*time.Second, a.service.Run)
 	return nil
+}
+
+// operatorUsers are the accounts as operators change them: what else there is of
+// one that they remove ends with it.
+type operatorUsers struct {
+	*account.Store
+	service *account.Service
+}
+
+// RemoveUser implements session.Users.
+func (u operatorUsers) RemoveUser(ctx context.Context, email string) (session.User, error) {
+	return u.service.RemoveUser(ctx, email)
 }
 
 // mailer is nil where no mail is sent.

@@ -28,7 +28,7 @@ func (a *app) openDemos(ctx context.Context) error {
 		return err
 	}
 	o := grants.Options{
-		Store: a.grants, Sessions: a.sessions, Audit: a.trail, Steps: steps, EndOrder: c.EndOrder,
+		Store: a.grants, Sessions: a.sessions, Accounts: a.accounts, Audit: a.trail, Steps: steps, EndOrder: c.EndOrder,
 		Caps:      grants.Caps{User: c.Caps.User, Organization: c.Caps.Organization, Address: c.Caps.Address, All: c.Caps.All},
 		Extension: c.Extension, Pending: c.Pending, Keep: c.Keep, Sweep: c.Sweep,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix,

@@ -58,6 +58,9 @@ func (s *Service) Decide(ctx context.Context, id string, agree bool, by session.
 		if _, err := after(r.Status, m); err != nil {
 			return nil, err
 		}
+		if reason == "" {
+			return nil, fmt.Errorf("%w: a reason is needed", session.ErrBadDemo)
+		}
 		r.Reason, r.DecidedBy = reason, cmp.Or(by.Email, by.ID)
 		if !agree {
 			s.end(r, session.GrantRefused, now)

@@ -21,6 +21,7 @@ func TestGrantsAreTheSameOnEveryDatabase(t *testing.T) {
 			"Caps": caps, "ManyAtOnce": manyAtOnce, "Extension": extension, "StepsInOrder": stepsInOrder, "StartThatFails": startThatFails,
 			"EndThatFails": endThatFails, "RevokedWhileStarting": revokedWhileStarting, "NoTrailNoMove": noTrailNoMove, "Listing": listing, "Orphans": orphans,
 			"Workspaces": workspaces, "TwoGatesOneWinner": oneWinner, "SignInWhileLive": signInWhileLive, "Forgotten": forgotten, "AGateThatDied": aGateThatDied,
+			"KilledOnceItIsTold": killedOnceItIsTold, "WhoLeaves": whoLeaves, "LeavingAtOnce": leavingAtOnce,
 		} {
 			t.Run(name, func(t *testing.T) { t.Parallel(); f(t, on) })
 		}
@@ -104,17 +105,21 @@ func approval(t *testing.T, on database) {
 	if g.Status != session.GrantPending || len(h.now(s).Roles) != 1 {
 		t.Fatalf("%+v", g)
 	}
-	if again := h.ask(s, session.DemoRequest{WorkspaceType: "lab"}); again.ID != g.ID {
+	if again := h.ask(s, session.DemoRequest{WorkspaceType: "lab"}); again.ID != g.ID || !again.Again || g.Again {
 		t.Errorf("a second one: %+v", again)
 	}
 	_, err := h.Extend(t.Context(), g.ID, time.Minute, ada, "")
 	wantErr(t, err, session.ErrDemoState)
+	for _, agree := range []bool{true, false} {
+		_, err = h.Decide(t.Context(), g.ID, agree, ada, " ")
+		wantErr(t, err, session.ErrBadDemo) // it has to be said why
+	}
 	got, err := h.Decide(t.Context(), g.ID, true, ada, "welcome")
 	if err != nil || got.Status != session.GrantActive || got.DecidedBy != "ada@example.com" || got.Reason != "welcome" || len(h.now(s).Roles) != 3 {
 		t.Errorf("%+v, error %v", got, err)
 	}
 	for _, agree := range []bool{true, false} {
-		_, err := h.Decide(t.Context(), g.ID, agree, ada, "")
+		_, err := h.Decide(t.Context(), g.ID, agree, ada, "again")
 		wantErr(t, err, session.ErrDemoState)
 	}
 	two := h.signIn("two")
@@ -165,14 +170,16 @@ func caps(t *testing.T, on database) {
 
 // manyAtOnce has more ask at once than may.
 func manyAtOnce(t *testing.T, on database) {
-	h := newHouse(t, on, func(_ *house, o *Options) { o.Caps.All = 3 })
+	three := func(_ *house, o *Options) { o.Caps.All = 3 }
+	h := newHouse(t, on, three)
+	gates := []*Service{h.Service, h.another(three)}
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	ids, full := map[string]bool{}, 0
-	for _, user := range []string{"a", "a", "a", "b", "c", "d", "e", "f"} {
+	for i, user := range []string{"a", "a", "a", "b", "c", "d", "e", "f"} {
 		s := h.signIn(user)
 		all.Go(func() {
-			g, err := h.Request(context.Background(), s, session.DemoRequest{WorkspaceType: "desktop"})
+			g, err := gates[i%2].Request(context.Background(), s, session.DemoRequest{WorkspaceType: "desktop"})
 			mu.Lock()
 			defer mu.Unlock()
 			if _, ok := errors.AsType[*session.DemoCapError](err); ok {
@@ -228,7 +235,7 @@ func noTrailNoMove(t *testing.T, on database) {
 	h.trail.breaks(errors.New("disk on fire"))
 	_, err := h.End(t.Context(), g.ID, by, "")
 	wantErr(t, err, session.ErrUnavailable)
-	_, err = h.Decide(t.Context(), pending.ID, true, by, "")
+	_, err = h.Decide(t.Context(), pending.ID, true, by, "why not")
 	wantErr(t, err, session.ErrUnavailable)
 	_, err = h.Request(t.Context(), h.signIn("two"), session.DemoRequest{WorkspaceType: "desktop"})
 	wantErr(t, err, session.ErrUnavailable)

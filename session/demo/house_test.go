@@ -27,6 +27,9 @@ type trail struct {
 	mu     sync.Mutex
 	events []session.Event
 	fail   error
+	// lost events are kept, and whoever appends them is told that they may not be,
+	// as happens to who is killed then.
+	lost int
 }
 
 func (t *trail) Append(_ context.Context, events ...session.Event) error {
@@ -35,8 +38,22 @@ func (t *trail) Append(_ context.Context, events ...session.Event) error {
 	if t.fail != nil {
 		return t.fail
 	}
-	t.events = append(t.events, events...)
+	for _, e := range events {
+		if e.Once == "" || !slices.ContainsFunc(t.events, func(was session.Event) bool { return was.Once == e.Once }) {
+			t.events = append(t.events, e)
+		}
+	}
+	if t.lost > 0 {
+		t.lost--
+		return session.ErrUnavailable
+	}
 	return nil
+}
+
+func (t *trail) loses(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lost = n
 }
 
 func (t *trail) breaks(err error) {

@@ -108,7 +108,7 @@ func (m *machine) decide(t *rapid.T) {
 	if m.id == "" {
 		return
 	}
-	_, err := m.Decide(context.Background(), m.id, agree, session.Person{ID: "ada"}, "")
+	_, err := m.Decide(context.Background(), m.id, agree, session.Person{ID: "ada"}, "why not")
 	switch ok := m.legal(t, err, session.GrantPending); {
 	case ok && agree:
 		m.is, m.ends = session.GrantActive, m.at().Truncate(time.Millisecond).Add(m.lasts)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/neosc/gate/session"
 )
 
 type metrics struct {
@@ -16,6 +18,7 @@ type metrics struct {
 	failures *prometheus.CounterVec
 	orphans  *prometheus.CounterVec
 	trouble  prometheus.Counter
+	oldest   prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer, prefix string) (*metrics, error) {
@@ -42,20 +45,39 @@ func newMetrics(reg prometheus.Registerer, prefix string) (*metrics, error) {
 		trouble: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: prefix + "demo_work_failures_total", Help: "Times that due work on demo sessions could not be claimed or written down.",
 		}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: prefix + "demo_cleanup_oldest_seconds", Help: "How long ago the first of those demo sessions ended whose things are not all gone; 0 if there is none.",
+		}),
 	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.active, m.started, m.ended, m.refused, m.lag, m.cleaned, m.failures, m.orphans, m.trouble, m.oldest} {
+		if err := reg.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// begin has all that will be counted be there from the start: a counter that first
+// appears as 1 is none that has risen to whoever watches it.
+func (m *metrics) begin(o *Options) {
 	for _, s := range []string{"pending", "starting", "active", "cleaning"} {
 		m.active.WithLabelValues(s)
 	}
 	for _, c := range []string{"expired", "revoked", "failed", "refused"} {
 		m.ended.WithLabelValues(c)
 	}
-	if reg == nil {
-		return m, nil
+	for _, c := range []string{"user", "organization", "address", "all"} {
+		m.refused.WithLabelValues(c)
 	}
-	for _, c := range []prometheus.Collector{m.active, m.started, m.ended, m.refused, m.lag, m.cleaned, m.failures, m.orphans, m.trouble} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
-		}
+	for _, k := range o.Kinds {
+		m.started.WithLabelValues(k.Name)
 	}
-	return m, nil
+	for _, s := range o.stepNames() {
+		m.failures.WithLabelValues(s, session.PhaseStart)
+		m.failures.WithLabelValues(s, session.PhaseEnd)
+		m.orphans.WithLabelValues(s)
+	}
 }

@@ -42,6 +42,8 @@ type Options struct {
 	Sessions Sessions
 	Audit    session.Auditor
 	Kinds    []session.WorkspaceKind
+	// Accounts are asked whether somebody still has theirs; nil: nobody is.
+	Accounts Accounts
 	// Caps are those of grants. Zero ones do not bound.
 	Caps Caps
 	// Extension is how much longer than its kind's time a grant may last in all.

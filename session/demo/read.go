@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/neosc/gate/session"
 )
@@ -178,4 +179,21 @@ func (st *Store) counts(ctx context.Context) (map[session.GrantStatus]int, error
 		return nil, st.unavailable(err)
 	}
 	return out, nil
+}
+
+// oldest returns how long ago the first of those grants ended of which not all is
+// gone; 0 if there is none.
+func (st *Store) oldest(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var ended sql.NullInt64
+	var now int64
+	err := st.db.QueryRowContext(ctx, st.sql(`SELECT min(ended_at), {now} FROM demo_grants WHERE due_at IS NOT NULL AND status IN ('expired', 'revoked', 'failed', 'refused')`)).Scan(&ended, &now)
+	if err != nil {
+		return 0, st.unavailable(err)
+	}
+	if !ended.Valid {
+		return 0, nil
+	}
+	return max(0, time.Duration(now-ended.Int64)*time.Microsecond), nil
 }

@@ -109,7 +109,8 @@ type tableTrail struct{ db *sql.DB }
 
 func (t tableTrail) Append(ctx context.Context, events ...session.Event) error {
 	for _, e := range events {
-		if _, err := t.db.ExecContext(ctx, `INSERT INTO trail (grant_id, action) VALUES ($1, $2)`, e.Details["demo"], string(e.Action)); err != nil {
+		once := sql.NullString{String: e.Once, Valid: e.Once != ""}
+		if _, err := t.db.ExecContext(ctx, `INSERT INTO trail (grant_id, action, once) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, e.Details["demo"], string(e.Action), once); err != nil {
 			return err
 		}
 	}
@@ -216,7 +217,7 @@ func TestSoakReplicasThatAreKilled(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = g.close() })
 	db := g.st.DB()
-	_, err = db.Exec(`CREATE TABLE trail (grant_id TEXT, action TEXT); CREATE TABLE things (grant_id TEXT, step TEXT, PRIMARY KEY (grant_id, step));
+	_, err = db.Exec(`CREATE TABLE trail (grant_id TEXT, action TEXT, once TEXT UNIQUE); CREATE TABLE things (grant_id TEXT, step TEXT, PRIMARY KEY (grant_id, step));
 		CREATE TABLE calls (grant_id TEXT, step TEXT, phase TEXT, at TIMESTAMPTZ); CREATE INDEX ON calls (grant_id)`)
 	if err != nil {
 		t.Fatal(err)
@@ -318,6 +319,7 @@ func judge(t *testing.T, g *gate, grants int) {
 		"have no beginning in the trail":      `SELECT count(*) FROM demo_grants d WHERE NOT EXISTS (SELECT FROM trail WHERE grant_id = d.id AND action = 'demo_started')`,
 		"have no end in the trail":            `SELECT count(*) FROM demo_grants d WHERE NOT EXISTS (SELECT FROM trail WHERE grant_id = d.id AND action = 'demo_expired')`,
 		"have no clean-up in the trail":       `SELECT count(*) FROM demo_grants d WHERE NOT EXISTS (SELECT FROM trail WHERE grant_id = d.id AND action = 'demo_cleaned')`,
+		"have two ends in the trail":          `SELECT count(*) FROM (SELECT FROM trail WHERE action IN ('demo_expired', 'demo_cleaned') GROUP BY grant_id, action HAVING count(*) > 1) AS x`,
 		"made something after they had ended": `SELECT count(*) FROM calls c JOIN demo_grants d ON d.id = c.grant_id WHERE c.phase = 'start' AND extract(epoch FROM c.at) * 1000000 > d.expires_at`,
 	} {
 		if n := number(t, db, query); n != 0 {

@@ -20,13 +20,18 @@ func (s *Service) Request(ctx context.Context, who *session.Session, q session.D
 	if err != nil {
 		return session.DemoGrant{}, err
 	}
+	if err := s.present(ctx, who, r); err != nil {
+		return session.DemoGrant{}, err
+	}
 	began := false
 	err = s.st.tx(ctx, func(ctx context.Context, t *txn) error {
 		if err := t.oneRequest(ctx); err != nil {
 			return err
 		}
 		if has, err := t.liveOne(ctx, r.UserID, r.WorkspaceType); err != nil || has != nil {
-			r = has
+			if r = has; has != nil {
+				r.Again = true
+			}
 			return err
 		}
 		if err := s.withinCaps(ctx, t, r); err != nil {
@@ -43,8 +48,9 @@ func (s *Service) Request(ctx context.Context, who *session.Session, q session.D
 	}
 	if began {
 		s.created(ctx, r)
+		err = s.stillPresent(ctx, who, r)
 	}
-	return r.DemoGrant, nil
+	return r.DemoGrant, err
 }
 
 // created is what follows a grant's beginning once it is stored.

@@ -157,10 +157,10 @@ func (s *Service) overdue(ctx context.Context, r *row, now time.Time) *session.E
 	case r.Status == session.GrantPending:
 		r.Reason = "nobody decided in time"
 		s.end(r, session.GrantRefused, now)
-		e = event(ctx, session.ActionDemoRefused, &r.DemoGrant, session.Person{})
+		e = ownMove(ctx, session.ActionDemoRefused, &r.DemoGrant)
 	case r.Status == session.GrantActive && !now.Before(r.ExpiresAt):
 		s.end(r, session.GrantExpired, r.ExpiresAt)
-		e = event(ctx, session.ActionDemoExpired, &r.DemoGrant, session.Person{})
+		e = ownMove(ctx, session.ActionDemoExpired, &r.DemoGrant)
 	default:
 		return nil
 	}

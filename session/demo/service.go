@@ -38,6 +38,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo sessions: %w", err)
 	}
+	ms.begin(&o)
 	return &Service{o: o, st: o.Store, log: o.Logger, metrics: ms, wakes: make(chan struct{}, 1), slots: make(chan struct{}, o.Workers)}, nil
 }
 
@@ -100,6 +101,16 @@ func event(ctx context.Context, a session.Action, g *session.DemoGrant, by sessi
 	if g.Reason != "" {
 		e.Details["reason"] = g.Reason
 	}
+	return e
+}
+
+// ownMove is the event of a move that the gate makes by itself, and once: a gate
+// that is killed after it is kept and before the move is has another one make the
+// move again, and the trail tells of it once. Beginnings are none such, for the
+// second one ends later.
+func ownMove(ctx context.Context, a session.Action, g *session.DemoGrant) session.Event {
+	e := event(ctx, a, g, session.Person{})
+	e.Once = "demo " + g.ID + " " + string(a)
 	return e
 }
 

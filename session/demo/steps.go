@@ -49,7 +49,7 @@ func (s *Service) fails(ctx context.Context, r *row, why string) error {
 	err := s.moves(ctx, r, func(ctx context.Context, now time.Time) []session.Event {
 		r.Reason = why
 		s.end(r, session.GrantFailed, now)
-		return []session.Event{event(ctx, session.ActionDemoFailed, &r.DemoGrant, session.Person{})}
+		return []session.Event{ownMove(ctx, session.ActionDemoFailed, &r.DemoGrant)}
 	})
 	if err == nil {
 		s.metrics.ended.WithLabelValues(string(r.Status)).Inc()
@@ -182,7 +182,7 @@ func (s *Service) cleaned(ctx context.Context, r *row) error {
 		if err := t.save(ctx, r, r.fence+1); err != nil {
 			return err
 		}
-		e := event(ctx, session.ActionDemoCleaned, &r.DemoGrant, session.Person{})
+		e := ownMove(ctx, session.ActionDemoCleaned, &r.DemoGrant)
 		delete(e.Details, "reason")
 		return s.audit(ctx, e)
 	})

@@ -191,7 +191,7 @@ func oneWinner(t *testing.T, on database) {
 				if i%2 == 0 {
 					s = other
 				}
-				_, err := s.Decide(context.Background(), g.ID, i%3 == 0, session.Person{ID: fmt.Sprint(i)}, "")
+				_, err := s.Decide(context.Background(), g.ID, i%3 == 0, session.Person{ID: fmt.Sprint(i)}, "why not")
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {

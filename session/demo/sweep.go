@@ -41,6 +41,10 @@ func (s *Service) keepHouse(ctx context.Context) {
 
 func (s *Service) count(ctx context.Context) {
 	n, err := s.st.counts(ctx)
+	var oldest time.Duration
+	if err == nil {
+		oldest, err = s.st.oldest(ctx)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			s.log.Warn("demo sessions could not be counted", "error", err)
@@ -57,6 +61,7 @@ func (s *Service) count(ctx context.Context) {
 		s.metrics.active.WithLabelValues(string(status)).Set(float64(n[status]))
 	}
 	s.metrics.active.WithLabelValues("cleaning").Set(float64(cleaning))
+	s.metrics.oldest.Set(oldest.Seconds())
 }
 
 // write runs one statement that changes rows.

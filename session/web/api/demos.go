@@ -68,7 +68,8 @@ func seconds(what string, n int64) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-// requestDemo gives whoever has a live one of the kind already that one.
+// requestDemo gives whoever has a live one of the kind already that one, which is
+// 200 then.
 func (a *API) requestDemo(c *call) (reply, error) {
 	var q demoRequest
 	if err := decode(c.w, c.Request, &q); err != nil {
@@ -86,7 +87,11 @@ func (a *API) requestDemo(c *call) (reply, error) {
 		return reply{}, demoProblem(err)
 	}
 	c.w.Header().Set("Location", "/api/demo-sessions/"+g.ID)
-	return reply{status: http.StatusCreated, body: a.demoSession(c, g)}, nil
+	status := http.StatusCreated
+	if g.Again {
+		status = http.StatusOK
+	}
+	return reply{status: status, body: a.demoSession(c, g)}, nil
 }
 
 var demoStates = []session.GrantStatus{

@@ -93,6 +93,16 @@ func New(o Options) (*Handler, error) {
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "provisioner_messages_total", Help: "Webhooks by type, step and reply."}, []string{"type", "step", "reply"}),
 		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "provisioner_message_duration_seconds", Help: "How long a webhook took, by type and step.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 13)}, []string{"type", "step"}),
 	}
+	// All that will be counted is there from the start: a counter that first appears
+	// as 1 is none that has risen to whoever watches it.
+	h.messages.WithLabelValues("", "", "refused")
+	for step := range o.Steps {
+		for _, kind := range []string{TypeStart, TypeEnd, TypeList} {
+			for _, reply := range []string{"done", "pending", "refused", "failed"} {
+				h.messages.WithLabelValues(kind, step, reply)
+			}
+		}
+	}
 	return h, errors.Join(o.Registerer.Register(h.messages), o.Registerer.Register(h.seconds))
 }
 
