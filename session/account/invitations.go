@@ -49,8 +49,10 @@ func (s *Service) Invite(ctx context.Context, n session.NewInvitation) (session.
 	if err != nil {
 		return session.Invitation{}, fmt.Errorf("invitation: %w", err)
 	}
-	if s.o.Mailer != nil && len(s.queue) == cap(s.queue) {
-		return session.Invitation{}, session.ErrBusy
+	if s.o.Mailer != nil {
+		if err := s.room(ctx); err != nil {
+			return session.Invitation{}, err
+		}
 	}
 	now := s.st.now()
 	l := link{id: "inv_" + newID(), purpose: forInvite, subject: n.Organization, email: email, data: string(data), created: now, expires: now.Add(inviteLife)}
@@ -66,6 +68,11 @@ func (s *Service) Invite(ctx context.Context, n session.NewInvitation) (session.
 		if token, err = s.st.putLink(ctx, tx, &l); err != nil {
 			return err
 		}
+		if s.o.Mailer != nil {
+			if err := s.putLetter(ctx, tx, letter{kind: mailInvite, to: email, link: l.id, origin: session.OriginOf(ctx)}); err != nil {
+				return err
+			}
+		}
 		return s.audit(ctx, event(ctx, session.ActionInvited, &User{Email: email, Organization: o.Name}, "invitation", l.id, "roles", fmt.Sprint(roles)))
 	})
 	if err != nil {
@@ -79,7 +86,8 @@ func (s *Service) Invite(ctx context.Context, n session.NewInvitation) (session.
 		out.Link = s.address(session.InvitationPath, token)
 		return out, nil
 	}
-	return out, s.enqueue(letter{kind: mailInvite, to: email, token: token, place: o.Name, origin: session.OriginOf(ctx)})
+	s.wake()
+	return out, nil
 }
 
 func (l *link) invitation() (session.Invitation, error) {

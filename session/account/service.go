@@ -64,10 +64,12 @@ type ServiceOptions struct {
 	// PerEmail bounds the mails to one address that anybody can cause: zero means
 	// 3 and then one in 20 minutes.
 	PerEmail Guesses
-	// Queue is how many mails may wait; 0 means 100. One more is session.ErrBusy.
+	// Queue is how many mails may wait to be sent; 0 means 1000. One more is
+	// session.ErrBusy.
 	Queue int
-	// Retry is how long to wait after each failed try to send; nil means 2 s and
-	// 10 s, three tries in all.
+	// Retry is how long to wait after each failed try to send, the last of them
+	// after all further ones, until what the mail is about is over; nil means 2 s,
+	// 10 s, a minute, 5 and 15 minutes.
 	Retry []time.Duration
 	// Registerer takes the metrics; nil means none are shown.
 	Registerer prometheus.Registerer
@@ -82,8 +84,12 @@ type Service struct {
 	o     ServiceOptions
 	st    *Store
 	log   *slog.Logger
-	queue chan letter
 	mails *prometheus.CounterVec
+	// waiting wakes those who send mails.
+	waiting chan struct{}
+
+	mu     sync.Mutex
+	tokens map[string]string // those of the links of mails that were tried, by the links' ids
 }
 
 var (
@@ -113,10 +119,10 @@ func NewService(o ServiceOptions) (*Service, error) {
 		o.Product = "NeoSC"
 	}
 	if o.Queue == 0 {
-		o.Queue = 100
+		o.Queue = 1000
 	}
-	if o.Retry == nil {
-		o.Retry = []time.Duration{2 * time.Second, 10 * time.Second}
+	if len(o.Retry) == 0 {
+		o.Retry = []time.Duration{2 * time.Second, 10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute}
 	}
 	if o.MetricPrefix == "" {
 		o.MetricPrefix = "pomerium_"
@@ -125,7 +131,7 @@ func NewService(o ServiceOptions) (*Service, error) {
 		o.Mark = func(*session.Identity) {}
 	}
 	o.Origin = strings.TrimSuffix(o.Origin, "/")
-	s := &Service{o: o, st: o.Store, log: o.Store.o.Logger, queue: make(chan letter, o.Queue)}
+	s := &Service{o: o, st: o.Store, log: o.Store.o.Logger, waiting: make(chan struct{}, mailers), tokens: map[string]string{}}
 	s.mails = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: o.MetricPrefix + "account_mails_total", Help: "Mails about accounts, by what they are about and whether they were sent.",
 	}, []string{"kind", "outcome"})
@@ -142,12 +148,14 @@ const (
 	mailers    = 2
 )
 
-// Run sends mails and removes links that are over until ctx ends; mails that
-// wait then are still tried for drainTime.
+// Run sends mails and removes links that are over until ctx ends. Mails that
+// wait then are sent by the gate that runs next.
 func (s *Service) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for range mailers {
-		all.Go(func() { s.post(ctx) })
+		if s.o.Mailer != nil {
+			all.Go(func() { s.post(ctx) })
+		}
 	}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
