@@ -81,6 +81,7 @@ func (m *Manager) ask() error {
 	var packed []byte
 	var err error
 	if m.opt.Remote == nil {
+		m.sight()
 		if packed, err = readBounded(m.opt.File); err != nil {
 			return m.refuse(nil, FromSource, fmt.Errorf("policy bundle: %w", err))
 		}

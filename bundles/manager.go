@@ -111,8 +111,9 @@ type Manager struct {
 	metrics *meters
 	offers  sync.Mutex // one bundle at a time; its tests keep no switch from being turned
 	reload  sync.Mutex // one activation at a time; taken after offers
-	mu      sync.Mutex // guards status
+	mu      sync.Mutex // guards status and seen
 	status  Status
+	seen    *sighting     // of File, when it was read last
 	read    engine.Source // that the active program was made of, before Adjust
 }
 

@@ -2,13 +2,19 @@ package bundles_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/bundles/download"
@@ -181,6 +187,56 @@ func TestAStartWithoutTheServerUsesTheKeptBundle(t *testing.T) {
 	}
 	s.must(s.Reload())
 	s.until("it is held", func(x bundles.Status) bool { return x.Held == "three" && x.Revision == "one" })
+}
+
+// The gate's own log and data may lie beside its bundle: what is written there is
+// no reason to read the bundle again, which would be told of in the log.
+func TestOnlyTheBundleFileItselfIsAReasonToReadIt(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	s := newStand(t, func(o *bundles.Options) { o.Registerer = reg })
+	s.must(s.offer(s.bundle("one", 1)))
+	s.run()
+	inPlace := func(packed []byte) {
+		t.Helper()
+		s.put(s.file+".new", packed)
+		s.must(renamed(s.file+".new", s.file))
+	}
+	inPlace([]byte("<html>"))
+	s.until("it is refused", func(x bundles.Status) bool { return x.LastError != nil })
+	for i := range 20 {
+		s.put(filepath.Join(s.dir, "gate.log"), fmt.Appendln(nil, "refused", i))
+		time.Sleep(10 * time.Millisecond) // twice as long as the folder has to be still
+	}
+	s.must(os.Remove(s.file))
+	s.until("it is gone", func(x bundles.Status) bool { return errors.Is(x.LastError, fs.ErrNotExist) })
+	for i := range 10 {
+		s.put(filepath.Join(s.dir, "gate.log"), fmt.Appendln(nil, "gone", i))
+		time.Sleep(10 * time.Millisecond)
+	}
+	inPlace(s.bundle("two", 2))
+	s.until("two", func(x bundles.Status) bool { return x.Revision == "two" })
+	if n := refusals(t, reg); n != 2 {
+		t.Errorf("%v refusals of two things that were wrong", n)
+	}
+}
+
+// refusals is how many attempts to activate ended so.
+func refusals(t *testing.T, reg *prometheus.Registry) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "pomerium_policy_activations_total" && m.GetLabel()[0].GetValue() == "refused" {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatal("no such metric")
+	return 0
 }
 
 // A bundle file is followed, also where it is a link that is put elsewhere.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -98,7 +99,11 @@ func (m *Manager) wait(ctx context.Context, w *fsnotify.Watcher) bool {
 			}
 		case <-w.Errors: // an overflow: something changed, no saying what
 		case <-still.C:
-			return true
+			if m.opt.File == "" || m.moved() {
+				return true
+			}
+			latest = time.Time{}
+			continue
 		}
 		now := time.Now()
 		if latest.IsZero() {
@@ -111,7 +116,8 @@ func (m *Manager) wait(ctx context.Context, w *fsnotify.Watcher) bool {
 func (m *Manager) watched() string { return filepath.Clean(cmp.Or(m.opt.Dir, m.opt.File)) }
 
 // concerns leaves out what else happens in the parent directory. A bundle's may
-// be a symbolic link through a folder beside it, as Kubernetes mounts files.
+// be a symbolic link through a folder beside it, as Kubernetes mounts files: see
+// moved.
 func (m *Manager) concerns(e fsnotify.Event) bool {
 	if m.opt.File != "" {
 		return true
@@ -119,4 +125,36 @@ func (m *Manager) concerns(e fsnotify.Event) bool {
 	dir := m.watched()
 	name := filepath.Clean(e.Name)
 	return name == dir || strings.HasPrefix(name, dir+string(filepath.Separator))
+}
+
+// sighting is what a bundle file looked like before it was read; info is nil if
+// it was not there.
+type sighting struct{ info os.FileInfo }
+
+// sight notes what the bundle file looks like now.
+func (m *Manager) sight() {
+	info, err := os.Stat(m.opt.File)
+	if err != nil {
+		info = nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen = &sighting{info}
+}
+
+// moved reports whether the bundle file is another than the one that was read.
+// Where the gate writes its log or its data beside it, each reading, of which the
+// log tells, would else be the reason for the next.
+func (m *Manager) moved() bool {
+	now, err := os.Stat(m.opt.File)
+	m.mu.Lock()
+	seen := m.seen
+	m.mu.Unlock()
+	switch {
+	case seen == nil:
+		return true
+	case err != nil || seen.info == nil:
+		return (err == nil) != (seen.info != nil)
+	}
+	return !os.SameFile(seen.info, now) || seen.info.Size() != now.Size() || !seen.info.ModTime().Equal(now.ModTime())
 }
