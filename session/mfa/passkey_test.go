@@ -1,136 +1,42 @@
 package mfa
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/neosc/gate/session"
+	"github.com/neosc/gate/test/softkey"
 )
 
-// Flags of authenticator data (WebAuthn Level 3, 6.1).
-const (
-	present  = 0x01
-	verified = 0x04
-	attested = 0x40
-)
-
-// token is an authenticator with one key, as far as these tests need one.
-type token struct {
-	key    *ecdsa.PrivateKey
-	id     []byte
-	user   []byte
-	count  uint32
-	flags  byte
-	origin string
-	rp     string
-}
+// token is an authenticator whose test ends where it cannot answer.
+type token struct{ *softkey.Token }
 
 func newToken(t testing.TB) *token {
 	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	k, err := softkey.New(origin, "gate.kappa4.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := make([]byte, 16)
-	_, _ = rand.Read(id)
-	return &token{key: k, id: id, flags: present | verified, origin: origin, rp: "gate.kappa4.com"}
+	return &token{k}
 }
 
-func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-// challengeOf reads what the browser is given.
-func challengeOf(t testing.TB, options []byte) string {
-	t.Helper()
-	var o struct {
-		Challenge        string `json:"challenge"`
-		UserVerification string `json:"userVerification"`
-		Selection        struct {
-			UserVerification string `json:"userVerification"`
-		} `json:"authenticatorSelection"`
-	}
-	if err := json.Unmarshal(options, &o); err != nil || len(o.Challenge) < 22 {
-		t.Fatalf("options %s, error %v", options, err)
-	}
-	if o.UserVerification != "required" && o.Selection.UserVerification != "required" {
-		t.Errorf("user verification is not required: %s", options)
-	}
-	return o.Challenge
-}
-
-func (k *token) clientData(kind, challenge string) []byte {
-	b, _ := json.Marshal(map[string]any{"type": "webauthn." + kind, "challenge": challenge, "origin": k.origin, "crossOrigin": false})
-	return b
-}
-
-func (k *token) authData(flags byte, more []byte) []byte {
-	rp := sha256.Sum256([]byte(k.rp))
-	out := append(rp[:], flags)
-	out = binary.BigEndian.AppendUint32(out, k.count)
-	return append(out, more...)
-}
-
-// create answers navigator.credentials.create, without attestation.
 func (k *token) create(t testing.TB, options []byte) []byte {
 	t.Helper()
-	raw, err := k.key.PublicKey.Bytes()
+	reply, err := k.Create(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// COSE_Key {1: 2, 3: -7, -1: 1, -2: x, -3: y} (RFC 9053, 7.1.1).
-	cose := append([]byte{0xa5, 0x01, 0x02, 0x03, 0x26, 0x20, 0x01, 0x21, 0x58, 0x20}, raw[1:33]...)
-	cose = append(append(cose, 0x22, 0x58, 0x20), raw[33:]...)
-	more := make([]byte, 16) // the AAGUID of nobody in particular
-	more = binary.BigEndian.AppendUint16(more, uint16(len(k.id)))
-	more = append(append(more, k.id...), cose...)
-	data := k.authData(k.flags|attested, more)
-	// {"fmt": "none", "attStmt": {}, "authData": bytes}
-	object := append([]byte{0xa3, 0x63}, "fmt"...)
-	object = append(append(object, 0x64), "none"...)
-	object = append(append(append(object, 0x67), "attStmt"...), 0xa0, 0x68)
-	object = append(append(object, "authData"...), 0x58, byte(len(data)))
-	object = append(object, data...)
-	return k.reply(t, map[string]string{"clientDataJSON": b64(k.clientData("create", challengeOf(t, options))), "attestationObject": b64(object)})
+	return reply
 }
 
-// get answers navigator.credentials.get.
 func (k *token) get(t testing.TB, options []byte) []byte {
 	t.Helper()
-	return k.sign(t, challengeOf(t, options))
-}
-
-func (k *token) sign(t testing.TB, challenge string) []byte {
-	t.Helper()
-	k.count++
-	client := k.clientData("get", challenge)
-	data := k.authData(k.flags, nil)
-	h := sha256.Sum256(client)
-	digest := sha256.Sum256(append(append([]byte{}, data...), h[:]...))
-	signature, err := ecdsa.SignASN1(rand.Reader, k.key, digest[:])
+	reply, err := k.Get(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response := map[string]string{"clientDataJSON": b64(client), "authenticatorData": b64(data), "signature": b64(signature)}
-	if k.user != nil {
-		response["userHandle"] = b64(k.user)
-	}
-	return k.reply(t, response)
-}
-
-func (k *token) reply(t testing.TB, response map[string]string) []byte {
-	t.Helper()
-	b, err := json.Marshal(map[string]any{"id": b64(k.id), "rawId": b64(k.id), "type": "public-key", "clientExtensionResults": map[string]any{}, "response": response})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return reply
 }
 
 // add enrols k for u.
@@ -167,7 +73,7 @@ func aPasskeysLife(t *testing.T, r *rig) {
 	_, err := r.BeginPasskeyCheck(ctx, owner, nora)
 	wantErr(t, err, session.ErrNoFactor)
 	phone, stick := newToken(t), newToken(t)
-	phone.user = []byte(nora.ID)
+	phone.User = []byte(nora.ID)
 	added := r.add(t, nora, "  Pixel 8 ", phone)
 	r.turn(time.Minute)
 	r.add(t, nora, "YubiKey 5C", stick)
@@ -214,23 +120,23 @@ func TestAPasskeyThatDoesNotHoldIsRefused(t *testing.T) {
 	other := session.FactorUser{ID: "usr_other", Email: "other@kappa4.com"}
 	for name, spoil := range map[string]func(t *testing.T, r *rig, k *token) (options []byte, u session.FactorUser){
 		"AnotherOrigin": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
-			k.origin = "https://portal.kappa4.com"
+			k.Origin = "https://portal.kappa4.com"
 			return r.options(t, nora), nora
 		},
 		"AnotherPort": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
-			k.origin = origin + ":8443"
+			k.Origin = origin + ":8443"
 			return r.options(t, nora), nora
 		},
 		"AnotherRelyingParty": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
-			k.rp = "kappa4.com"
+			k.RP = "kappa4.com"
 			return r.options(t, nora), nora
 		},
 		"UserNotVerified": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
-			k.flags = present
+			k.Flags = softkey.Present
 			return r.options(t, nora), nora
 		},
 		"NobodyPresent": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
-			k.flags = verified
+			k.Flags = softkey.Verified
 			return r.options(t, nora), nora
 		},
 		"ChallengeTooOld": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
@@ -249,14 +155,14 @@ func TestAPasskeyThatDoesNotHoldIsRefused(t *testing.T) {
 			return []byte(`{"challenge":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","userVerification":"required"}`), nora
 		},
 		"AnotherKey": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
-			k.key = newToken(t).key
+			k.Key = newToken(t).Key
 			return r.options(t, nora), nora
 		},
 		"CounterGoesBack": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
 			if _, err := r.check(t, nora, k.get(t, r.options(t, nora))); err != nil {
 				t.Fatal(err)
 			}
-			k.count = 2
+			k.Count = 2
 			return r.options(t, nora), nora
 		},
 		"OfAnotherAccount": func(t *testing.T, r *rig, k *token) ([]byte, session.FactorUser) {
@@ -268,7 +174,7 @@ func TestAPasskeyThatDoesNotHoldIsRefused(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, sqlite)
 			k := newToken(t)
-			k.count = 7
+			k.Count = 7
 			r.add(t, nora, "key", k)
 			options, u := spoil(t, r, k)
 			if id, err := r.check(t, u, k.get(t, options)); err == nil || id != "" {
@@ -313,11 +219,11 @@ func TestAPasskeyCounterGoesUpOnceHoweverManyUseIt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sqlite)
 	k := newToken(t)
-	k.count = 7
+	k.Count = 7
 	r.add(t, nora, "key", k)
 	a, b := r.options(t, nora), r.options(t, nora)
 	first := k.get(t, a)
-	k.count-- // a copy of the key counts by itself
+	k.Count-- // a copy of the key counts by itself
 	second := k.get(t, b)
 	if _, err := r.check(t, nora, first); err != nil {
 		t.Error(err)

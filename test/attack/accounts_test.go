@@ -3,6 +3,7 @@ package attack
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,7 +14,9 @@ import (
 )
 
 // accounts: passwords and the pages that take them.
-var accounts = []attack{{"L6", passwordsOfAllKinds}, {"L7", linksByConfiguredOrigin}, {"L8", formsOfOtherTypes}}
+var accounts = []attack{
+	{"L3", codesOnce}, {"L4", passwordAlone}, {"L5", passkeysBound}, {"L6", passwordsOfAllKinds}, {"L7", linksByConfiguredOrigin}, {"L8", formsOfOtherTypes},
+}
 
 // L1: whether an account exists shows neither in the answer nor in its time.
 func unknownUsers(t *testing.T, s *siege) {
@@ -73,6 +76,7 @@ func parallelGuesses(t *testing.T, s *siege) {
 	if a := s.http1(t, r); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
 		t.Errorf("the right password after them got %d %v, which tells a guesser that it is right", a.status, a.header)
 	}
+	guessedCodes(t, s)
 	// One address is one budget too, whatever it says about others.
 	ip := s.freshAddress()
 	statuses := s.atOnce(t, 60, func(i int) request {
@@ -106,7 +110,7 @@ func passwordsOfAllKinds(t *testing.T, s *siege) {
 		_, err := c.AddUser(t.Context(), admin.NewUser{Email: email, Password: password, Roles: []string{"user"}})
 		return err
 	}
-	for what, password := range map[string]string{"short": "short", "eleven bytes": "elevenbytes"[:7], "1 MB": strings.Repeat("a", 1<<20), "not UTF-8": "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3"} {
+	for what, password := range map[string]string{"short": "short", "what everybody tries": "1qaz2wsx3edc4rfv", "one's own name": "weak@" + kit.Domain, "one letter": strings.Repeat("a", 20), "1 MB": strings.Repeat("a", 1<<20), "not UTF-8": "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3"} {
 		if add("weak@"+kit.Domain, password) == nil && what != "not UTF-8" { // JSON cannot say those bytes
 			t.Errorf("a password that is %s was taken", what)
 		}
@@ -134,6 +138,7 @@ func passwordsOfAllKinds(t *testing.T, s *siege) {
 
 // L7: what pages link to comes from the routes file, whatever Host says.
 func linksByConfiguredOrigin(t *testing.T, s *siege) {
+	mailsByConfiguredOrigin(t, s)
 	link := regexp.MustCompile(`(?:href|src|action)="([^"]*)"`)
 	user := "Cookie: _pomerium=" + s.cookieOf(t, "user")
 	for _, host := range []string{"gate." + kit.Domain, "GATE." + kit.Domain + ".:4443", "admin.portal." + kit.Domain + ":1"} {
@@ -151,6 +156,28 @@ func linksByConfiguredOrigin(t *testing.T, s *siege) {
 					t.Errorf("%s %s%s links to what the client said: %s", proto, host, target, text)
 				}
 			})
+		}
+	}
+}
+
+// mailsByConfiguredOrigin: a link that opens an account leads where the routes
+// file says, whatever whoever asked for it says.
+func mailsByConfiguredOrigin(t *testing.T, s *siege) {
+	mail := regexp.MustCompile(`Mail to forgot\S*: [^\n]*\n(?:  [^\n]*\n)*?\s*(\S+)/account/reset\?token=([A-Za-z0-9_-]{43})\n`)
+	hosts := []string{s.host("gate"), "gate." + kit.Domain + ":4443", "GATE." + kit.Domain + "."}
+	for i, host := range hosts {
+		email, _, _ := s.added(t, fmt.Sprint("forgot", i))
+		f := s.formAt(t, "/account/forgot")
+		r := request{method: "POST", host: host, target: "/account/forgot", body: url.Values{"email": {email}, "csrf": {f.token}}.Encode(), header: with(navigation,
+			"Origin: "+s.Origin("gate"), "Content-Type: application/x-www-form-urlencoded", "Cookie: "+f.cookie, "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: "+s.otherScheme(), "Forwarded: host=evil.example", "X-Original-Host: evil.example")}
+		if a := s.http1(t, r); a.status != http.StatusSeeOther || a.header.Get("Location") != s.Origin("gate")+"/account/forgot?done=1" {
+			t.Fatalf("asking %s for a link got %d to %q\n%s", host, a.status, a.header.Get("Location"), a.body)
+		}
+	}
+	within(t, 20*time.Second, "the links are mailed", func() bool { return len(mail.FindAllString(s.Output(), -1)) == len(hosts) })
+	for _, m := range mail.FindAllStringSubmatch(s.Output(), -1) {
+		if m[1] != s.Origin("gate") {
+			t.Errorf("a mail links to %s", m[1])
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // faults are the cases in which what the gate needs is broken under it.
-var faults = []attack{{"B1", forbiddenBuiltins}, {"B3", reloadsUnderLoad}, {"W7", troubleIsNoRedirect}}
+var faults = []attack{{"B1", forbiddenBuiltins}, {"B2", foreignBundles}, {"B3", reloadsUnderLoad}, {"W7", troubleIsNoRedirect}}
 
 // faulty starts a demo whose policy folder is a link, so that one rename swaps
 // the whole set, and whose sessions an earlier run of the gate has made: this

@@ -13,9 +13,10 @@ import (
 	"github.com/neosc/gate/test/kit"
 )
 
-// policyCases: what operators see is not on the public port, and what is huge
+// policyCases: what operators see is not on the public port, what would open the
+// edge is found, and what is huge
 // costs no more than a moment.
-var policyCases = []attack{{"B5", operatorsPages}, {"B7", hugeInput}}
+var policyCases = []attack{{"B5", operatorsPages}, {"B6", openedEdges}, {"B7", hugeInput}}
 
 // B5: metrics, profiles and Envoy's admin pages are nowhere on the public port.
 func operatorsPages(t *testing.T, s *siege) {

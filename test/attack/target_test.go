@@ -43,11 +43,16 @@ type form struct{ cookie, token string }
 
 func (s *siege) form(t testing.TB) form {
 	t.Helper()
-	a := s.http1(t, request{method: "GET", host: s.host("gate"), target: "/oauth2/sign_in", header: navigation})
+	return s.formAt(t, "/oauth2/sign_in")
+}
+
+func (s *siege) formAt(t testing.TB, page string) form {
+	t.Helper()
+	a := s.http1(t, request{method: "GET", host: s.host("gate"), target: page, header: navigation})
 	m := formToken.FindStringSubmatch(a.body)
 	cookie, _, _ := strings.Cut(a.header.Get("Set-Cookie"), ";")
 	if m == nil || cookie == "" {
-		t.Fatalf("no sign-in form: %d\n%s", a.status, a.body)
+		t.Fatalf("no form on %s: %d\n%s", page, a.status, a.body)
 	}
 	return form{cookie, m[1]}
 }

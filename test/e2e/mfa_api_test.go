@@ -18,8 +18,8 @@ type challenge struct {
 
 // byTheAPI signs a program in with a password and the code of an app, through the edge.
 func byTheAPI(t *testing.T, d *kit.Demo) {
-	w := &walker{d.SignedIn(t, "user"), t, d}
-	key, codes := w.enrolApp(-1)
+	w := d.SignedIn(t, "user")
+	key, codes := w.EnrolApp(t, -1)
 	h := startAPIHouse(t, d, "api.portal")
 	email := "user@" + kit.Domain
 	asked := func() challenge {
@@ -35,7 +35,7 @@ func byTheAPI(t *testing.T, d *kit.Demo) {
 	}
 	const finish = "/api/auth/login/second-factor"
 	first := asked()
-	code := totp(t, key, time.Now(), 0)
+	code := kit.TOTP(t, key, time.Now(), 0)
 	tokens := said[apiTokens](t, h, "POST", finish, "", body(first, code), http.StatusOK)
 	if me := said[apiUser](t, h, "GET", "/api/auth/me", tokens.Access, "", http.StatusOK); me.Email != email || !me.MFA {
 		t.Errorf("the tokens are those of %+v", me)

@@ -1,14 +1,9 @@
 package e2e
 
 import (
-	"crypto/hmac"
-	"crypto/sha1"
-	"encoding/base32"
-	"encoding/binary"
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -18,71 +13,6 @@ import (
 
 	"github.com/neosc/gate/test/kit"
 )
-
-// totp is RFC 6238 by itself: the code of a key at an instant, moved by steps.
-func totp(t *testing.T, key string, at time.Time, steps int64) string {
-	t.Helper()
-	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var counter [8]byte
-	binary.BigEndian.PutUint64(counter[:], uint64(at.Unix()/30+steps))
-	h := hmac.New(sha1.New, secret)
-	h.Write(counter[:])
-	sum := h.Sum(nil)
-	from := sum[19] & 0xf
-	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(sum[from:])&0x7fffffff)%1_000_000)
-}
-
-var (
-	formToken    = regexp.MustCompile(`name="csrf" value="([^"]*)"`)
-	appKey       = regexp.MustCompile(`id="key">(.*?)</code>`)
-	tags         = regexp.MustCompile(`<[^>]*>|\s`)
-	recoveryCode = regexp.MustCompile(`<li>([2-9A-HJ-NP-Z]{5}-[2-9A-HJ-NP-Z]{5})</li>`)
-)
-
-// walker sends the forms of the gate's pages, as a person does.
-type walker struct {
-	*kit.Person
-	t *testing.T
-	d *kit.Demo
-}
-
-// send fetches a page of the gate and sends a form of it.
-func (w *walker) send(page, action string, fields ...string) *kit.Reply {
-	w.t.Helper()
-	at := w.Get(w.t, w.d.Origin("gate")+page)
-	m := formToken.FindStringSubmatch(at.Text)
-	if m == nil {
-		w.t.Fatalf("%s has no form: %s %s\n%s", page, at.Status, at.Header.Get("Location"), at.Text)
-	}
-	form := url.Values{"csrf": {m[1]}}
-	for i := 0; i < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
-	}
-	return w.Do(w.t, http.MethodPost, w.d.Origin("gate")+action, strings.NewReader(form.Encode()),
-		"Content-Type", "application/x-www-form-urlencoded", "Origin", w.d.Origin("gate"), "Accept", "text/html", "Sec-Fetch-Mode", "navigate")
-}
-
-// enrolApp sets up an authenticator app and returns its key and the recovery codes.
-func (w *walker) enrolApp(steps int64) (key string, codes []string) {
-	w.t.Helper()
-	page := w.Get(w.t, w.d.Origin("gate")+"/account/security/app")
-	m := appKey.FindStringSubmatch(page.Text)
-	if m == nil || !strings.Contains(page.Text, `<svg class="qr"`) {
-		w.t.Fatalf("the page shows no key: %s\n%s", page.Status, page.Text)
-	}
-	key = tags.ReplaceAllString(m[1], "")
-	reply := w.send("/account/security/app", "/account/security/app", "code", totp(w.t, key, time.Now(), steps))
-	for _, c := range recoveryCode.FindAllStringSubmatch(reply.Text, -1) {
-		codes = append(codes, c[1])
-	}
-	if len(codes) != 10 {
-		w.t.Fatalf("%d recovery codes: %s\n%s", len(codes), reply.Status, reply.Text)
-	}
-	return key, codes
-}
 
 // TestSecondFactorsThroughTheEdge has a gate ask everybody for a second factor:
 // one person sets up an app, another a passkey in a browser.
@@ -96,7 +26,7 @@ func TestSecondFactorsThroughTheEdge(t *testing.T) {
 
 func withAnApp(t *testing.T, d *kit.Demo) {
 	gate, portal := d.Origin("gate"), d.Origin("portal")
-	w := &walker{d.SignedIn(t, "neosc"), t, d}
+	w := d.SignedIn(t, "neosc")
 	before := w.Session()
 	leads := func(r *kit.Reply, status int, to string) {
 		t.Helper()
@@ -112,14 +42,14 @@ func withAnApp(t *testing.T, d *kit.Demo) {
 	if r.StatusCode != http.StatusUnauthorized || !strings.Contains(r.Text, `"mfa_required"`) || !strings.Contains(r.Header.Get("WWW-Authenticate"), "insufficient_user_authentication") {
 		t.Errorf("a program is told %s %q %s", r.Status, r.Header.Get("WWW-Authenticate"), r.Text)
 	}
-	key, codes := w.enrolApp(-1)
+	key, codes := w.EnrolApp(t, -1)
 	if w.Session() == before {
 		t.Error("the session has the id that it had before it had a second factor")
 	}
 	leads(w.Get(t, portal+"/"), http.StatusOK, "")
 
 	// The password alone signs nobody in.
-	w = &walker{d.Stranger(t), t, d}
+	w = d.Stranger(t)
 	password := d.Passwords["neosc@"+kit.Domain]
 	signIn := func() {
 		t.Helper()
@@ -132,26 +62,26 @@ func withAnApp(t *testing.T, d *kit.Demo) {
 	if r := w.Get(t, portal+"/"); r.StatusCode != http.StatusFound || !strings.HasPrefix(r.Header.Get("Location"), gate+"/oauth2/sign_in") {
 		t.Errorf("between the factors the portal answers %s", r.Status)
 	}
-	code := totp(t, key, time.Now(), 0)
+	code := kit.TOTP(t, key, time.Now(), 0)
 	wrong := "000000"
 	if code == wrong {
 		wrong = "000001"
 	}
 	answer := func(with, code string) *kit.Reply {
 		t.Helper()
-		return w.send("/oauth2/second_factor?with="+with, "/oauth2/second_factor", "with", with, "code", code)
+		return w.Send(t, "/oauth2/second_factor?with="+with, "/oauth2/second_factor", "with", with, "code", code)
 	}
 	leads(answer("app", wrong), http.StatusUnprocessableEntity, "")
 	leads(answer("app", code), http.StatusSeeOther, portal+"/x?y=1")
 	leads(w.Get(t, portal+"/"), http.StatusOK, "")
 
 	// Neither a code nor a recovery code works twice.
-	w = &walker{d.Stranger(t), t, d}
+	w = d.Stranger(t)
 	signIn()
 	leads(answer("app", code), http.StatusUnprocessableEntity, "")
 	leads(answer("recovery", codes[0]), http.StatusSeeOther, gate+"/account/security?rd="+url.QueryEscape(portal+"/x?y=1"))
 	leads(w.Get(t, portal+"/"), http.StatusOK, "")
-	w = &walker{d.Stranger(t), t, d}
+	w = d.Stranger(t)
 	signIn()
 	leads(answer("recovery", codes[0]), http.StatusUnprocessableEntity, "")
 	if w.Session() != "" {
