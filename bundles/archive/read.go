@@ -86,7 +86,7 @@ func Read(packed []byte) (*Archive, error) {
 
 func read(packed []byte) (*Archive, error) {
 	if len(packed) > MaxPacked {
-		return nil, fmt.Errorf("has %d bytes, more than %d", len(packed), MaxPacked)
+		return nil, fmt.Errorf("has more than %d bytes, which is the most that a gate takes", MaxPacked)
 	}
 	rest := bytes.NewReader(packed)
 	z, err := gzip.NewReader(rest)
@@ -146,7 +146,7 @@ func (a *Archive) unpack(r *tar.Reader) error {
 			continue
 		}
 		if seen[name] {
-			return fmt.Errorf("has %q twice", name)
+			return fmt.Errorf("has %q twice, of which one would decide in silence; build it anew", name)
 		}
 		if seen[name] = true; len(seen) > maxFiles {
 			return fmt.Errorf("has more than %d files", maxFiles)

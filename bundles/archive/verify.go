@@ -49,7 +49,7 @@ const leeway = time.Minute
 func (t *Trust) Verify(a *Archive, now time.Time) (Signature, error) {
 	s, err := t.verify(a, now)
 	if err != nil {
-		return s, fmt.Errorf("bundle: %w", err)
+		return s, fmt.Errorf("%s: %w", strings.TrimSpace("bundle "+a.Manifest.Revision), err)
 	}
 	return s, nil
 }
@@ -115,7 +115,7 @@ func (t *Trust) opened(token string) ([]byte, Signature, error) {
 	for _, k := range t.Keys {
 		ids = append(ids, k.ID)
 	}
-	return nil, Signature{}, fmt.Errorf("no key that is trusted (%s) has made the signature, which names key %.100q", strings.Join(ids, ", "), h.KeyID)
+	return nil, Signature{}, fmt.Errorf("no key that is trusted (%s) has made the signature, which names key %.100q; sign it with one of those, or add its key to policy.verify.keys", strings.Join(ids, ", "), h.KeyID)
 }
 
 func btoi(b bool) int {
@@ -155,7 +155,7 @@ func (a *Archive) matches(signed []signedFile) error {
 			return fmt.Errorf("%s: %w", f.Name, err)
 		}
 		if said, err := hex.DecodeString(w.Hash); err != nil || !bytes.Equal(said, sum) {
-			return fmt.Errorf("%s is not as it was signed", f.Name)
+			return fmt.Errorf("%s is not as it was signed; sign the bundle after the last change to it", f.Name)
 		}
 	}
 	for name := range want {

@@ -116,6 +116,7 @@ func TestARouteMayKeepIdentityToItself(t *testing.T) {
 routes:
 - {from: https://own.example.com, to: http://a, pass_identity_headers: false, allow_any_authenticated_user: true}
 - {from: https://all.example.com, to: http://a, allow_any_authenticated_user: true}
+- {from: https://old.example.com, redirect: {host_redirect: all.example.com}, prefix_rewrite: /x, allow_any_authenticated_user: true}
 `, options(t))
 	_, _, f := set(t, r)
 	if f.Route("own").PassIdentityHeaders || !f.Route("all").PassIdentityHeaders {

@@ -103,7 +103,7 @@ func (im *importer) routeYAML(r *routeModel, upstreams map[string]upstreamYAML) 
 		Redirect: r.target.redirect, Respond: r.target.respond, Rewrite: r.rewrite, Pass: *r.passIdentity, Priority: r.priority,
 	}
 	if len(r.target.endpoints) == 0 {
-		y.Rewrite = nil
+		y.Rewrite, y.Pass = nil, false // there is nobody to pass them to
 		return y
 	}
 	if p := strings.TrimSuffix(r.target.path, "/"); p != "" {

@@ -36,6 +36,7 @@ type run struct {
 	tap       tap
 	dropped   atomic.Uint64
 	skipped   atomic.Uint64
+	known     atomic.Uint64 // agreements that were known
 
 	stop context.CancelFunc
 	ctx  context.Context
@@ -44,14 +45,13 @@ type run struct {
 
 	mu      sync.Mutex // guards judge for revision
 	judge   *engine.Judge
-	program *engine.Program // the live one, of generation liveAt
+	live    *engine.Judge // by the live policy, of generation liveAt
 	liveAt  uint64
-	live    *engine.Judge // of program, once something differs
 	trouble string
 	since   time.Time
 	counts  counts
 	groups  groups
-	seen    struct{ dropped, skipped uint64 } // told to the metrics
+	seen    struct{ dropped, skipped, known uint64 } // told to the metrics
 	asked   uint64                            // comparisons that OPA's evaluator was asked about
 	from    int                               // slot at which the next turn begins
 	most    int                               // decisions a turn
@@ -63,6 +63,7 @@ func newRun(x *Shadow, c Candidate, p *engine.Program) *run {
 		s.threshold = uint64(c.Share * math.MaxUint64)
 	}
 	s.tap.prints = newPrints()
+	s.tap.plan.Store(planOf(s.judge, nil))
 	s.most = s.bound()
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
@@ -137,6 +138,7 @@ func (s *run) turn() {
 			continue
 		}
 		s.decide(at)
+		at.live, at.plan = nil, nil
 		at.state.Store(free)
 		if done++; done%breath == 0 {
 			runtime.Gosched()
@@ -146,10 +148,13 @@ func (s *run) turn() {
 			break
 		}
 	}
-	d, k := s.dropped.Load(), s.skipped.Load()
+	d, k, a := s.dropped.Load(), s.skipped.Load(), s.known.Load()
 	s.of.meters.count(resultDropped, d-s.seen.dropped)
 	s.of.meters.count(resultSkipped, k-s.seen.skipped)
-	s.seen.dropped, s.seen.skipped = d, k
+	s.of.meters.count(resultAgreed, a-s.seen.known)
+	s.counts.compared += a - s.seen.known
+	s.counts.agreed += a - s.seen.known
+	s.seen.dropped, s.seen.skipped, s.seen.known = d, k, a
 }
 
 // follow notes that another policy became the live one: the candidate is
@@ -161,11 +166,17 @@ func (s *run) follow() {
 		return
 	}
 	first := s.liveAt == 0
-	s.program, s.liveAt, s.live = p, generation, nil
-	if first {
-		return
+	s.live, s.liveAt = engine.NewJudge(p), generation
+	if !first {
+		s.counts, s.groups, s.since, s.trouble = counts{}, groups{}, s.of.opt.Now(), ""
+		s.seen.known = s.known.Load()
+		s.again()
 	}
-	s.counts, s.groups, s.since, s.trouble = counts{}, groups{}, s.of.opt.Now(), ""
+	s.tap.plan.Store(planOf(s.judge, s.live))
+}
+
+// again compiles the candidate anew.
+func (s *run) again() {
 	next, err := s.candidate.Build()
 	if err != nil {
 		s.trouble = "it could not be compiled anew when the live policy changed: " + err.Error()
@@ -189,6 +200,11 @@ func (s *run) bound() int {
 // decide has the candidate decide what waits in a slot, and compares.
 func (s *run) decide(at *slot) {
 	r := &at.request
+	if p := at.plan; !p.others && p != s.tap.plan.Load() { // what the candidate reads by now may not be there
+		s.counts.compared++
+		s.count(resultStale, &s.counts.stale)
+		return
+	}
 	d, err := s.judge.Decide(s.ctx, r)
 	if s.ctx.Err() != nil {
 		return
@@ -201,6 +217,9 @@ func (s *run) decide(at *slot) {
 	if print == at.said {
 		if s.counts.compared%confirmOneIn != 0 || s.judge.Confirm(s.ctx, r, d, err) {
 			s.count(resultAgreed, &s.counts.agreed)
+			if p := at.plan; err == nil && p.agreed != nil && p == s.tap.plan.Load() {
+				p.agreed.agree(at.live, r.Time, d)
+			}
 			return
 		}
 	}
@@ -211,12 +230,9 @@ func (s *run) decide(at *slot) {
 // too, since of what it said there is no more than the fingerprint.
 func (s *run) differ(at *slot, d *authz.Decision, err error) {
 	r := &at.request
-	if at.generation != 0 && at.generation != s.liveAt || s.program == nil {
+	if at.generation != 0 && at.generation != s.liveAt || s.live == nil {
 		s.count(resultStale, &s.counts.stale)
 		return
-	}
-	if s.live == nil {
-		s.live = engine.NewJudge(s.program)
 	}
 	was, wasErr := s.live.Decide(s.ctx, r)
 	if s.asked++; s.asked <= confirmAll || s.asked%confirmOneIn == 0 {

@@ -193,8 +193,8 @@ func (s *run) report() Report {
 		Compared: s.counts.compared, Agreed: s.counts.agreed, Disagreed: s.counts.disagreed, Stale: s.counts.stale,
 		Dropped: s.dropped.Load(), Skipped: s.skipped.Load(), Slow: s.judge.Slow(), Trouble: s.trouble, Groups: []Group{}, Others: s.groups.others,
 	}
-	if s.program != nil {
-		out.LiveRevision = s.program.Revision()
+	if s.live != nil {
+		out.LiveRevision = s.live.Program().Revision()
 	}
 	for _, g := range s.groups.by {
 		out.Groups = append(out.Groups, *g)

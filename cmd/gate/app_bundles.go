@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/neosc/gate/bundles"
@@ -88,7 +89,7 @@ func (a *app) auditPolicy(s bundles.Status) {
 	}
 	if s.LastError != nil {
 		e.Action, e.Outcome = session.ActionPolicyRefused, session.OutcomeDenied
-		e.Details["reason"], e.Details["refused"] = s.LastError.Error(), s.Refused
+		e.Details["reason"], e.Details["refused"] = strings.Join(strings.Fields(s.LastError.Error()), " "), s.Refused
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
 	defer cancel()

@@ -105,7 +105,7 @@ func showKeptBundles(w io.Writer, x *keptReport) {
 		fmt.Fprintf(w, "it still has %s, which an operator went back from\n", visible(x.Held))
 	}
 	if x.Trouble != "" {
-		fmt.Fprintf(w, "!! %s\n", visible(x.Trouble))
+		fmt.Fprintf(w, "!! %s\n", visibleLines(x.Trouble))
 	}
 }
 
