@@ -356,3 +356,20 @@ func forgotten(t *testing.T, on database) {
 		time.Sleep(2 * time.Millisecond)
 	}
 }
+
+// TestWhoOnlyRegisteredGetsNoDemo: an account is there once its email is verified;
+// the session of a registration is anybody's, for any address.
+func TestWhoOnlyRegisteredGetsNoDemo(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, onSQLite)
+	s := h.signIn("nora")
+	s.Identity.EmailVerified, s.Identity.Roles = false, nil
+	_, err := h.Request(t.Context(), s, session.DemoRequest{WorkspaceType: "desktop"})
+	if wantErr(t, err, session.ErrBadDemo); !strings.Contains(err.Error(), "not verified") {
+		t.Error(err)
+	}
+	s.Identity.Provider = "zitadel" // who proves people by other means than mail
+	if _, err := h.Request(t.Context(), s, session.DemoRequest{WorkspaceType: "desktop"}); err != nil {
+		t.Error(err)
+	}
+}

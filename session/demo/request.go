@@ -69,6 +69,9 @@ func (s *Service) asked(ctx context.Context, who *session.Session, q session.Dem
 	switch {
 	case who == nil || who.Identity.UserID == "":
 		return nil, false, errors.New("a demo session for nobody")
+	case who.Identity.Provider == localProvider && !who.Identity.EmailVerified:
+		// Whoever registers has a session at once, for any address and any number of them.
+		return nil, false, fmt.Errorf("%w: the email is not verified yet; follow the link that was mailed to it", session.ErrBadDemo)
 	case !ok:
 		return nil, false, fmt.Errorf("%w: there is no kind of workspace %q", session.ErrBadDemo, clip(q.WorkspaceType, 64))
 	}
