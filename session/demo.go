@@ -109,6 +109,8 @@ type GrantStep struct {
 // better by trying again.
 type DemoStep interface {
 	Name() string
+	// Start is called before the grant begins: its ExpiresAt is when it would end if
+	// it began at this very instant.
 	Start(ctx context.Context, g DemoGrant) error
 	End(ctx context.Context, g DemoGrant) error
 	// Owned returns the ids of all grants for which there is something, live or

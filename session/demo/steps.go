@@ -88,7 +88,11 @@ func (s *Service) try(ctx context.Context, r *row, at *session.GrantStep, step *
 	if err != nil {
 		return err
 	}
-	failed := s.holding(ctx, r, func(ctx context.Context) error { return call(ctx, r.DemoGrant, at.Phase, step) })
+	g := r.DemoGrant
+	if g.ExpiresAt.IsZero() {
+		g.ExpiresAt = at.At.Add(g.MaxDuration) // as if it began now, for what is made to last no longer
+	}
+	failed := s.holding(ctx, r, func(ctx context.Context) error { return call(ctx, g, at.Phase, step) })
 	if failed != nil && ctx.Err() != nil {
 		at.Attempts-- // this process stops: that is nobody's failure
 		return ctx.Err()

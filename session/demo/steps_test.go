@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,14 @@ func withThings(retries int, things ...*thing) func(*house, *Options) {
 
 func stepsInOrder(t *testing.T, on database) {
 	container, peer, role := newThing("container", nil), newThing("peer", nil), newThing("role", nil)
+	began := time.Now()
+	peer.on = func(_ context.Context, phase string, g session.DemoGrant) error {
+		// By the database's clock, which is this machine's.
+		if lasts := g.ExpiresAt.Sub(began); phase == session.PhaseStart && (lasts < 29*time.Minute || lasts > 40*time.Minute) {
+			t.Errorf("it is to be made for what ends at %v", g.ExpiresAt)
+		}
+		return nil
+	}
 	h := newHouse(t, on, withThings(0, container, peer, role), func(_ *house, o *Options) { o.EndOrder = []string{"role", "container", "peer"} })
 	h.runs(h.Service)
 	s := h.signIn("nora")
@@ -161,6 +170,25 @@ func orphans(t *testing.T, on database) {
 	}
 	if got := h.trail.of("demo-1-00000000000000ff"); !slices.Equal(got, []string{"demo_orphan_removed "}) {
 		t.Errorf("the trail: %q", got)
+	}
+	// One that cannot be taken away is no hindrance to others, and is tried again.
+	stuck := "demo-1-00000000000000aa"
+	f.mu.Lock()
+	f.on = func(_ context.Context, _ string, g session.DemoGrant) error {
+		if g.ID == stuck {
+			return errors.New("it is in use")
+		}
+		return nil
+	}
+	for _, id := range []string{stuck, "demo-1-00000000000000bb", "demo-1-00000000000000cc"} {
+		f.has[id] = true
+	}
+	f.mu.Unlock()
+	if err := h.Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), "it is in use") {
+		t.Errorf("error %v", err)
+	}
+	if !f.owns(stuck) || f.owns("demo-1-00000000000000bb") || f.owns("demo-1-00000000000000cc") {
+		t.Errorf("%v", f.has)
 	}
 	// One gate sweeps for all.
 	turns := 0

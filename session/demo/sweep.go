@@ -18,6 +18,9 @@ const (
 	settled = time.Minute
 	// atOnce bounds what one statement asks about, or removes.
 	atOnce = 500
+	// mostFailures is after how many of them a sweep of one step is given up: all
+	// others may take as long to fail.
+	mostFailures = 8
 )
 
 // keepHouse counts grants, and takes its turn at looking for what no grant owns.
@@ -117,6 +120,7 @@ func (s *Service) sweepStep(ctx context.Context, step *Step) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for some := range slices.Chunk(owned, atOnce) {
 		kept, err := s.st.kept(ctx, some)
 		if err != nil {
@@ -126,12 +130,16 @@ func (s *Service) sweepStep(ctx context.Context, step *Step) error {
 			if kept[g.ID] {
 				continue
 			}
+			// One that cannot be taken away keeps no other.
 			if err := s.orphan(ctx, g, step); err != nil {
-				return err
+				failed = append(failed, err)
+			}
+			if len(failed) == mostFailures || ctx.Err() != nil {
+				return errors.Join(failed...)
 			}
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // orphan takes away what one grant left behind.
