@@ -243,9 +243,13 @@ func TestAppendFailsWhenNothingCanBeWritten(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	tr := p.open(t, reg)
 	appendAll(t, tr, event("ana", 1))
-	if err := p.db.Close(); err != nil {
-		t.Fatal(err)
+	do := func(query string) {
+		t.Helper()
+		if _, err := p.db.Exec(query); err != nil {
+			t.Fatal(err)
+		}
 	}
+	do(`ALTER TABLE audit_entries RENAME TO elsewhere`)
 	if err := tr.Append(t.Context(), event("ana", 2)); !errors.Is(err, session.ErrUnavailable) {
 		t.Errorf("error %v", err)
 	}
@@ -265,5 +269,11 @@ func TestAppendFailsWhenNothingCanBeWritten(t *testing.T) {
 	}
 	if err := tr.Append(t.Context(), session.Event{Action: "x"}); err == nil {
 		t.Error("an event without an outcome was taken")
+	}
+	// Of what failed nothing is there, and what comes after it goes on.
+	do(`ALTER TABLE elsewhere RENAME TO audit_entries`)
+	appendAll(t, tr, event("ana", 3))
+	if head, err := verify(t, p, audit.Head{}); err != nil || head.Number != 2 {
+		t.Errorf("%v, %v, want 2 entries", head, err)
 	}
 }

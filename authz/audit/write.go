@@ -16,6 +16,7 @@ const (
 	lockHead   = `UPDATE audit_head SET number = number WHERE one = 1 RETURNING number, hash`
 	moveHead   = `UPDATE audit_head SET number = ?, hash = ? WHERE one = 1`
 	insertRows = `INSERT INTO audit_entries (number, at, action, user_id, user_email, actor_id, actor_email, event, hash) VALUES `
+	noteOnce   = `INSERT INTO audit_once (name, number) VALUES (?, ?) ON CONFLICT DO NOTHING`
 	insertRow  = `(?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
@@ -25,7 +26,10 @@ const perInsert = 128
 
 // statements are made ready once, so that SQLite does not parse them each time.
 type statements struct {
-	moveKnown, lock, move *sql.Stmt
+	// own is the connection that all are of, where the database is in this process;
+	// nil for those of the pool.
+	own                         *ownConn
+	moveKnown, lock, move, once *sql.Stmt
 	// insert[i] adds 1<<i entries. A database in this process gets them one by
 	// one: it has no way to save, and keeps a journal for a statement that may
 	// fail half-way.
@@ -35,11 +39,16 @@ type statements struct {
 func (t *Trail) prepare(ctx context.Context) error {
 	s := &t.statements
 	most := perInsert
-	if t.o.Dialect.InProcess() {
-		most = 1
-	}
 	ready := func(query string) (*sql.Stmt, error) { return t.o.DB.PrepareContext(ctx, t.o.Dialect.Bind(query)) }
-	for to, query := range map[**sql.Stmt]string{&s.moveKnown: moveKnown, &s.lock: lockHead, &s.move: moveHead} {
+	if t.o.Dialect.InProcess() {
+		own, err := newOwnConn(ctx, t.o.DB)
+		if err != nil {
+			return err
+		}
+		most, s.own = 1, own
+		ready = func(query string) (*sql.Stmt, error) { return own.conn.PrepareContext(ctx, t.o.Dialect.Bind(query)) }
+	}
+	for to, query := range map[**sql.Stmt]string{&s.moveKnown: moveKnown, &s.lock: lockHead, &s.move: moveHead, &s.once: noteOnce} {
 		var err error
 		if *to, err = ready(query); err != nil {
 			t.unprepare()
@@ -58,10 +67,13 @@ func (t *Trail) prepare(ctx context.Context) error {
 }
 
 func (t *Trail) unprepare() {
-	for _, s := range append(t.statements.insert, t.statements.moveKnown, t.statements.lock, t.statements.move) {
+	for _, s := range append(t.statements.insert, t.statements.moveKnown, t.statements.lock, t.statements.move, t.statements.once) {
 		if s != nil {
 			_ = s.Close()
 		}
+	}
+	if t.statements.own != nil {
+		_ = t.statements.own.close()
 	}
 }
 
@@ -91,11 +103,11 @@ func (t *Trail) write(calls []*call) (err error) {
 	if t.head != nil {
 		end = number(*t.head, rows)
 	}
-	tx, err := t.o.DB.BeginTx(ctx, nil)
+	tx, err := t.begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // nothing, once it is committed
+	defer tx.undo()
 	moved := false
 	if t.head != nil {
 		if moved, err = t.move(ctx, tx, *t.head, end); err != nil {
@@ -103,7 +115,7 @@ func (t *Trail) write(calls []*call) (err error) {
 		}
 	}
 	if !moved {
-		was, err := scanHead(tx.StmtContext(ctx, t.statements.lock).QueryRowContext(ctx))
+		was, err := scanHead(tx.row(ctx, t.statements.lock))
 		if err != nil {
 			return err
 		}
@@ -111,14 +123,14 @@ func (t *Trail) write(calls []*call) (err error) {
 			return err
 		}
 		end = number(was, rows)
-		if _, err := tx.StmtContext(ctx, t.statements.move).ExecContext(ctx, int64(end.Number), end.Hash[:]); err != nil {
+		if _, err := tx.exec(ctx, t.statements.move, int64(end.Number), end.Hash[:]); err != nil {
 			return err
 		}
 	}
 	if err := t.insert(ctx, tx, rows); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if err := tx.commit(ctx); err != nil {
 		return err
 	}
 	t.head = &end
@@ -131,11 +143,11 @@ func (t *Trail) write(calls []*call) (err error) {
 
 // fresh leaves out the events that come to pass once and are in the trail, and
 // notes those that are not. It is called with the head's lock.
-func (t *Trail) fresh(ctx context.Context, tx *sql.Tx, was Head, rows []row) ([]row, error) {
+func (t *Trail) fresh(ctx context.Context, tx transaction, was Head, rows []row) ([]row, error) {
 	out := rows[:0]
 	for _, r := range rows {
 		if r.once != "" {
-			done, err := tx.ExecContext(ctx, t.o.Dialect.Bind(`INSERT INTO audit_once (name, number) VALUES (?, ?) ON CONFLICT DO NOTHING`), r.once, int64(was.Number)+int64(len(out))+1)
+			done, err := tx.exec(ctx, t.statements.once, r.once, int64(was.Number)+int64(len(out))+1)
 			if err != nil {
 				return nil, err
 			}
@@ -173,8 +185,8 @@ func number(h Head, rows []row) Head {
 }
 
 // move reports whether the head was where it was left, and now is at its end.
-func (t *Trail) move(ctx context.Context, tx *sql.Tx, from, to Head) (bool, error) {
-	done, err := tx.StmtContext(ctx, t.statements.moveKnown).ExecContext(ctx, int64(to.Number), to.Hash[:], int64(from.Number), from.Hash[:])
+func (t *Trail) move(ctx context.Context, tx transaction, from, to Head) (bool, error) {
+	done, err := tx.exec(ctx, t.statements.moveKnown, int64(to.Number), to.Hash[:], int64(from.Number), from.Hash[:])
 	if err != nil {
 		return false, err
 	}
@@ -182,21 +194,21 @@ func (t *Trail) move(ctx context.Context, tx *sql.Tx, from, to Head) (bool, erro
 	return n == 1, err
 }
 
-func (t *Trail) insert(ctx context.Context, tx *sql.Tx, rows []row) error {
+func (t *Trail) insert(ctx context.Context, tx transaction, rows []row) error {
 	args := make([]any, 0, 9*min(len(rows), perInsert))
 	for i := len(t.statements.insert) - 1; i >= 0; i-- {
 		n := 1 << i
 		if len(rows) < n {
 			continue
 		}
-		s := tx.StmtContext(ctx, t.statements.insert[i])
+		s := t.statements.insert[i]
 		for len(rows) >= n {
 			args = args[:0]
 			for _, r := range rows[:n] {
 				args = append(args, int64(r.number), r.at, r.action, r.userID, r.userEmail, r.actorID, r.actorEmail, r.event, r.hash[:])
 			}
 			rows = rows[n:]
-			if _, err := s.ExecContext(ctx, args...); err != nil {
+			if _, err := tx.exec(ctx, s, args...); err != nil {
 				return err
 			}
 		}

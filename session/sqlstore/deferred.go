@@ -34,6 +34,7 @@ func OpenDeferred(ctx context.Context, path string) (*Deferred, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.SetMaxOpenConns(sqliteConns + 1) // its writer keeps one
 	real, err := filepath.EvalSymlinks(path)
 	if err == nil {
 		real, err = filepath.Abs(real)
