@@ -294,8 +294,11 @@ func (s *keptState) target(name string) (*KeptBundle, error) {
 	if name != "" {
 		return s.named(name)
 	}
+	from := s.find(s.Active)
 	for i := range s.Bundles {
-		if b := &s.Bundles[i]; b.ID != s.Active && !slices.Contains(s.Left, b.ID) {
+		b := &s.Bundles[i]
+		older := from != nil && b.Sequence > 0 && b.Sequence < from.Sequence // left for a newer one, if at all
+		if b.ID != s.Active && (older || !slices.Contains(s.Left, b.ID)) {
 			return b, nil
 		}
 	}

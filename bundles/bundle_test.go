@@ -183,6 +183,23 @@ func TestRollback(t *testing.T) {
 	}
 }
 
+// Whoever came forward again can go back again.
+func TestAfterComingForwardAgainThereIsAWayBack(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, nil)
+	for i, word := range []string{"one", "two", "three"} {
+		s.must(s.offer(s.bundle(word, uint64(i+1))))
+	}
+	for _, step := range [][2]string{{"", "two"}, {"", "one"}, {"three", "three"}, {"", "one"}, {"two", "two"}, {"", "one"}} {
+		if x, err := s.Rollback(step[0]); err != nil || x.Revision != step[1] {
+			t.Fatalf("to %q: %+v, %v", step[0], x, err)
+		}
+	}
+	if _, err := s.Rollback(""); err == nil {
+		t.Error("went back to what somebody went back from")
+	}
+}
+
 func TestTheLastBundlesAreKept(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, func(o *bundles.Options) { o.Keep = 3 })
