@@ -108,3 +108,42 @@ func (j *Judge) Inputs() [][]string {
 	}
 	return out
 }
+
+// Covers reports whether j's program reads all that other's does: requests that
+// are the same to j are the same to other then.
+func (j *Judge) Covers(other *Judge) bool {
+	if j.fast == nil || other.fast == nil {
+		return false
+	}
+	return !slices.ContainsFunc(other.fast.slots.all, func(read slot) bool {
+		return !slices.ContainsFunc(j.fast.slots.all, func(s slot) bool { return s.covers(&read) })
+	})
+}
+
+// covers reports whether what s is filled with says what o is filled with.
+func (s *slot) covers(o *slot) bool {
+	if len(s.doc) == len(o.doc) && !s.whole && o.whole || len(s.doc) < len(o.doc) && !s.whole || len(s.doc) > len(o.doc) {
+		return false
+	}
+	return slices.Equal(s.doc, o.doc[:len(s.doc)])
+}
+
+// Needs says which headers of a request the program may read (names in lower
+// case; all if others is true too), and whether it may read the context
+// extensions: without the rest a copy of a request is decided alike.
+func (j *Judge) Needs() (headers []string, others, extensions bool) {
+	if j.fast == nil {
+		return nil, true, true
+	}
+	for _, s := range j.fast.slots.all {
+		switch s.kind {
+		case slotHeader:
+			headers = append(headers, s.name)
+		case slotExtension:
+			extensions = true
+		case slotDocument: // the whole input is put together for it
+			others, extensions = true, true
+		}
+	}
+	return headers, others, extensions
+}

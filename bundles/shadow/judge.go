@@ -52,9 +52,9 @@ type run struct {
 	counts  counts
 	groups  groups
 	seen    struct{ dropped, skipped, known uint64 } // told to the metrics
-	asked   uint64                            // comparisons that OPA's evaluator was asked about
-	from    int                               // slot at which the next turn begins
-	most    int                               // decisions a turn
+	asked   uint64                                   // comparisons that OPA's evaluator was asked about
+	from    int                                      // slot at which the next turn begins
+	most    int                                      // decisions a turn
 }
 
 func newRun(x *Shadow, c Candidate, p *engine.Program) *run {
@@ -148,6 +148,11 @@ func (s *run) turn() {
 			break
 		}
 	}
+	s.tally()
+}
+
+// tally takes over what was counted on the requests' path.
+func (s *run) tally() {
 	d, k, a := s.dropped.Load(), s.skipped.Load(), s.known.Load()
 	s.of.meters.count(resultDropped, d-s.seen.dropped)
 	s.of.meters.count(resultSkipped, k-s.seen.skipped)
@@ -168,8 +173,8 @@ func (s *run) follow() {
 	first := s.liveAt == 0
 	s.live, s.liveAt = engine.NewJudge(p), generation
 	if !first {
+		s.tally()
 		s.counts, s.groups, s.since, s.trouble = counts{}, groups{}, s.of.opt.Now(), ""
-		s.seen.known = s.known.Load()
 		s.again()
 	}
 	s.tap.plan.Store(planOf(s.judge, s.live))
@@ -200,7 +205,7 @@ func (s *run) bound() int {
 // decide has the candidate decide what waits in a slot, and compares.
 func (s *run) decide(at *slot) {
 	r := &at.request
-	if p := at.plan; !p.others && p != s.tap.plan.Load() { // what the candidate reads by now may not be there
+	if !at.plan.has(s.tap.plan.Load()) {
 		s.counts.compared++
 		s.count(resultStale, &s.counts.stale)
 		return

@@ -40,6 +40,11 @@ func planOf(candidate, live *engine.Judge) *plan {
 	return p
 }
 
+// has reports whether what was kept by p is as much as by another plan.
+func (p *plan) has(o *plan) bool {
+	return p == o || (p.others || !o.others && !slices.ContainsFunc(o.headers, func(h string) bool { return !p.wants(h) })) && (p.extensions || !o.extensions)
+}
+
 // wants reports whether a header is kept.
 func (p *plan) wants(name string) bool {
 	if p.others {
