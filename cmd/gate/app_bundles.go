@@ -98,9 +98,19 @@ func (a *app) auditPolicy(s bundles.Status) {
 	}
 }
 
-// auditFirst tells of the bundle that a gate began with.
+// auditFirst tells of the bundle that a gate began with, and of the one that its
+// source had and that was refused.
 func (a *app) auditFirst() {
-	if s := a.policy.Status(); s.Bundle != nil {
+	s := a.policy.Status()
+	if s.Bundle == nil {
+		return
+	}
+	first := s
+	if first.LastError = nil; s.Bundle.Kept {
+		first.Cause = bundles.FromKept
+	}
+	a.auditPolicy(first)
+	if s.LastError != nil {
 		a.auditPolicy(s)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -69,6 +70,49 @@ func TestAGateTellsOfABundleThatItRefuses(t *testing.T) {
 	entries, err = a.trail.Entries(t.Context(), session.AuditQuery{Action: session.ActionPolicyActivated, Limit: 10})
 	if err != nil || len(entries) != 1 || entries[0].Details["signed_by"] != "k" {
 		t.Errorf("the trail tells %+v, %v", entries, err)
+	}
+}
+
+// A gate that starts where its source has a bundle that it refuses tells of both:
+// what it began with, and what it did not take.
+func TestTheTrailTellsWhatAGateBeganWith(t *testing.T) {
+	dir := t.TempDir()
+	private, public, err := archive.NewKey("EdDSA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "p.tgz")
+	put := func(name string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(filepath.Join(dir, "k.key"), private)
+	put(filepath.Join(dir, "k.pem"), public)
+	begin := func(t *testing.T) *app {
+		return gateOf(t, dir, ", verify: {required: true, keys: [k.pem]}", wordPolicy, io.Discard, func(files map[string]string) {
+			files["gate.yaml"] = strings.Replace(files["gate.yaml"], "path: policies", "path: p.tgz", 1)
+		})
+	}
+	put(file, wordBundle(t, dir, true))
+	t.Run("WithAGoodOne", func(t *testing.T) { begin(t) })
+	put(file, wordBundle(t, dir, false))
+	a := begin(t)
+	var told []string
+	for _, action := range []session.Action{session.ActionPolicyActivated, session.ActionPolicyRefused} {
+		entries, err := a.trail.Entries(t.Context(), session.AuditQuery{Action: action, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			told = append(told, string(action)+" "+e.Details["revision"]+" "+e.Details["cause"]+e.Details["refused"])
+		}
+	}
+	want := []string{"policy_activated word-true kept", "policy_activated word-true source", "policy_refused word-true sourceword-false"}
+	slices.Sort(told)
+	if !slices.Equal(told, want) {
+		t.Errorf("the trail tells %q, want %q", told, want)
 	}
 }
 
