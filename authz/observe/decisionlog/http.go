@@ -17,7 +17,8 @@ import (
 
 // HTTPOptions make an HTTP sink. URL is needed.
 type HTTPOptions struct {
-	// URL is that of the service; records are posted to URL/logs, as OPA does.
+	// URL is that of the service; records are posted to URL/logs, as OPA does. It
+	// may hold no password; its query is in no error.
 	URL string
 	// TokenFile holds a bearer token, read anew for each call; "" sends none.
 	TokenFile string
@@ -37,6 +38,8 @@ type HTTPOptions struct {
 type httpSink struct {
 	o   HTTPOptions
 	url string
+	// place is the address without its query, which may hold a secret.
+	place string
 }
 
 // NewHTTP returns a sink that posts arrays of records, compressed. A call that
@@ -46,6 +49,9 @@ func NewHTTP(o HTTPOptions) (Sink, error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 		return nil, errors.New("decision log: the URL must begin with https:// or http:// and name a host")
+	}
+	if u.User != nil {
+		return nil, errors.New("decision log: the URL must not hold a password; use a token file")
 	}
 	if o.Upload <= 0 {
 		o.Upload = 512 << 10
@@ -62,7 +68,11 @@ func NewHTTP(o HTTPOptions) (Sink, error) {
 	if o.Wait == nil {
 		o.Wait = wait
 	}
-	return &httpSink{o: o, url: u.JoinPath("logs").String()}, nil
+	u = u.JoinPath("logs")
+	sink := &httpSink{o: o, url: u.String()}
+	u.RawQuery, u.Fragment = "", ""
+	sink.place = u.String()
+	return sink, nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -152,7 +162,10 @@ func (s *httpSink) once(ctx context.Context, body []byte) (again bool, err error
 	}
 	res, err := s.o.Client.Do(r)
 	if err != nil {
-		return true, err
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err
+		}
+		return true, fmt.Errorf("%s: %w", s.place, err)
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
@@ -160,9 +173,9 @@ func (s *httpSink) once(ctx context.Context, body []byte) (again bool, err error
 	case res.StatusCode/100 == 2:
 		return false, nil
 	case res.StatusCode == 400 || res.StatusCode == 401 || res.StatusCode == 403 || res.StatusCode == 404 || res.StatusCode == 413:
-		return false, fmt.Errorf("%s answers %s", s.url, res.Status)
+		return false, fmt.Errorf("%s answers %s", s.place, res.Status)
 	default:
-		return true, fmt.Errorf("%s answers %s", s.url, res.Status)
+		return true, fmt.Errorf("%s answers %s", s.place, res.Status)
 	}
 }
 

@@ -114,6 +114,31 @@ func TestAServerThatStaysAwayLosesWhatItIsToldAndNoMore(t *testing.T) {
 	}
 }
 
+func TestTheAddressOfTheServerTellsNoSecret(t *testing.T) {
+	t.Parallel()
+	if _, err := decisionlog.NewHTTP(decisionlog.HTTPOptions{URL: "https://u:hush@logs.example.com"}); err == nil || strings.Contains(err.Error(), "hush") {
+		t.Errorf("a password in the address: %v", err)
+	}
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != "key=hush" {
+			t.Errorf("the query is %q", r.URL.RawQuery)
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer refuses.Close()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for place, says := range map[string]string{refuses.URL: "403", gone.URL: "refused"} {
+		sink, err := decisionlog.NewHTTP(decisionlog.HTTPOptions{URL: place + "/v1?key=hush", Tries: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sink.Write(t.Context(), []byte("{}\n")); err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), place+"/v1/logs") {
+			t.Errorf("says %v", err)
+		}
+	}
+}
+
 // filter is a policy's masking.
 type filter func(map[string]any) (bool, error)
 

@@ -53,6 +53,10 @@ func (c *Config) checkDecisions() error {
 		return c.errf("decisions", "has both file and url: take one out")
 	case d.URL != "" && (badURL != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == ""):
 		return c.errf("decisions.url", "must begin with https:// or http:// and name a host")
+	case d.URL != "" && u.User != nil:
+		return c.errf("decisions.url", "must not hold a password, which would be in logs: use decisions.token_file")
+	case d.URL != "" && u.Scheme == "http" && d.TokenFile != "" && !loopback(u.Hostname()):
+		return c.errf("decisions.token_file", "would be sent to %s unencrypted: use https", u.Host)
 	case d.TokenFile != "" && d.URL == "":
 		return c.errf("decisions.token_file", "is for decisions.url, which is not set")
 	case d.MaxMiB < 1 || d.MaxMiB > 4096:

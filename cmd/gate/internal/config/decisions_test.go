@@ -21,8 +21,12 @@ func TestDecisionsAreReadAndChecked(t *testing.T) {
 	if c, err := parse("{}"); err != nil || c.Decisions.On() {
 		t.Errorf("on without being asked for: %v", err)
 	}
+	if _, err := parse("{url: 'http://127.0.0.1:9/v1', token_file: t}"); err != nil {
+		t.Errorf("a token on this machine: %v", err)
+	}
 	for text, want := range map[string]string{
 		"{file: a, url: 'https://x'}": "both file and url", "{url: 'ftp://x'}": "decisions.url", "{token_file: t}": "decisions.token_file",
+		"{url: 'http://logs.example.com', token_file: t}": "unencrypted", "{url: 'https://u:p@logs.example.com'}": "must not hold a password",
 		"{file: a, allows: 1.5}": "decisions.allows", "{file: a, allows: .nan}": "decisions.allows", "{file: a, max_mib: 0}": "decisions.max_mib",
 		"{file: a, files: 0}": "decisions.files", "{file: a, sync: 2h}": "decisions.sync", "{file: a, buffer_mib: 0}": "decisions.buffer_mib",
 	} {
