@@ -125,8 +125,9 @@ func (m *Manager) regrant(ctx context.Context, id *Identity) error {
 }
 
 // Regrant has all sessions of a user id carry the claims of the grant that the
-// person has now, or of none, and returns how many it changed. It goes by no
-// clock: a session that is over is changed like others, and stays over.
+// person has now, or of none, and returns how many it changed. On return none of
+// them will carry what the person had before, whoever was about to write it. It goes
+// by no clock: a session that is over is changed like others, and stays over.
 func (m *Manager) Regrant(ctx context.Context, userID string) (int, error) {
 	if userID == "" {
 		return 0, errors.New("grant to sessions of a user: no user id")
@@ -145,7 +146,7 @@ func (m *Manager) Regrant(ctx context.Context, userID string) (int, error) {
 				continue
 			}
 			seen[s.Key], fresh = true, true
-			_, changed, err := m.regrantOne(ctx, s.Key)
+			_, changed, err := m.regrantOne(ctx, s.Key, true)
 			if err != nil {
 				return n, err
 			}
@@ -160,8 +161,10 @@ func (m *Manager) Regrant(ctx context.Context, userID string) (int, error) {
 	}
 }
 
-// regrantOne returns nil for a session that is gone.
-func (m *Manager) regrantOne(ctx context.Context, k Key) (*Session, bool, error) {
+// regrantOne returns nil for a session that is gone. settle has it write the record
+// also where nothing is to be changed: else somebody who read it before, and saw a
+// grant that has ended meanwhile, would write that after this.
+func (m *Manager) regrantOne(ctx context.Context, k Key, settle bool) (*Session, bool, error) {
 	for range updateTries {
 		old, err := m.o.Store.Get(ctx, k)
 		if errors.Is(err, ErrNotFound) {
@@ -177,14 +180,15 @@ func (m *Manager) regrantOne(ctx context.Context, k Key) (*Session, bool, error)
 		if s, err = m.clean(s); err != nil {
 			return nil, false, fmt.Errorf("grant to session %s: %w", k.Short(), err)
 		}
-		if sameGrant(&old.Identity, &s.Identity) {
+		same := sameGrant(&old.Identity, &s.Identity)
+		if same && !settle {
 			return old, false, nil
 		}
 		s.Version, err = m.o.Store.Update(ctx, s)
 		m.forget(k)
 		switch {
 		case err == nil:
-			return s, true, nil
+			return s, !same, nil
 		case errors.Is(err, ErrNotFound):
 			return nil, false, nil
 		case !errors.Is(err, ErrConflict):
@@ -215,7 +219,7 @@ func (m *Manager) beginGranted(ctx context.Context, s *Session) (*Session, error
 	}
 	if err == nil {
 		var now *Session
-		if now, _, err = m.regrantOne(ctx, s.Key); err == nil && now == nil {
+		if now, _, err = m.regrantOne(ctx, s.Key, false); err == nil && now == nil {
 			err = ErrConflict // it was ended meanwhile
 		}
 		if err == nil {

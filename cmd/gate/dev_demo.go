@@ -10,8 +10,8 @@ import (
 // agree.
 const devDemo = `demo:
   kinds:
-    - {name: desktop, title: Linux desktop, description: A desktop of your own for half an hour., max_duration: 30m}
-    - {name: lab, title: Training lab, description: Several machines for a course., max_duration: 30m, approval: true}
+    - {name: desktop, title: Linux desktop, description: A desktop of your own, max_duration: 30m}
+    - {name: lab, title: Training lab, description: Several machines for a course, max_duration: 30m, approval: true}
 `
 
 // demoYAML is the key demo of gate.yaml.

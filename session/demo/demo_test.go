@@ -67,7 +67,7 @@ func anAdminKeepsAllElse(t *testing.T, on database) {
 	h := newHouse(t, on)
 	h.runs(h.Service)
 	s, _, err := h.sessions.Create(t.Context(), session.Identity{
-		Provider: "local", UserID: "ada", Email: "ada@example.com", Roles: []string{"admin", "demo-user"},
+		Provider: "local", UserID: "ada", Email: "ada@example.com", EmailVerified: true, Roles: []string{"admin", "demo-user"},
 		Claims: map[string]any{session.ClaimDemoSession: "demo-of-the-account", session.ClaimDemoWorkspace: "linux", "x": "y"},
 	}, session.Browser, 0)
 	if err != nil {
@@ -161,10 +161,13 @@ func caps(t *testing.T, on database) {
 	h := newHouse(t, on)
 	for _, q := range []session.DemoRequest{
 		{WorkspaceType: "castle"}, {WorkspaceType: "desktop", Duration: 31 * time.Minute}, {WorkspaceType: "desktop", Duration: -1},
-		{WorkspaceType: "desktop", Purpose: strings.Repeat("a", 501)}, {WorkspaceType: "desktop", Purpose: "\x00"},
+		{WorkspaceType: "desktop", Purpose: strings.Repeat("é", 501)}, {WorkspaceType: "desktop", Purpose: "\x00"},
 	} {
 		_, err := h.Request(t.Context(), h.signIn("nora"), q)
 		wantErr(t, err, session.ErrBadDemo)
+	}
+	if g := h.ask(h.signIn("nora"), session.DemoRequest{Purpose: " " + strings.Repeat("é", 500)}); g.Purpose != strings.Repeat("é", 500) {
+		t.Errorf("500 characters were kept as %q", g.Purpose)
 	}
 }
 

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,10 +13,10 @@ import (
 // job is a grant that this process has claimed.
 type job struct {
 	*row
-	// late is how long after its end it was claimed; 0 for one that has not just
-	// ended.
+	// late is how long after its end it was claimed for the first time, and at this
+	// process's clock at that; zero for others.
 	late time.Duration
-	at   time.Time // this process's clock at that
+	at   time.Time
 }
 
 // Run does what is due until ctx ends, and returns when none of it is under way
@@ -128,6 +129,8 @@ func (s *Service) claimSome(ctx context.Context, n int, which string) ([]job, er
 			if e := s.overdue(ctx, r, t.now); e != nil {
 				events = append(events, *e)
 				ended[string(r.Status)]++
+			}
+			if r.Status.Ended() && !r.cleaning() {
 				j.late, j.at = t.now.Sub(r.EndedAt), t.at
 			}
 			if r.CleanedAt.IsZero() {
@@ -147,6 +150,11 @@ func (s *Service) claimSome(ctx context.Context, n int, which string) ([]job, er
 		s.metrics.ended.WithLabelValues(cause).Add(float64(n))
 	}
 	return jobs, nil
+}
+
+// cleaning reports whether somebody has begun to take away what was made.
+func (r *row) cleaning() bool {
+	return r.tries > 0 || slices.ContainsFunc(r.Steps, func(g session.GrantStep) bool { return g.Phase == session.PhaseEnd && g.Attempts > 0 })
 }
 
 // overdue ends a grant whose time is over, or a request that nobody decided on in

@@ -13,7 +13,7 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// maxText bounds what people say, in bytes.
+// maxText bounds what people say, in characters, as its forms and the API do.
 const maxText = 500
 
 // Service is just-in-time access. It implements session.Demos; Run does what is
@@ -165,8 +165,8 @@ func (s *Service) tellNow(ctx context.Context, r *row) {
 func text(what, s string) (string, error) {
 	s = strings.TrimSpace(s)
 	switch {
-	case len(s) > maxText:
-		return "", fmt.Errorf("%w: the %s has %d bytes, at most %d are kept", session.ErrBadDemo, what, len(s), maxText)
+	case utf8.RuneCountInString(s) > maxText:
+		return "", fmt.Errorf("%w: the %s has more than %d characters", session.ErrBadDemo, what, maxText)
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' && c != '\r' }):
 		return "", fmt.Errorf("%w: the %s has characters that are no text", session.ErrBadDemo, what)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/neosc/gate/session"
 )
 
@@ -34,7 +36,29 @@ func stepsInOrder(t *testing.T, on database) {
 		}
 		return nil
 	}
-	h := newHouse(t, on, withThings(0, container, peer, role), func(_ *house, o *Options) { o.EndOrder = []string{"role", "container", "peer"} })
+	reg := prometheus.NewRegistry()
+	h := newHouse(t, on, withThings(0, container, peer, role), func(_ *house, o *Options) {
+		o.EndOrder, o.Registerer = []string{"role", "container", "peer"}, reg
+	})
+	measured := func(name string) (series int, of uint64) {
+		t.Helper()
+		all, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range all {
+			if f.GetName() == "pomerium_demo_"+name {
+				return len(f.GetMetric()), f.GetMetric()[0].GetHistogram().GetSampleCount()
+			}
+		}
+		return 0, 0
+	}
+	// What is counted is there before it happens, or its first time is not seen.
+	for name, want := range map[string]int{"step_failures_total": 6, "orphans_removed_total": 3, "sessions_started_total": 2, "requests_refused_total": 4, "sessions_ended_total": 4} {
+		if n, _ := measured(name); n != want {
+			t.Errorf("%d series of %s, want %d", n, name, want)
+		}
+	}
 	h.runs(h.Service)
 	s := h.signIn("nora")
 	g := h.ask(s, session.DemoRequest{})
@@ -58,6 +82,9 @@ func stepsInOrder(t *testing.T, on database) {
 	}
 	if got := h.trail.of(g.ID); !slices.Equal(got, []string{"demo_requested nora", "demo_started ", "demo_revoked nora", "demo_cleaned "}) {
 		t.Errorf("the trail: %q", got)
+	}
+	if _, n := measured("cleanup_lag_seconds"); n != 1 {
+		t.Errorf("the beginning of the clean-up is measured %d times", n)
 	}
 }
 

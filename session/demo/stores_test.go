@@ -112,7 +112,7 @@ func claimsComeAndGo(t *testing.T, one, two session.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who, value, err := here.Create(t.Context(), session.Identity{Provider: "local", UserID: "ada", Email: "ada@example.com", Roles: []string{"admin"}, Claims: map[string]any{"x": json.Number("1")}}, session.Browser, 0)
+	who, value, err := here.Create(t.Context(), session.Identity{Provider: "local", UserID: "ada", Email: "ada@example.com", EmailVerified: true, Roles: []string{"admin"}, Claims: map[string]any{"x": json.Number("1")}}, session.Browser, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

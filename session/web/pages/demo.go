@@ -264,6 +264,7 @@ func (r *Renderer) beginnings(g session.DemoGrant) []stepRow {
 	case g.DecidedBy != "":
 		rows = append(rows, stepRow{"done", "Agreed to", "by an administrator"})
 	}
+	begun := false // one step is made after another
 	for _, s := range g.Steps {
 		if s.Phase != session.PhaseStart {
 			continue
@@ -274,9 +275,10 @@ func (r *Renderer) beginnings(g session.DemoGrant) []stepRow {
 			row = stepRow{"done", row.Title, "ready, " + r.clockTime(s.At)}
 		case s.State == session.StepFailed || s.Attempts > 0 && g.Status == session.GrantStarting && s.Error != "":
 			row = stepRow{"fail", row.Title, "did not come about yet, and is tried again"}
-		case g.Status == session.GrantStarting:
+		case g.Status == session.GrantStarting && !begun:
 			row = stepRow{"now", row.Title, "is being made"}
 		}
+		begun = begun || s.State != session.StepDone
 		rows = append(rows, row)
 	}
 	return rows

@@ -89,6 +89,11 @@ func TestDemoPagesSayWhereAGrantIs(t *testing.T) {
 	late := grant(session.GrantActive)
 	late.ExpiresAt = thursday.Add(-time.Second)
 	ps["demo-late"] = demoPage1(r, late)
+	fresh := grant(session.GrantStarting)
+	for i := range fresh.Steps[:2] {
+		fresh.Steps[i].State, fresh.Steps[i].Attempts, fresh.Steps[i].Error = session.StepWaiting, 0, ""
+	}
+	ps["demo-fresh"] = demoPage1(r, fresh)
 	long := grant(session.GrantActive)
 	long.MaxDuration, long.ExpiresAt = 4*time.Hour, thursday.Add(3*time.Hour)
 	ps["demo-long"] = demoPage1(r, long)
@@ -105,6 +110,7 @@ func TestDemoPagesSayWhereAGrantIs(t *testing.T) {
 		"demo-form-full":     {`role="alert"`, "All workspaces for demos are taken.", "&lt;i&gt;"},
 		"demo-pending":       {"Waiting for an administrator", "Take it back", `content="3"`, `data-every="3"`},
 		"demo-starting":      {"is being made ready", "<li class=\"done\"><strong>Container</strong>", "<li class=\"fail\"><strong>Idp role</strong> <span class=\"sub\">did not come about yet", `content="3"`},
+		"demo-fresh":         {"<li class=\"now\" aria-current=\"step\"><strong>Container</strong> <span class=\"sub\">is being made", "<strong>Idp role</strong> <span class=\"sub\">waits"},
 		"demo-active":        {"Your demo is running", "Open the workspace", `href="https://workspace.portal.kappa4.com/"`, "End it now", "20:33:10, Mexico City", `data-left="1141501"`, `content="30"`, `class="clock"`, "<title>20 minutes left of your demo"},
 		"demo-late":          {"Your demo has ended", "All that was made for it is being removed", `content="3"`, "<li class=\"done\"><strong>Access ended</strong> <span class=\"sub\">20:14:08"},
 		"demo-long":          {`<strong data-words>3 hours left</strong>`},
