@@ -221,6 +221,35 @@ func TestRunAsksByETag(t *testing.T) {
 	}
 }
 
+// A server that cannot wait is asked no more often than configured.
+func TestRunAsksNoMoreOftenThanItShould(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		w.Header().Set("ETag", `"v1"`)
+		if r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		w.Header().Set("Content-Type", "application/gzip")
+		_, _ = w.Write(bundle)
+	})
+	began := time.Now()
+	w := watch(t, client(t, s.URL, func(o *download.Options) { o.Poll, o.Wait = 100*time.Millisecond, time.Minute }))
+	for range 5 {
+		if err := next(t, w.told); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(100 * time.Millisecond) // a client that does not pause asks a hundred times meanwhile
+	w.stop()
+	<-w.done
+	if n, took := asked.Load(), time.Since(began); n > 2+int64(took/(70*time.Millisecond)) {
+		t.Errorf("asked %d times in %s", n, took)
+	}
+}
+
 // A server that says that it can wait is asked to, and answers when there is
 // something new.
 func TestRunWaitsAtTheServer(t *testing.T) {

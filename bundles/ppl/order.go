@@ -19,9 +19,11 @@ func (m matchModel) covers(o matchModel) bool {
 		return true
 	case m.path != "":
 		return false
+	case m.regex != "" && o.path == "":
+		return false
 	case m.regex != "":
 		re, err := regexp.Compile(`\A(?:` + m.regex + `)\z`)
-		return err == nil && o.path != "" && re.MatchString(o.path)
+		return err == nil && re.MatchString(o.path)
 	case o.regex != "":
 		return m.prefix == "/"
 	}

@@ -109,6 +109,19 @@ func TestWhatTheOrderOfTheFileMeansIsSaid(t *testing.T) {
 	}
 }
 
+func TestAnExpressionBehindAPrefixKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	r := imported(t, `- {from: https://a.example.com, to: http://x, prefix: /x, allow_any_authenticated_user: true}
+- {from: https://a.example.com, to: http://y, regex: '/[xy].*', allow_any_authenticated_user: true}
+`, options(t))
+	_, _, f := set(t, r)
+	for path, want := range map[string]string{"/x": "x", "/x/1": "x", "/y": "y", "/y1": "y"} {
+		if _, e := f.Match("a.example.com", path); e == nil || e.Upstream != want {
+			t.Errorf("%s goes to %+v, want %s", path, e, want)
+		}
+	}
+}
+
 // A route that says not to pass identity does not, whatever the file says for all.
 func TestARouteMayKeepIdentityToItself(t *testing.T) {
 	t.Parallel()

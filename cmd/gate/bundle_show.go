@@ -108,6 +108,9 @@ func (f *bundleFlags) verify(ctx context.Context, name string, w io.Writer) erro
 	} else {
 		fmt.Fprintln(w, "signature  --  this gate verifies none (policy.verify.keys)")
 	}
+	if o.Archive != nil && o.Archive.Manifest.Sequence == 0 {
+		fmt.Fprintln(w, "sequence   --  it has none: an older bundle, validly signed, can take its place (gate bundle build -sequence)")
+	}
 	if cfg == nil {
 		return nil
 	}
