@@ -9,14 +9,17 @@ const (
 	// findsAfter is how many entries there are to be without what they are found by
 	// before it is added. They are looked through until then.
 	findsAfter = 2048
-	// findsCrowd is how many there may be while several add entries at once: adding
-	// what they are found by takes as long as adding them. Looked through, 20 ms.
+	// findsCrowd is how many there may be while others are added: what they are found
+	// by is written all over the file, and takes as long as the entries. Looked
+	// through, 20 ms.
 	findsCrowd = 8 * findsAfter
 	// findsStep is how many are taken at once, for which who adds entries waits 3 ms,
 	// or up to eight times as many where there are too many; and findsRest is before
 	// the next.
 	findsStep = 256
 	findsRest = 25 * time.Millisecond
+	// findsQuiet is for how long no entry was added when nobody is in a hurry.
+	findsQuiet = 100 * time.Millisecond
 	// findsPause is before another try when one has failed.
 	findsPause = 5 * time.Second
 )
@@ -38,25 +41,20 @@ func (t *Trail) finds() {
 			return
 		case <-t.findable:
 		}
-		again, err := t.find()
+		rest, err := t.find()
 		if err != nil {
 			t.o.Logger.Warn("what entries of the audit trail are found by cannot be added; they are found all the same, but slower", "error", err)
-			select {
-			case <-t.stop:
-				return
-			case <-time.After(findsPause):
-			}
+			rest = findsPause
 		}
-		if again {
-			select {
-			case <-t.stop:
-				return
-			case <-time.After(findsRest):
-			}
+		if rest == 0 {
+			continue
 		}
-		if again || err != nil {
-			t.wakeFinds()
+		select {
+		case <-t.stop:
+			return
+		case <-time.After(rest):
 		}
+		t.wakeFinds()
 	}
 }
 
@@ -67,45 +65,50 @@ func (t *Trail) wakeFinds() {
 	}
 }
 
-// find does one addition, and reports whether more is to be added.
-func (t *Trail) find() (again bool, err error) {
+// find does one addition, unless others add entries and it can wait, and returns
+// after how long there is more to do; 0 if there is not.
+func (t *Trail) find() (rest time.Duration, err error) {
 	// A database in this process would have the other writer try again and again.
 	t.turn.Lock()
 	defer t.turn.Unlock()
+	if t.last < t.found+findsCrowd && time.Since(t.wrote) < findsQuiet {
+		return findsQuiet, nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
 	tx, err := t.o.DB.BeginTx(ctx, nil)
 	if err != nil {
-		return false, t.unavailable(err)
+		return 0, t.unavailable(err)
 	}
 	defer func() { _ = tx.Rollback() }() // nothing, once it is committed
 	var number, found int64
 	if err := tx.QueryRowContext(ctx, `UPDATE audit_head SET number = number WHERE one = 1 RETURNING number, found`).Scan(&number, &found); err != nil {
-		return false, t.unavailable(err)
+		return 0, t.unavailable(err)
 	}
 	t.found = uint64(found)
 	if number-found < findsStep { // another gate was faster
-		return false, nil
+		return 0, nil
 	}
 	to := found + findsStep
 	if number-found > findsCrowd {
 		to = found + 8*findsStep
 	}
 	if _, err := tx.ExecContext(ctx, t.o.Dialect.Bind(addFinds), found, to, found, to, found, to, found, to, found, to); err != nil {
-		return false, t.unavailable(err)
+		return 0, t.unavailable(err)
 	}
 	if _, err := tx.ExecContext(ctx, t.o.Dialect.Bind(`UPDATE audit_head SET found = ? WHERE one = 1`), to); err != nil {
-		return false, t.unavailable(err)
+		return 0, t.unavailable(err)
 	}
 	if err := tx.Commit(); err != nil {
-		return false, t.unavailable(err)
+		return 0, t.unavailable(err)
 	}
 	t.found = uint64(to)
-	return t.findsDue(uint64(number)), nil
+	if t.findsDue(uint64(number)) {
+		rest = findsRest
+	}
+	return rest, nil
 }
 
 // findsDue reports whether it is time to add what entries up to a number are found
 // by. Called with turn held.
-func (t *Trail) findsDue(number uint64) bool {
-	return number >= t.found+findsCrowd || t.crowd <= 1 && number >= t.found+findsAfter
-}
+func (t *Trail) findsDue(number uint64) bool { return number >= t.found+findsAfter }

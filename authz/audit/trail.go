@@ -87,6 +87,9 @@ type Trail struct {
 	// not known, and how many calls are to be expected at once.
 	head  *Head
 	crowd int
+	// last is the last entry that this gate has written, and wrote when that was.
+	last  uint64
+	wrote time.Time
 	// found is the last entry that has in the database what it is found by.
 	found uint64
 	// findable wakes finds.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Statements of every transaction.
@@ -133,7 +134,7 @@ func (t *Trail) write(calls []*call) (err error) {
 	if err := tx.commit(ctx); err != nil {
 		return err
 	}
-	t.head = &end
+	t.head, t.last, t.wrote = &end, end.Number, time.Now()
 	t.metrics.written(end.Number, len(rows))
 	if t.findsDue(end.Number) {
 		t.wakeFinds()
