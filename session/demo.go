@@ -41,6 +41,11 @@ func (s GrantStatus) Ended() bool {
 	return s == GrantExpired || s == GrantRevoked || s == GrantFailed || s == GrantRefused
 }
 
+// Known reports whether the status is one that a grant can have.
+func (s GrantStatus) Known() bool {
+	return s == GrantPending || s == GrantStarting || s == GrantActive || s.Ended()
+}
+
 // DemoGrant is temporary access to a workspace. It holds no secret.
 type DemoGrant struct {
 	// ID is demo-<unix>-<random>, and what ClaimDemoSession says.

@@ -63,6 +63,9 @@ func (a *API) listDemos(r *http.Request) (any, error) {
 		return nil, err
 	}
 	query := session.DemoQuery{UserID: q.Get("user"), Status: session.GrantStatus(q.Get("status")), Live: q.Get("live") == "true", After: q.Get("after")}
+	if query.Status != "" && !query.Status.Known() {
+		return nil, problem(http.StatusBadRequest, "the state is %q; there are pending, starting, active, expired, revoked, failed and refused", query.Status)
+	}
 	if q.Has("limit") {
 		if query.Limit, err = strconv.Atoi(q.Get("limit")); err != nil || query.Limit < 1 || query.Limit > 1000 {
 			return nil, problem(http.StatusBadRequest, "limit is %q; it is a number from 1 to 1000", q.Get("limit"))

@@ -94,10 +94,6 @@ func (a *API) requestDemo(c *call) (reply, error) {
 	return reply{status: status, body: a.demoSession(c, g)}, nil
 }
 
-var demoStates = []session.GrantStatus{
-	session.GrantPending, session.GrantStarting, session.GrantActive, session.GrantExpired, session.GrantRevoked, session.GrantFailed, session.GrantRefused,
-}
-
 // listDemos shows one's own, and administrators those of a user, or of all.
 func (a *API) listDemos(c *call) (reply, error) {
 	q, limit, err := page(c, "user", "all", "after", "status", "live")
@@ -109,7 +105,7 @@ func (a *API) listDemos(c *call) (reply, error) {
 	switch {
 	case q.Has("all") && (q.Get("all") != "true" || q.Has("user")), q.Has("live") && q.Get("live") != "true", q.Has("user") && q.Get("user") == "":
 		return reply{}, problem(http.StatusBadRequest, "request_invalid", "The parameters all and live are true, user is no empty text, and all goes without it.")
-	case q.Has("status") && !slices.Contains(demoStates, query.Status):
+	case q.Has("status") && !query.Status.Known():
 		return reply{}, problem(http.StatusBadRequest, "request_invalid", "The parameter status is none of the states of a demo session.")
 	case q.Has("all"):
 		query.UserID = ""
