@@ -18,8 +18,10 @@ type PolicyKeeper interface {
 	// PolicyState says what there is to know now. It asks nobody else, and takes at
 	// most as long as ctx lets it; parts that cannot be had in time are left out.
 	PolicyState(ctx context.Context) PolicyState
-	// PromoteShadow makes the candidate that is watched the active policy.
-	PromoteShadow(ctx context.Context) error
+	// PromoteShadow makes the candidate that is watched the active policy. since is
+	// its PolicyShadow.Since as it was looked at: one that has taken its place
+	// meanwhile, or was compared with another policy, is not promoted.
+	PromoteShadow(ctx context.Context, since time.Time) error
 	// DropShadow ends the watching.
 	DropShadow(ctx context.Context) error
 	// GoBack makes a bundle that was active before, by its ID, the active one.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/neosc/gate/authz/engine"
 	"github.com/neosc/gate/bundles"
@@ -64,8 +65,8 @@ func shadowState(r *shadow.Report) *session.PolicyShadow {
 }
 
 // PromoteShadow implements session.PolicyKeeper.
-func (k policyKeeper) PromoteShadow(ctx context.Context) error {
-	done, err := k.shadow.promote()
+func (k policyKeeper) PromoteShadow(ctx context.Context, since time.Time) error {
+	done, err := k.shadow.promote(ctx, since)
 	if err == nil {
 		k.tellWish(ctx, "promote", done.Revision, done.Generation)
 	}

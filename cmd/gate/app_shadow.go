@@ -68,12 +68,21 @@ type promoted struct {
 	Lasting bool `json:"lasting"`
 }
 
-// promote activates the candidate, which is in shadow no more then.
-func (x *shadowed) promote() (promoted, error) {
+// errOther refuses to promote what nobody has looked at.
+var errOther = errors.New("another policy is watched by now, or beside another one: look at what it would change first")
+
+// promote activates the candidate, which is in shadow no more then; only the one
+// that is counted since an instant, if that is not zero.
+func (x *shadowed) promote(ctx context.Context, since time.Time) (promoted, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.packed == nil {
 		return promoted{}, shadow.ErrNone
+	}
+	if !since.IsZero() {
+		if r, err := x.Report(ctx); err != nil || !r.Since.Equal(since) {
+			return promoted{}, errors.Join(errOther, err)
+		}
 	}
 	s, lasting, err := x.policy.Promote(x.packed)
 	if err != nil {
@@ -113,8 +122,8 @@ func (x *shadowed) handle(mux *http.ServeMux) {
 		}
 		answerShadow(w, report, err)
 	})
-	mux.HandleFunc("POST "+shadowPath+"/promote", func(w http.ResponseWriter, _ *http.Request) {
-		out, err := x.promote()
+	mux.HandleFunc("POST "+shadowPath+"/promote", func(w http.ResponseWriter, r *http.Request) {
+		out, err := x.promote(r.Context(), time.Time{})
 		answerShadow(w, out, err)
 	})
 	mux.HandleFunc("POST "+shadowPath+"/drop", func(w http.ResponseWriter, _ *http.Request) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,7 +46,13 @@ func (c *Console) changePolicy(w http.ResponseWriter, r *http.Request) {
 	var err error
 	switch form.Get("do") {
 	case "promote":
-		done, err = donePromoted, c.o.Policy.PromoteShadow(as(r, s))
+		// What is promoted is what the page showed, whatever was put there since.
+		since, bad := strconv.ParseInt(form.Get("since"), 10, 64)
+		if bad != nil {
+			err = session.ErrPolicyWish
+			break
+		}
+		done, err = donePromoted, c.o.Policy.PromoteShadow(as(r, s), time.Unix(0, since))
 	case "drop":
 		done, err = doneDropped, c.o.Policy.DropShadow(as(r, s))
 	case "back":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,8 +31,10 @@ func (f *fakePolicy) wish(ctx context.Context, what string) error {
 	return f.fail
 }
 
-func (f *fakePolicy) PromoteShadow(ctx context.Context) error { return f.wish(ctx, "promote") }
-func (f *fakePolicy) DropShadow(ctx context.Context) error    { return f.wish(ctx, "drop") }
+func (f *fakePolicy) PromoteShadow(ctx context.Context, since time.Time) error {
+	return f.wish(ctx, "promote of "+since.UTC().Format(time.RFC3339Nano))
+}
+func (f *fakePolicy) DropShadow(ctx context.Context) error { return f.wish(ctx, "drop") }
 func (f *fakePolicy) GoBack(ctx context.Context, id string) error {
 	return f.wish(ctx, "back to "+id)
 }
@@ -76,27 +79,29 @@ func TestThePolicyPageOfAFolder(t *testing.T) {
 
 func TestWhatAdministratorsWishOfThePolicy(t *testing.T) {
 	t.Parallel()
-	f := &fakePolicy{state: session.PolicyState{Shadow: &session.PolicyShadow{Revision: "x"}}}
+	f := &fakePolicy{state: session.PolicyState{Shadow: &session.PolicyShadow{Revision: "x", Since: base.Add(7)}}}
 	_, v := policyHouse(t, f)
+	mark := strconv.FormatInt(base.Add(7).UnixNano(), 10)
+	v.get("/admin/policy").wants(t, http.StatusOK, `name="since" value="`+mark+`"`)
 	for do, want := range map[string]string{"promote": "What was watched decides now", "drop": "watched no more"} {
-		v.follow(v.send("/account", "/admin/policy", "do", do), want)
+		v.follow(v.send("/account", "/admin/policy", "do", do, "since", mark), want)
 	}
 	v.follow(v.send("/account", "/admin/policy", "do", "back", "to", "1b80d4a"), "The gate went back")
 	got := strings.Join(f.wishes, "; ")
-	for _, want := range []string{"promote by amara@kappa4.com", "drop by amara@kappa4.com", "back to 1b80d4a by amara@kappa4.com"} {
+	for _, want := range []string{"promote of " + base.Add(7).UTC().Format(time.RFC3339Nano) + " by amara@kappa4.com", "drop by amara@kappa4.com", "back to 1b80d4a by amara@kappa4.com"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("wishes %q lack %q", got, want)
 		}
 	}
 	before := len(f.wishes)
-	for _, odd := range [][]string{{}, {"do", "burn"}, {"do", "back"}, {"do", "back", "to", strings.Repeat("x", 200)}} {
+	for _, odd := range [][]string{{}, {"do", "burn"}, {"do", "promote"}, {"do", "promote", "since", "now"}, {"do", "back"}, {"do", "back", "to", strings.Repeat("x", 200)}} {
 		v.send("/account", "/admin/policy", odd...).wants(t, http.StatusConflict, "Nothing has changed.")
 	}
 	if len(f.wishes) != before {
 		t.Errorf("odd forms did something: %q", f.wishes[before:])
 	}
 	f.fail = fmt.Errorf("%w: no policy is watched", session.ErrPolicyWish)
-	v.send("/account", "/admin/policy", "do", "promote").wants(t, http.StatusConflict, "Nothing has changed. No policy is watched.")
+	v.send("/account", "/admin/policy", "do", "promote", "since", mark).wants(t, http.StatusConflict, "Nothing has changed. No policy is watched.")
 }
 
 func TestOthersSeeNothingOfThePolicy(t *testing.T) {

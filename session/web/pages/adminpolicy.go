@@ -42,8 +42,10 @@ type differenceRow struct {
 type shadowPart struct {
 	Revision, Place, Share, Compared, Disagreed, Percent, Trouble string
 	Dropped                                                       string
-	Since                                                         Instant
-	Rows                                                          []differenceRow
+	// Mark tells this candidate from one that takes its place.
+	Mark  string
+	Since Instant
+	Rows  []differenceRow
 }
 
 // Policy renders the page.
@@ -139,6 +141,7 @@ func shadowOf(s *session.PolicyShadow) *shadowPart {
 	p := &shadowPart{
 		Revision: shown(s.Revision, 60), Place: shown(s.Place, 300), Share: strconv.FormatFloat(100*s.Share, 'f', -1, 64) + "%",
 		Compared: counted(s.Compared), Disagreed: counted(s.Disagreed), Trouble: shown(s.Trouble, 300), Since: utc(s.Since),
+		Mark: strconv.FormatInt(s.Since.UnixNano(), 10),
 	}
 	if s.Dropped > 0 {
 		p.Dropped = counted(s.Dropped)
