@@ -42,8 +42,10 @@ type NewUser struct {
 	PasswordSHA256 string
 }
 
-// Users is what operators do with local accounts. An email names an account
-// whatever its case. Safe for concurrent use. Methods return ErrUnavailable
+// Users is what operators do with local accounts besides what Members does: an
+// Origin whose actor is Operator may take the last administrator's role there. An
+// email names an account whatever its case. Changes keep their audit events, and
+// one whose event cannot be kept is not made. Safe for concurrent use. Methods return ErrUnavailable
 // when accounts cannot be asked, and an error that wraps ErrBadUser, and whose
 // text may be shown, for a value that no account can have (an email without @,
 // a short password, a role with a comma).
@@ -52,11 +54,9 @@ type Users interface {
 	AddUser(ctx context.Context, u NewUser) (User, error)
 	// ListUsers returns at most limit accounts, by email.
 	ListUsers(ctx context.Context, limit int) ([]User, error)
-	// SetPassword, SetRoles and RemoveUser change one account: ErrNoUser if
-	// there is none. They do not end its sessions; callers do.
+	// SetPassword changes the password of one account: ErrNoUser if there is none.
+	// It does not end its sessions; callers do.
 	SetPassword(ctx context.Context, email, password string) (User, error)
-	SetRoles(ctx context.Context, email string, roles []string) (User, error)
-	RemoveUser(ctx context.Context, email string) (User, error)
 }
 
 // Errors of Users, matched with errors.Is.

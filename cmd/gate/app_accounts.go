@@ -57,18 +57,6 @@ func (a *app) openService(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// operatorUsers are the accounts as operators change them: what else there is of
-// one that they remove ends with it.
-type operatorUsers struct {
-	*account.Store
-	service *account.Service
-}
-
-// RemoveUser implements session.Users.
-func (u operatorUsers) RemoveUser(ctx context.Context, email string) (session.User, error) {
-	return u.service.RemoveUser(ctx, email)
-}
-
 // mailer is nil where no mail is sent.
 func (a *app) mailer(out io.Writer) (session.Mailer, error) {
 	m := &a.cfg.Accounts.Mail

@@ -13,7 +13,7 @@ import (
 func (a *app) adminHandler(successors http.Handler) (http.Handler, error) {
 	started := time.Now()
 	commands, err := admin.New(admin.Options{
-		Sessions: a.sessions, Users: operatorUsers{a.accounts, a.service}, Members: a.service, Organizations: a.service, Factors: a.factors, People: a.accounts, Audit: a.trail, AuditLog: a.trail, Switches: a.switches, Demos: a.demosOrNil(), CookieName: a.cfg.Cookie.Name, Logger: a.log, Clock: time.Now,
+		Sessions: a.sessions, Users: a.service, Members: a.service, Organizations: a.service, Factors: a.factors, People: a.accounts, Audit: a.trail, AuditLog: a.trail, Switches: a.switches, Demos: a.demosOrNil(), CookieName: a.cfg.Cookie.Name, Logger: a.log, Clock: time.Now,
 		Reload: func(context.Context) (admin.Policy, error) {
 			err := a.policy.Reload()
 			return a.activePolicy(), err

@@ -1,10 +1,6 @@
 package account
 
-import (
-	"context"
-
-	"github.com/neosc/gate/session"
-)
+import "context"
 
 // follows is what is to be done about demo grants once a change is committed.
 type follows func(context.Context) error
@@ -39,32 +35,4 @@ func (s *Service) remove(ctx context.Context, tx txn, u *User) (follows, error) 
 		}
 	}
 	return s.endGrants(ctx, tx, u.ID, "", "the account was removed")
-}
-
-// RemoveUser is session.Users' for operators, who may remove the last
-// administrator too. Demo grants end with the account; ending its sessions and
-// telling the trail are the caller's.
-func (s *Service) RemoveUser(ctx context.Context, email string) (session.User, error) {
-	u, err := s.st.Get(ctx, email)
-	if err != nil {
-		return session.User{}, err
-	}
-	left := follows(nothing)
-	err = s.tx(ctx, func(ctx context.Context, tx txn) (err error) {
-		if err := s.st.lockMembers(ctx, tx); err != nil {
-			return err
-		}
-		if _, err := s.st.byID(ctx, tx, u.ID); err != nil {
-			return err
-		}
-		left, err = s.remove(ctx, tx, u)
-		return err
-	})
-	if err != nil {
-		return session.User{}, err
-	}
-	if err := left(ctx); err != nil {
-		s.log.Warn("the demo sessions of a removed account have ended, and what follows is done later", "user", u.ID, "error", err)
-	}
-	return u.public(), nil
 }

@@ -33,6 +33,7 @@ func TestDemoGrantsEndWithTheirAccount(t *testing.T) {
 	e := &ender{}
 	h := newHouse(t, nil, func(o *ServiceOptions) { o.Grants, o.Mailer, o.Open = e, nil, false })
 	ctx := t.Context()
+	operator := session.WithOrigin(ctx, session.Origin{Actor: session.Operator()})
 	add := func(email string) string {
 		t.Helper()
 		u, err := h.AddUser(ctx, session.NewUser{Email: email, Password: "a long enough one"})
@@ -70,7 +71,7 @@ func TestDemoGrantsEndWithTheirAccount(t *testing.T) {
 			return err
 		}, []string{ana + " " + acme.ID + " the account moved to another organization"}},
 		{"deleted", func() error { _, err := h.s.DeleteUser(ctx, ana); return err }, []string{ana + "  the account was removed"}},
-		{"removed by an operator", func() error { _, err := h.s.RemoveUser(ctx, "Bob@example.com"); return err }, []string{bob + "  the account was removed"}},
+		{"removed by an operator", func() error { _, err := h.s.DeleteUser(operator, bob); return err }, []string{bob + "  the account was removed"}},
 	} {
 		e.ended, e.done = nil, 0
 		if err := c.do(); err != nil || !slices.Equal(e.ended, c.want) || e.done != len(c.want) {
@@ -81,7 +82,7 @@ func TestDemoGrantsEndWithTheirAccount(t *testing.T) {
 	e.err = errors.New("the database is away")
 	_, disabled := h.s.ChangeUser(ctx, eve, session.UserChange{Disabled: ptr(true)})
 	_, deleted := h.s.DeleteUser(ctx, eve)
-	_, removed := h.s.RemoveUser(ctx, "eve@example.com")
+	_, removed := h.s.DeleteUser(operator, eve)
 	u, err := h.s.UserByID(ctx, eve)
 	if disabled == nil || deleted == nil || removed == nil || err != nil || u.Disabled {
 		t.Errorf("%+v, error %v; the errors are %v, %v, %v", u, err, disabled, deleted, removed)

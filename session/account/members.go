@@ -80,7 +80,7 @@ func (s *Service) store(ctx context.Context, tx txn, before, after *User, events
 	if len(events) == 0 {
 		return nil // as it was
 	}
-	if before.isAdmin() && !after.isAdmin() {
+	if before.isAdmin() && !after.isAdmin() && !byOperator(ctx) {
 		if err := s.st.otherAdmin(ctx, tx, before.ID); err != nil {
 			return err
 		}
@@ -188,7 +188,7 @@ func (s *Service) DeleteUser(ctx context.Context, id string) (session.ChangedUse
 		if u, err = s.st.byID(ctx, tx, id); err != nil {
 			return err
 		}
-		if u.isAdmin() {
+		if u.isAdmin() && !byOperator(ctx) {
 			if err := s.st.otherAdmin(ctx, tx, id); err != nil {
 				return err
 			}
@@ -203,14 +203,14 @@ func (s *Service) DeleteUser(ctx context.Context, id string) (session.ChangedUse
 	}
 	out := session.ChangedUser{User: u.public()}
 	out.SessionsEnded, err = s.o.Sessions.RevokeUser(ctx, id)
-	if err = errors.Join(err, left(ctx)); err != nil {
-		return session.ChangedUser{}, fmt.Errorf("the account is gone, but its sessions may go on: %w", err)
-	}
 	if s.o.Factors != nil {
+		// They open nothing, for ids are never given twice, but are personal data.
 		if err := s.o.Factors.RemoveFactors(ctx, id); err != nil {
-			// They open nothing: ids are never given twice.
 			s.log.Warn("second factors of a removed account are still kept", "user", id, "error", err)
 		}
+	}
+	if err = errors.Join(err, left(ctx)); err != nil {
+		return session.ChangedUser{}, fmt.Errorf("the account is gone, but its sessions may go on; end them with `gate session revoke -user %s`: %w", id, err)
 	}
 	return out, nil
 }

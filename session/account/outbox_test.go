@@ -64,8 +64,8 @@ func silent(t testing.TB, change func(*Options)) *house {
 	return newHouse(t, change, func(o *ServiceOptions) { o.Mailer, o.Open = nil, false })
 }
 
-func away(session.Mail) error  { return errors.New("the server is away") }
-func taken(session.Mail) error { return nil }
+func away(session.Mail) error    { return errors.New("the server is away") }
+func accepts(session.Mail) error { return nil }
 
 func (h *house) waits(t testing.TB, want int) {
 	t.Helper()
@@ -104,7 +104,7 @@ func TestMailsOutliveTheGateAndAServerThatIsAway(t *testing.T) {
 		t.Errorf("before it is time there is %+v, wait %s, error %v", l, wait, err)
 	}
 	h.forward(time.Minute)
-	s, box, _ = h.another(t, taken, nil)
+	s, box, _ = h.another(t, accepts, nil)
 	mails := map[string]string{}
 	for range 3 {
 		m := box.next(t)
@@ -201,7 +201,7 @@ func TestALetterOfAKilledGateIsAnothersAfterAWhile(t *testing.T) {
 		t.Errorf("another gate takes %+v at once, wait %s, error %v", l, wait, err)
 	}
 	h.forward(leaseTime)
-	_, box, _ := h.another(t, taken, nil)
+	_, box, _ := h.another(t, accepts, nil)
 	if m := box.next(t); m.To != "ana@example.com" {
 		t.Errorf("a mail to %s", m.To)
 	}

@@ -77,10 +77,16 @@ func (s *Service) setHash(ctx context.Context, tx txn, u *User, hash, was string
 	if n == 0 {
 		return refuse(gone)
 	}
-	if _, err := s.st.execOn(ctx, tx, `DELETE FROM links WHERE purpose = ? AND subject = ?`, string(forReset), u.ID); err != nil {
+	if err := s.st.voidResets(ctx, tx, u.ID); err != nil {
 		return err
 	}
 	return s.audit(ctx, e)
+}
+
+// voidResets has the links for a new password of an account open nothing more.
+func (st *Store) voidResets(ctx context.Context, tx txn, userID string) error {
+	_, err := st.execOn(ctx, tx, `DELETE FROM links WHERE purpose = ? AND subject = ?`, string(forReset), userID)
+	return err
 }
 
 // tell mails that a password was changed. Where there is no room for that it is

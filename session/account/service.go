@@ -78,7 +78,7 @@ type ServiceOptions struct {
 }
 
 // Service is what people and administrators do with accounts. It implements
-// session.Registrar, session.Members and session.Organizations, and is safe for
+// session.Registrar, session.Users, session.Members and session.Organizations, and is safe for
 // concurrent use. Run sends the mails.
 type Service struct {
 	o     ServiceOptions
@@ -94,6 +94,7 @@ type Service struct {
 
 var (
 	_ session.Registrar     = (*Service)(nil)
+	_ session.Users         = (*Service)(nil)
 	_ session.Members       = (*Service)(nil)
 	_ session.Organizations = (*Service)(nil)
 	_ session.Identifier    = (*Store)(nil)

@@ -66,7 +66,7 @@ type Options struct {
 }
 
 // Store keeps local users and people of providers. It implements
-// session.Authenticator, session.Users and session.Directory, and is safe for concurrent use.
+// session.Authenticator and session.Directory, and is safe for concurrent use.
 type Store struct {
 	o      Options
 	db     *sql.DB

@@ -34,11 +34,9 @@ type organizationList struct {
 	Organizations []session.Organization `json:"organizations"`
 }
 
-// handleAccounts adds what needs Members and Organizations.
+// handleAccounts adds what Members and Organizations do.
 func (a *API) handleAccounts() {
-	if a.o.Members != nil {
-		a.handle("PATCH /v1/users/{email}", a.changeUser)
-	}
+	a.handle("PATCH /v1/users/{email}", a.changeUser)
 	if a.o.Organizations != nil {
 		a.handle("GET /v1/organizations", a.listOrganizations)
 		a.handle("POST /v1/organizations", a.addOrganization)

@@ -31,13 +31,13 @@ type Sessions interface {
 
 // Options set up the handler; all but Decision, Audit, AuditLog and Mask are needed.
 type Options struct {
+	// Users and Members are the local accounts.
 	Users    session.Users
+	Members  session.Members
 	Sessions Sessions
-	// Members and Organizations administer accounts; nil: that is not to be had.
-	Members       session.Members
+	// Organizations are those of accounts; nil: they are not to be had here.
 	Organizations session.Organizations
-	// Factors are the second factors of accounts; nil: they have none. They need
-	// Members.
+	// Factors are the second factors of accounts; nil: they have none.
 	Factors Factors
 	// People are whom providers have signed in; nil: nobody is kept.
 	People session.Directory
@@ -73,7 +73,7 @@ type API struct {
 // New returns the handler, or says which option is missing.
 func New(o Options) (*API, error) {
 	for name, missing := range map[string]bool{
-		"Users": o.Users == nil, "Sessions": o.Sessions == nil, "Reload": o.Reload == nil, "Status": o.Status == nil,
+		"Users": o.Users == nil, "Members": o.Members == nil, "Sessions": o.Sessions == nil, "Reload": o.Reload == nil, "Status": o.Status == nil,
 		"CookieName": o.CookieName == "", "Logger": o.Logger == nil, "Clock": o.Clock == nil,
 	} {
 		if missing {
@@ -157,8 +157,6 @@ func (a *API) problemOf(r *http.Request, err error) *Problem {
 		return problem(http.StatusNotFound, "there is no such organization")
 	case errors.Is(err, session.ErrOrganizationExists):
 		return problem(http.StatusConflict, "%v", err)
-	case errors.Is(err, session.ErrLastAdmin):
-		return problem(http.StatusConflict, "%v; give it to another account first", err)
 	case errors.Is(err, session.ErrBadUser):
 		return problem(http.StatusUnprocessableEntity, "%v", err)
 	case errors.Is(err, session.ErrBusy):

@@ -70,16 +70,49 @@ func (u *users) SetPassword(_ context.Context, email, password string) (session.
 	return u.change(email, func(*session.User) { u.passwords[email] = password })
 }
 
-func (u *users) SetRoles(_ context.Context, email string, roles []string) (session.User, error) {
-	return u.change(email, func(x *session.User) { x.Roles = roles })
+// members are the same accounts with their live sessions, as Members has them.
+type members struct {
+	*users
+	sessions *session.Manager
 }
 
-func (u *users) RemoveUser(_ context.Context, email string) (session.User, error) {
-	x, err := u.change(email, func(*session.User) {})
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.by, email)
-	return x, err
+func (m members) PageUsers(ctx context.Context, _ session.UserQuery) (session.UserPage, error) {
+	all, err := m.ListUsers(ctx, 0)
+	return session.UserPage{Users: all}, err
+}
+
+func (m members) UserByID(ctx context.Context, id string) (session.User, error) {
+	all, err := m.ListUsers(ctx, 0)
+	for _, u := range all {
+		if u.ID == id {
+			return u, nil
+		}
+	}
+	return session.User{}, errors.Join(err, session.ErrNoUser)
+}
+
+func (m members) ChangeUser(ctx context.Context, id string, c session.UserChange) (session.ChangedUser, error) {
+	u, err := m.UserByID(ctx, id)
+	if err != nil || c.Roles == nil {
+		return session.ChangedUser{}, err
+	}
+	if u, err = m.change(u.Email, func(x *session.User) { x.Roles = *c.Roles }); err != nil {
+		return session.ChangedUser{}, err
+	}
+	n, err := m.sessions.UpdateUser(ctx, id, func(i *session.Identity) error { i.Roles = *c.Roles; return nil })
+	return session.ChangedUser{User: u, SessionsChanged: n}, err
+}
+
+func (m members) DeleteUser(ctx context.Context, id string) (session.ChangedUser, error) {
+	u, err := m.UserByID(ctx, id)
+	if err != nil {
+		return session.ChangedUser{}, err
+	}
+	m.mu.Lock()
+	delete(m.by, u.Email)
+	m.mu.Unlock()
+	n, err := m.sessions.RevokeUser(ctx, id)
+	return session.ChangedUser{User: u, SessionsEnded: n}, err
 }
 
 // logText is a log that handlers write and tests read.
@@ -128,7 +161,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	t.Cleanup(x.manager.Close)
 	o := Options{
-		Users: x.users, Sessions: x.manager, CookieName: "_pomerium", Clock: clock, Logger: slog.New(slog.NewTextHandler(x.log, nil)),
+		Users: x.users, Members: members{x.users, x.manager}, Sessions: x.manager, CookieName: "_pomerium", Clock: clock, Logger: slog.New(slog.NewTextHandler(x.log, nil)),
 		Reload: func(context.Context) (Policy, error) { return Policy{"rev-2", 2}, x.reload },
 		Status: func(context.Context) Status { return Status{Version: "1", Ready: true} },
 	}

@@ -1,12 +1,9 @@
 package admin
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/neosc/gate/session"
@@ -60,52 +57,4 @@ func (a *API) audit(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return auditList{Entries: nonNil(found)}, nil
-}
-
-// rolesOf returns the roles that the account of a request has before it is
-// changed. Where nothing is kept nobody asks.
-func (a *API) rolesOf(r *http.Request) ([]string, error) {
-	if a.o.Audit == nil {
-		return nil, nil
-	}
-	users, err := a.o.Users.ListUsers(r.Context(), maxUsers)
-	if err != nil {
-		return nil, err
-	}
-	for _, u := range users {
-		if strings.EqualFold(u.Email, r.PathValue("email")) {
-			return u.Roles, nil
-		}
-	}
-	return nil, nil // changing it will say that it is not there
-}
-
-// auditRoles keeps a change of an account's roles, and what else happened to it.
-// If it cannot, its caller takes the change back: made again, it would be none
-// and never told of.
-func (a *API) auditRoles(ctx context.Context, u session.User, before []string, also ...session.Action) error {
-	if a.o.Audit == nil {
-		return nil
-	}
-	var events []session.Event
-	for _, action := range also {
-		events = append(events, session.NewEvent(ctx, action, sessionOf(u)))
-	}
-	if err := a.o.Audit.Append(ctx, append(events, session.RoleEvents(ctx, sessionOf(u), before, u.Roles)...)...); err != nil {
-		return fmt.Errorf("nothing is changed, since the audit trail cannot keep it: %w", err)
-	}
-	return nil
-}
-
-// sessionOf names an account in events.
-func sessionOf(u session.User) *session.Session {
-	return &session.Session{Identity: session.Identity{UserID: u.ID, Email: u.Email, Organization: u.Organization}}
-}
-
-// auditAccount keeps what was done with an account and cannot be taken back.
-func (a *API) auditAccount(ctx context.Context, action session.Action, u session.User) error {
-	if a.o.Audit == nil {
-		return nil
-	}
-	return a.o.Audit.Append(ctx, session.NewEvent(ctx, action, sessionOf(u)))
 }

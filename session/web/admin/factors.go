@@ -21,7 +21,7 @@ type Factors interface {
 
 // handleFactors adds what needs Factors.
 func (a *API) handleFactors() {
-	if a.o.Factors == nil || a.o.Members == nil {
+	if a.o.Factors == nil {
 		return
 	}
 	a.handle("DELETE /v1/users/{email}/factors", a.removeFactors)

@@ -1,9 +1,7 @@
 package admin
 
 import (
-	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -29,20 +27,15 @@ func (a *API) addUser(r *http.Request) (any, error) {
 	if err := decode(r, &n); err != nil {
 		return nil, err
 	}
-	password, generated, action := n.Password, "", session.ActionUserImported
+	password, generated := n.Password, ""
 	if n.PasswordSHA256 == "" {
 		password, generated = orGenerated(n.Password)
-		action = session.ActionRegister
 	}
 	u, err := a.o.Users.AddUser(r.Context(), session.NewUser{
 		Email: n.Email, Name: n.Name, Organization: n.Organization, Password: password, Roles: n.Roles, Demo: n.Demo, PasswordSHA256: n.PasswordSHA256,
 	})
 	if err != nil {
 		return nil, err
-	}
-	if err := a.auditRoles(r.Context(), u, nil, action); err != nil {
-		_, undo := a.o.Users.RemoveUser(context.WithoutCancel(r.Context()), u.Email)
-		return nil, errors.Join(err, undo)
 	}
 	a.o.Logger.Info("register", "user", u.ID, "roles", u.Roles, "by", "operator")
 	return ChangedUser{User: u, Password: generated}, nil
@@ -61,11 +54,8 @@ func (a *API) setPassword(r *http.Request) (any, error) {
 		return nil, err
 	}
 	n, err := a.o.Sessions.RevokeUser(r.Context(), u.ID)
-	if err == nil {
-		err = a.auditAccount(r.Context(), session.ActionPasswordChanged, u)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("the password is changed, but sessions of before may go on, or nobody is told; try again: %w", err)
+		return nil, fmt.Errorf("the password is changed, but sessions of before may go on; try again: %w", err)
 	}
 	a.o.Logger.Info("password_changed", "user", u.ID, "sessions", n, "by", "operator")
 	return ChangedUser{User: u, Password: generated, SessionsEnded: n}, nil
@@ -80,49 +70,29 @@ func (a *API) setRoles(r *http.Request) (any, error) {
 	if c.Roles == nil {
 		return nil, problem(http.StatusUnprocessableEntity, "roles is missing; an empty list takes all away")
 	}
-	before, err := a.rolesOf(r)
+	id, err := a.userID(r)
 	if err != nil {
 		return nil, err
 	}
-	u, err := a.o.Users.SetRoles(r.Context(), r.PathValue("email"), *c.Roles)
+	u, err := a.o.Members.ChangeUser(r.Context(), id, session.UserChange{Roles: c.Roles})
 	if err != nil {
 		return nil, err
 	}
-	if err := a.auditRoles(r.Context(), u, before); err != nil {
-		_, undo := a.o.Users.SetRoles(context.WithoutCancel(r.Context()), u.Email, before)
-		return nil, errors.Join(err, undo)
-	}
-	n, err := a.o.Sessions.UpdateUser(r.Context(), u.ID, func(id *session.Identity) error {
-		id.Roles = append([]string(nil), u.Roles...)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("the roles are changed, but live sessions may keep the old ones; try again: %w", err)
-	}
-	a.o.Logger.Info("role_assigned", "user", u.ID, "roles", u.Roles, "sessions", n, "by", "operator")
-	return ChangedUser{User: u, SessionsChanged: n}, nil
+	a.o.Logger.Info("role_assigned", "user", id, "roles", u.User.Roles, "sessions", u.SessionsChanged, "by", "operator")
+	return ChangedUser{User: u.User, SessionsChanged: u.SessionsChanged}, nil
 }
 
 func (a *API) removeUser(r *http.Request) (any, error) {
-	u, err := a.o.Users.RemoveUser(r.Context(), r.PathValue("email"))
+	id, err := a.userID(r)
 	if err != nil {
 		return nil, err
 	}
-	n, err := a.o.Sessions.RevokeUser(r.Context(), u.ID)
-	if err == nil {
-		err = a.auditAccount(r.Context(), session.ActionUserRemoved, u)
-	}
-	if a.o.Factors != nil {
-		// They open nothing, for ids are never given twice, but are personal data.
-		if gone := a.o.Factors.RemoveFactors(r.Context(), u.ID); gone != nil {
-			a.o.Logger.Warn("second factors of a removed account are still kept", "user", u.ID, "error", gone)
-		}
-	}
+	u, err := a.o.Members.DeleteUser(r.Context(), id)
 	if err != nil {
-		return nil, fmt.Errorf("the account is gone, but its sessions may go on, or nobody is told; end them with `gate session revoke -user %s`: %w", u.ID, err)
+		return nil, err
 	}
-	a.o.Logger.Info("user_removed", "user", u.ID, "sessions", n, "by", "operator")
-	return ChangedUser{User: u, SessionsEnded: n}, nil
+	a.o.Logger.Info("user_removed", "user", id, "sessions", u.SessionsEnded, "by", "operator")
+	return ChangedUser{User: u.User, SessionsEnded: u.SessionsEnded}, nil
 }
 
 // orGenerated returns the password, or a random one of 130 bits twice: to use
