@@ -140,6 +140,9 @@ func (f *decisionFlags) find(ctx context.Context, file string, s streams) error 
 	bad := &badLines{w: s.err}
 	var newest []string
 	print := func(l decisionlog.Line) error {
+		if l.Err == nil && f.requestID != "" && !mayHave(l.Text, f.requestID) {
+			return nil
+		}
 		r, text := f.record(l, bad)
 		switch {
 		case r == nil || !f.wants(r):

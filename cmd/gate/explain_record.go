@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ func findRecord(ctx context.Context, file, id string) (*decisionlog.Record, erro
 	var found *decisionlog.Record
 	lines := 0
 	err = decisionlog.Scan(ctx, files, func(l decisionlog.Line) error {
-		if lines++; l.Err != nil {
+		if lines++; l.Err != nil || !mayHave(l.Text, id) {
 			return nil
 		}
 		if r, err := decisionlog.Parse(string(l.Text)); err == nil && (r.DecisionID == id || r.RequestID == id) {
@@ -80,6 +81,12 @@ func findRecord(ctx context.Context, file, id string) (*decisionlog.Record, erro
 		return nil, errors.New("the record has no input: it was masked")
 	}
 	return found, nil
+}
+
+// mayHave reports whether a line can be the record of an id: to look for the text
+// is ten times as fast as to read all records.
+func mayHave(line []byte, id string) bool {
+	return bytes.Contains(line, []byte(id)) || bytes.IndexByte(line, '\\') >= 0
 }
 
 // remembered is a record as gates remember decisions.

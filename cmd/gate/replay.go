@@ -36,7 +36,8 @@ headers and limits, by route, roles and the rules that made the difference, each
 example and the command that explains it. Nothing is charged and nothing is changed.
 A request of which the policy may read something that is not in its record (secrets, what
 the policy masks, what was too long) is counted as not replayable, never as the same.
-Exit codes: 0 nothing changes, 1 something does, 2 trouble, or interrupted.`
+Exit codes: 0 nothing changes, 1 something does, 2 trouble, interrupted, or no request was
+decided anew.`
 
 // replayFlags are gate replay's flags.
 type replayFlags struct {
@@ -51,7 +52,7 @@ type replayFlags struct {
 func newReplayFlags(s streams) *replayFlags {
 	f := &replayFlags{flags: flagSet("replay", replayUsage, replayPurpose, s)}
 	f.StringVar(&f.config, "config", "gate.yaml", "configuration `file`: its routes file says which headers reach policy")
-	f.StringVar(&f.decisions, "decisions", "", "decision log, with the older files beside it: a `file` (default: the configuration's\ndecisions.file; - for stdin)")
+	f.StringVar(&f.decisions, "decisions", "", "decision log, with the older files beside it: a `file`, may be compressed (default: the\nconfiguration's decisions.file; - for stdin)")
 	f.StringVar(&f.bundle, "bundle", "", "policy to try: a `folder` or a bundle .tar.gz (default: the configuration's)")
 	f.StringVar(&f.route, "route", "", "replay requests of this `route` alone")
 	f.Var(&f.switches, "switch", "`NAME=VALUE` of a switch of the policy; may be given more than once")
@@ -80,7 +81,8 @@ func runReplay(ctx context.Context, args []string, s streams) int {
 	case r.Interrupted:
 		fmt.Fprintf(s.err, "gate replay: interrupted; this is what %d records came to\n", r.Records)
 		return exitTrouble
-	case r.Records == 0 && r.BadLines > 0:
+	case r.Replayed() == 0: // a check that looked at nothing must not pass
+		fmt.Fprintf(s.err, "gate replay: of %d records none was decided anew, so nothing is known of the policy\n", r.Records)
 		return exitTrouble
 	case r.Changed > 0 || f.notReplayable && r.NotReplayable > 0:
 		return exitDifferent

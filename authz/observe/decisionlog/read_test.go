@@ -1,6 +1,8 @@
 package decisionlog_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"os"
@@ -41,6 +43,46 @@ func TestLinesThatAreNoRecordsAreNamed(t *testing.T) {
 		if !strings.Contains(got[i], want[i]) {
 			t.Errorf("line %d: %q, want %q", i, got[i], want[i])
 		}
+	}
+}
+
+func TestCompressedFilesAreRead(t *testing.T) {
+	t.Parallel()
+	good := ask(t) + "\n"
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write([]byte(strings.Repeat(good, 300))); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "d.ndjson")
+	for name, text := range map[string][]byte{file: []byte(good), file + ".1": []byte(good), file + ".2.gz": packed.Bytes(), file + ".3.gz": packed.Bytes()[:packed.Len()-20]} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := decisionlog.Files(file)
+	if err != nil || len(files) != 4 || files[0] != file+".3.gz" || files[3] != file {
+		t.Fatalf("%q, %v", files, err)
+	}
+	lines, cut := map[string]int{}, map[string]int{}
+	err = decisionlog.Scan(t.Context(), files, func(l decisionlog.Line) error {
+		if _, err := decisionlog.Parse(string(l.Text)); l.Err == nil && err != nil {
+			return err
+		}
+		if lines[l.File]++; l.Err != nil {
+			cut[l.File]++
+		}
+		return nil
+	})
+	if err != nil || lines[file] != 1 || lines[file+".2.gz"] != 300 || lines[file+".3.gz"] < 2 || cut[file+".3.gz"] != 1 || len(cut) != 1 {
+		t.Errorf("%v, cut off %v, %v", lines, cut, err)
+	}
+	if _, err := decisionlog.Files(dir); err == nil || !strings.Contains(err.Error(), "is a folder") {
+		t.Errorf("a folder: %v", err)
 	}
 }
 

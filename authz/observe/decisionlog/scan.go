@@ -3,11 +3,13 @@ package decisionlog
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -30,22 +32,35 @@ type Line struct {
 var ErrCutOff = errors.New("the line is cut off")
 
 // Files returns those of a log that there are, oldest first: Path.2, Path.1,
-// Path. It is an error if there is none.
+// Path; the older ones may have been compressed (Path.2.gz). It is an error if
+// there is none, or if path is a folder.
 func Files(path string) ([]string, error) {
 	var out []string
 	for i := 1; i < 10_000; i++ {
-		if _, err := os.Stat(numbered(path, i)); err != nil {
-			break
+		name := numbered(path, i)
+		if !exists(name) {
+			if name += ".gz"; !exists(name) {
+				break
+			}
 		}
-		out = append([]string{numbered(path, i)}, out...)
+		out = append(out, name)
 	}
-	_, err := os.Stat(path)
-	if err == nil {
+	slices.Reverse(out)
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("%s is a folder: name the file in it", path)
+	case err == nil:
 		out = append(out, path)
-	} else if len(out) == 0 {
+	case len(out) == 0:
 		return nil, err
 	}
 	return out, nil
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // Scan reads the lines of files, one after the other, in bounded memory. Empty
@@ -68,9 +83,17 @@ func Scan(ctx context.Context, files []string, each func(Line) error) error {
 	return nil
 }
 
-// ScanReader is Scan for what is open.
+// ScanReader is Scan for what is open. What is compressed with gzip is
+// decompressed on the way.
 func ScanReader(ctx context.Context, name string, from io.Reader, each func(Line) error) error {
 	r := bufio.NewReaderSize(from, 256<<10)
+	if magic, err := r.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b { // RFC 1952, 2.3.1
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		r = bufio.NewReaderSize(z, 256<<10)
+	}
 	var long []byte
 	for n := 1; ; n++ {
 		if n%256 == 0 && ctx.Err() != nil {
@@ -82,7 +105,7 @@ func ScanReader(ctx context.Context, name string, from io.Reader, each func(Line
 		switch {
 		case errors.Is(err, io.EOF) && len(line.Text) == 0:
 			return ctx.Err()
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the latter of a compressed file
 			line.Err = ErrCutOff
 			return each(line)
 		case err != nil:

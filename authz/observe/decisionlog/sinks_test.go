@@ -86,9 +86,13 @@ func TestAServerThatStaysAwayLosesWhatItIsToldAndNoMore(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var calls atomic.Int64
+			elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				t.Errorf("records and their token went on to %s %s", r.Method, r.URL)
+			}))
+			defer elsewhere.Close()
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				calls.Add(1)
-				w.Header().Set("Location", "https://elsewhere.example/")
+				w.Header().Set("Location", elsewhere.URL)
 				w.WriteHeader(c.status)
 			}))
 			defer server.Close()
