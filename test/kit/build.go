@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
 // Root returns the project's folder: the nearest one above with a go.mod.
@@ -36,21 +37,37 @@ var gate = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "gatebin")
+	// Linking takes as long as many a test: what is there already, of other
+	// packages' tests, is left as it is by go build if it is of today's sources.
+	shared := filepath.Join(root, ".tools", "gates", "gate")
+	args := []string{"build", "-o", shared}
+	if Race {
+		shared += "-race"
+		args = []string{"build", "-race", "-o", shared}
+	}
+	if err := os.MkdirAll(filepath.Dir(shared), 0o755); err != nil {
+		return "", err
+	}
+	lock, err := os.OpenFile(shared+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", err
 	}
-	bin := filepath.Join(dir, "gate")
-	args := []string{"build", "-o", bin}
-	if Race {
-		args = append(args, "-race")
+	defer lock.Close() // lets go
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
 	}
 	cmd := exec.Command("go", append(args, "./cmd/gate")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/gate: %w\n%s", err, out)
 	}
-	return bin, nil
+	// Sources may change while the tests run, and the next build with them.
+	dir, err := os.MkdirTemp(filepath.Dir(shared), "run")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "gate")
+	return bin, os.Link(shared, bin)
 })
 
 // Cleanup removes what Gate built. Call it at the end of TestMain.
