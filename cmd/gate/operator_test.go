@@ -54,8 +54,10 @@ func newOperatorRig(t *testing.T) *operatorRig {
 	manager, err := session.NewManager(session.Options{Store: memstore.New(), Sealer: sealer})
 	must(err)
 	t.Cleanup(manager.Close)
+	service, err := account.NewService(account.ServiceOptions{Store: accounts, Sessions: manager, Origin: "https://gate.kappa4.com"})
+	must(err)
 	api, err := admin.New(admin.Options{
-		Users: accounts, Sessions: manager, CookieName: "_pomerium", Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Users: service, Members: service, Sessions: manager, CookieName: "_pomerium", Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 		Reload: func(context.Context) (admin.Policy, error) { return admin.Policy{}, nil },
 		Status: func(context.Context) admin.Status { return admin.Status{} },
 	})
