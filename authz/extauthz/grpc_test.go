@@ -3,6 +3,7 @@ package extauthz
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -177,5 +178,39 @@ func TestOtherServicesOnTheSameServer(t *testing.T) {
 	file := ask(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: service + ".Check"}})
 	if !found || len(file.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 {
 		t.Errorf("reflection lists %v and describes Check with %v", list, file)
+	}
+}
+
+// A call is answered by its first message alone, whether or not it has ended; one
+// without any has no answer.
+func TestFirstMessageOfACallIsAnswered(t *testing.T) {
+	t.Parallel()
+	conn := dial(t, newFixture().server(t))
+	open := func() grpc.ClientStream {
+		t.Helper()
+		stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, authv3.Authorization_Check_FullMethodName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream
+	}
+	stream := open()
+	if err := stream.SendMsg(check("portal", "GET", "/", "cookie", "_pomerium=s; first=1")); err != nil {
+		t.Fatal(err)
+	}
+	_ = stream.SendMsg(check("portal", "GET", "/", "cookie", "_pomerium=s; second=1")) // it may be answered by now
+	var resp authv3.CheckResponse
+	if err := stream.RecvMsg(&resp); err != nil || header(resp.GetOkResponse().GetHeaders(), "cookie") != "first=1" {
+		t.Errorf("%v, %v", &resp, err)
+	}
+	if err := stream.RecvMsg(&resp); err != io.EOF {
+		t.Errorf("after its answer the call goes on: %v", err)
+	}
+	empty := open()
+	if err := empty.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if err := empty.RecvMsg(&resp); err == nil || err == io.EOF {
+		t.Errorf("a call without a message is answered: %v, %v", &resp, err)
 	}
 }

@@ -131,7 +131,7 @@ func NewGRPCServer(s *Server, opts ...grpc.ServerOption) *grpc.Server {
 	g.RegisterService(&grpc.ServiceDesc{
 		ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
 		HandlerType: (*any)(nil),
-		Streams:     []grpc.StreamDesc{{StreamName: "Check", Handler: s.serve}},
+		Streams:     []grpc.StreamDesc{{StreamName: "Check", Handler: s.serve, ClientStreams: true}},
 		Metadata:    authv3.Authorization_ServiceDesc.Metadata,
 	}, s)
 	return g

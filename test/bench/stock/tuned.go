@@ -25,7 +25,7 @@ func bareServer() *grpc.Server {
 	g.RegisterService(&grpc.ServiceDesc{
 		ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
 		HandlerType: (*any)(nil),
-		Streams: []grpc.StreamDesc{{StreamName: "Check", Handler: func(_ any, stream grpc.ServerStream) error {
+		Streams: []grpc.StreamDesc{{StreamName: "Check", ClientStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
 			if err := stream.RecvMsg(nil); err != nil {
 				return err
 			}
