@@ -158,7 +158,7 @@ func machineOf(ctx context.Context, cacheBytes int64) (*engine.Engine, error) {
 	}
 	src.Timeout = time.Second
 	p, err := engine.Compile(src, engine.Edge{
-		SessionCookie: "_pomerium", IdentityPrefix: "x-pomerium-", Forwarded: []string{"accept", "cookie", "x-*"},
+		SessionCookie: "_pomerium", IdentityPrefix: "x-pomerium-", Forwarded: []string{"accept", "access-control-request-method", "cookie", "origin", "x-*"},
 		Settable: []string{"x-pomerium-*", "x-session-id", "x-user-email", "x-workspace-type", "x-neosc-*"}, ResponseSettable: []string{"x-*"},
 	})
 	if err != nil {
