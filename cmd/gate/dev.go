@@ -97,7 +97,8 @@ func runDemo(ctx context.Context, o devOptions, s streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := dev.CheckPort("127.0.0.1", o.port); err != nil {
+	// Passwords are shown once: not before it is known that somebody can use them.
+	if err := errors.Join(dev.CheckPort("127.0.0.1", o.port), dev.CheckOps(o.ops)); err != nil {
 		return err
 	}
 	if err := d.prepare(); err != nil {
@@ -169,7 +170,7 @@ func (d *demo) startGate(ctx context.Context, s streams) error {
 		return err
 	}
 	d.down.Add("gate", 30*time.Second, func(context.Context) error { return d.app.teardown.Close() })
-	if err := dev.Seed(ctx, demoUsers{d.app.accounts}, devDomain, s.out); err != nil {
+	if err := dev.Seed(ctx, demoUsers{d.app.accounts}, devDomain, filepath.Join(d.o.state, "gate.yaml"), s.out); err != nil {
 		return err
 	}
 	d.failed, err = d.app.listen(ctx, false)

@@ -184,7 +184,7 @@ func (a *app) background(ctx context.Context) {
 func (a *app) listenOps(run func(string, func() error)) error {
 	l, err := net.Listen("tcp", a.cfg.Listen.Ops)
 	if err != nil {
-		return fmt.Errorf("listen.ops: %w (another gate? choose another port)", err)
+		return fmt.Errorf("listen.ops: %w (another gate? choose another address)", err)
 	}
 	addr, _ := l.Addr().(*net.TCPAddr)
 	h, err := observe.OpsHandler(observe.OpsOptions{Health: a.health, Gatherer: a.registry, Profiles: addr != nil && addr.IP.IsLoopback()})

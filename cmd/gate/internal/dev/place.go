@@ -70,3 +70,16 @@ func CheckPort(host string, port int) error {
 		return fmt.Errorf("port %d cannot be opened: %w", port, err)
 	}
 }
+
+// CheckOps says whether the address of health and metrics can be listened on.
+func CheckOps(address string) error {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		return l.Close()
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s, where health and metrics would be, is taken by another program; free it or use -ops ADDRESS:PORT (port 0 takes any)", address)
+	default:
+		return fmt.Errorf("-ops %s cannot be opened: %w", address, err)
+	}
+}

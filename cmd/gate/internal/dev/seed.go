@@ -49,7 +49,8 @@ func seedUsers(domain string) []SeedUser {
 // password, and prints those passwords: this once, since only hashes are kept.
 // Users of an earlier run stay as they are. What was added is printed even if
 // a later one fails.
-func Seed(ctx context.Context, users Users, domain string, out io.Writer) error {
+// config is the configuration by which commands reach this gate.
+func Seed(ctx context.Context, users Users, domain, config string, out io.Writer) error {
 	var added []SeedUser
 	var kept []string
 	var failed error
@@ -69,10 +70,10 @@ func Seed(ctx context.Context, users Users, domain string, out io.Writer) error 
 		}
 		added = append(added, u)
 	}
-	return errors.Join(failed, printSeeded(out, added, kept))
+	return errors.Join(failed, printSeeded(out, config, added, kept))
 }
 
-func printSeeded(out io.Writer, added []SeedUser, kept []string) error {
+func printSeeded(out io.Writer, config string, added []SeedUser, kept []string) error {
 	var b strings.Builder
 	if len(added) > 0 {
 		b.WriteString("Users of this demo. The passwords are shown this once and kept only as hashes:\n\n")
@@ -86,7 +87,7 @@ func printSeeded(out io.Writer, added []SeedUser, kept []string) error {
 	}
 	if len(kept) > 0 {
 		fmt.Fprintf(&b, "Kept from an earlier run, passwords unchanged: %s.\n"+
-			"For a new password: gate user passwd EMAIL\n\n", strings.Join(kept, ", "))
+			"For a new password: gate user passwd EMAIL -config %s\n\n", strings.Join(kept, ", "), config)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err

@@ -35,7 +35,7 @@ func TestSeedAddsOnePersonPerRoleAndSaysThePasswordsOnce(t *testing.T) {
 	t.Parallel()
 	b := &book{users: map[string]SeedUser{}}
 	var first, second bytes.Buffer
-	if err := Seed(t.Context(), b, "neosc.localhost", &first); err != nil {
+	if err := Seed(t.Context(), b, "neosc.localhost", "st/gate.yaml", &first); err != nil {
 		t.Fatal(err)
 	}
 	roles := map[string]int{}
@@ -57,7 +57,7 @@ func TestSeedAddsOnePersonPerRoleAndSaysThePasswordsOnce(t *testing.T) {
 		}
 	}
 	before := b.users["admin@neosc.localhost"].Password
-	if err := Seed(t.Context(), b, "neosc.localhost", &second); err != nil {
+	if err := Seed(t.Context(), b, "neosc.localhost", "st/gate.yaml", &second); err != nil {
 		t.Fatal(err)
 	}
 	if b.users["admin@neosc.localhost"].Password != before {
@@ -68,14 +68,14 @@ func TestSeedAddsOnePersonPerRoleAndSaysThePasswordsOnce(t *testing.T) {
 			t.Error("a second run printed a password")
 		}
 	}
-	wantText(t, second.String(), "Kept from an earlier run", "demo@neosc.localhost", "gate user passwd")
+	wantText(t, second.String(), "Kept from an earlier run", "demo@neosc.localhost", "gate user passwd EMAIL -config st/gate.yaml")
 }
 
 func TestSeedThatFailsHalfwayStillPrintsWhatItAdded(t *testing.T) {
 	t.Parallel()
 	b := &book{users: map[string]SeedUser{}, failAt: "user@neosc.localhost"}
 	var out bytes.Buffer
-	err := Seed(t.Context(), b, "neosc.localhost", &out)
+	err := Seed(t.Context(), b, "neosc.localhost", "st/gate.yaml", &out)
 	if !errors.Is(err, errFull) {
 		t.Fatalf("error %v", err)
 	}
