@@ -53,7 +53,22 @@ func variables(v reflect.Value, prefix string, into map[string]reflect.Value) {
 			variables(v.Field(i), name+"_", into)
 			continue
 		}
-		into[name] = v.Field(i)
+		if scalar(f.Type) {
+			into[name] = v.Field(i)
+		}
+	}
+}
+
+// scalar reports whether one word can say a key's value. A pointer is to a key of
+// which it matters that it was left out.
+func scalar(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64, reflect.Float64:
+		return true
+	case reflect.Pointer:
+		return t.Elem().Kind() == reflect.Bool
+	default:
+		return false
 	}
 }
 
@@ -68,6 +83,12 @@ func set(field reflect.Value, value string) error {
 		return nil
 	}
 	switch field.Kind() {
+	case reflect.Pointer:
+		v := reflect.New(field.Type().Elem())
+		if err := set(v.Elem(), value); err != nil {
+			return err
+		}
+		field.Set(v)
 	case reflect.String:
 		field.SetString(value)
 	case reflect.Bool:
@@ -82,6 +103,12 @@ func set(field reflect.Value, value string) error {
 			return fmt.Errorf("%q is no whole number", value)
 		}
 		field.SetInt(int64(n))
+	case reflect.Float64:
+		x, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return fmt.Errorf("%q is no number", value)
+		}
+		field.SetFloat(x)
 	default:
 		return fmt.Errorf("cannot be set from the environment")
 	}

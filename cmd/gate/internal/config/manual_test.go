@@ -187,3 +187,24 @@ func TestTheManualsConfigurationsAreRight(t *testing.T) {
 		t.Errorf("only %d blocks were read", read)
 	}
 }
+
+// TestEveryScalarKeyHasItsVariable: docs/operations.md says so.
+func TestEveryScalarKeyHasItsVariable(t *testing.T) {
+	t.Parallel()
+	least := []byte("cookie: {domain: .kappa4.com}\n")
+	c, err := Parse("gate.yaml", append(least, "policy: {verify: {keys: [k.pem]}}\ndecisions: {file: d}\n"...),
+		[]string{"GATE_DECISIONS_ALLOWS=0.25", "GATE_POLICY_VERIFY_REQUIRED=true", "GATE_SESSION_IDLE=2m", "GATE_LIMITS_MAX_KEYS=2000", "GATE_LOG_LEVEL=debug"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Decisions.Allows != 0.25 || c.Policy.Verify.Required == nil || !*c.Policy.Verify.Required || c.Session.Idle != 2*time.Minute || c.Limits.MaxKeys != 2000 || c.Log.Level != "debug" {
+		t.Errorf("%+v", c)
+	}
+	for variable, says := range map[string]string{
+		"GATE_DECISIONS_ALLOWS=half": "no number", "GATE_POLICY_VERIFY_REQUIRED=2": "neither true nor false", "GATE_PROVIDERS=x": "overrides no key", "GATE_DECISIONS_LABELS=x": "overrides no key",
+	} {
+		if _, err := Parse("gate.yaml", least, []string{variable}); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "GATE_PROVIDERS,") {
+			t.Errorf("%s: %v, want %q", variable, err, says)
+		}
+	}
+}
