@@ -175,6 +175,7 @@ func readExported(name string, keys note.Verifiers) ([]audit.Checkpoint, error) 
 
 func auditKey(_ context.Context, args []string, s streams) int {
 	f := operatorFlagSet("audit key", "gate audit key [flags]", "Prints the public keys of the checkpoints, in the form of signed notes, for machines that\ncheck them. The last one signs.", s)
+	fresh := f.Bool("make", false, "make the key file if it is not there, as gates that share a trail need it")
 	if _, code, done := f.operands(args, 0, 0); done {
 		return code
 	}
@@ -184,8 +185,10 @@ func auditKey(_ context.Context, args []string, s streams) int {
 	}
 	var keys *audit.Keys
 	if err == nil {
-		if keys, err = audit.ReadKeys(cfg.Audit.Keys); errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w; a gate makes it when it first starts with this configuration", err)
+		if *fresh {
+			keys, err = audit.OpenKeys(cfg.Audit.Keys, trailName(cfg))
+		} else if keys, err = audit.ReadKeys(cfg.Audit.Keys); errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; a gate makes it when it first starts with this configuration, or make it with -make", err)
 		}
 	}
 	if err == nil {
