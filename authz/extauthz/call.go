@@ -70,7 +70,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 // serve is the handler of Check. The method is declared as a stream, which spares
 // what grpc-go does around a unary handler (measured: the other way is dearer), and
 // as one of the client's, so that the answer does not wait for the end of the
-// request after its only message: a few percent of a check. A second message is not
+// request after its only message: perhaps 2% of a check. A second message is not
 // looked at. No interceptor sees the call, and no panic is caught but here.
 func (s *Server) serve(_ any, stream grpc.ServerStream) error {
 	c := s.calls.Get().(*call)
