@@ -199,17 +199,27 @@ func (e *encoder) path(whole string, named bool) (hidden bool) {
 	if named {
 		pointer = pathPointer
 	}
-	shown, _ := authz.MaskTokens(whole)
-	path, query, has := strings.Cut(shown, "?")
-	if path = maskMatrix(path); has {
-		path += "?" + maskQuery(query)
-	}
-	if path != whole && named {
+	shown := maskPath(whole)
+	if hidden = shown != whole; hidden && named {
 		e.masked = addPointer(e.masked, pathPointer, "")
 		pointer = ""
 	}
-	e.text(path, maxPath, pointer)
-	return path != whole
+	e.text(shown, maxPath, pointer)
+	return hidden
+}
+
+// maskPath returns whole itself where nothing is to be masked.
+func maskPath(whole string) string {
+	shown, _ := authz.MaskTokens(whole)
+	path, query, _ := strings.Cut(shown, "?")
+	p, q := maskMatrix(path), maskQuery(query)
+	switch {
+	case p == path && q == query:
+		return shown
+	case query == "":
+		return p
+	}
+	return p + "?" + q
 }
 
 // maskQuery masks the values of secret parameters. A ";" parts them too: policy
