@@ -91,6 +91,12 @@ func reserved() []session.Action {
 		session.ActionLogin, session.ActionSSOLogin, session.ActionLogout, session.ActionSessionCreated, session.ActionSessionExpired,
 		session.ActionSessionRevoked, session.ActionTokenIssued, session.ActionTokenRevoked, session.ActionRoleAssigned, session.ActionRoleRevoked,
 		session.ActionAuditPruned, session.ActionPolicySwitched, session.ActionPolicyActivated, session.ActionPolicyRefused, session.ActionRequestAllowed, session.ActionRequestDenied,
+		session.ActionRegister, session.ActionEmailVerified, session.ActionPasswordChanged, session.ActionPasswordResetAsked, session.ActionPasswordReset,
+		session.ActionUserChanged, session.ActionUserDisabled, session.ActionUserEnabled, session.ActionUserMoved, session.ActionUserRemoved, session.ActionUserImported,
+		session.ActionInvited, session.ActionInvitationAccepted, session.ActionInvitationRevoked, session.ActionOrganizationCreated, session.ActionOrganizationModified,
+		session.ActionFactorAdded, session.ActionFactorRemoved, session.ActionFactorRenamed, session.ActionFactorUsed, session.ActionFactorFailed, session.ActionRecoveryCodes,
+		session.ActionDemoRequested, session.ActionDemoApproved, session.ActionDemoRefused, session.ActionDemoStarted, session.ActionDemoExtended,
+		session.ActionDemoExpired, session.ActionDemoRevoked, session.ActionDemoFailed, session.ActionDemoCleaned, session.ActionDemoOrphan,
 	}
 }
 
