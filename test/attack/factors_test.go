@@ -62,10 +62,14 @@ func codesOnce(t *testing.T, s *siege) {
 		t.Errorf("the code of the enrolment, used again, got %d", got)
 	}
 	// Several browsers send one code at the same time.
-	for with, code := range map[string]string{"app": kit.TOTP(t, key, time.Now(), 0), "recovery": codes[0]} {
+	for _, with := range []string{"app", "recovery"} {
 		var browsers []*kit.Person
 		for range 3 {
 			browsers = append(browsers, s.halfway(t, email, password))
+		}
+		code := codes[0]
+		if with == "app" {
+			code = kit.TOTP(t, key, time.Now(), 0)
 		}
 		var wg sync.WaitGroup
 		for _, p := range browsers {

@@ -22,6 +22,11 @@ var adminSocket = regexp.MustCompile(`admin: "([^"]+)"`)
 // process for each of hundreds of sessions.
 func (s *siege) operator(t *testing.T) *admin.Client {
 	t.Helper()
+	return admin.NewClient(s.adminSocket(t))
+}
+
+func (s *siege) adminSocket(t *testing.T) string {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join(s.State, "gate.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +35,7 @@ func (s *siege) operator(t *testing.T) *admin.Client {
 	if m == nil {
 		t.Fatalf("gate.yaml names no admin socket:\n%s", b)
 	}
-	return admin.NewClient(string(m[1]))
+	return string(m[1])
 }
 
 // create makes a session with the arguments of `gate session create` and

@@ -52,6 +52,10 @@ func operatorsPages(t *testing.T, s *siege) {
 	if !s.lives(t, s.cookieOf(t, "user")) {
 		t.Error("one of them ended something")
 	}
+	// What answers operators is its owner's alone.
+	if st, err := os.Stat(s.adminSocket(t)); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the admin socket: %v, %v", st, err)
+	}
 }
 
 // quick holds that a thing takes a moment, of which nearly all is the machine's.
