@@ -97,6 +97,11 @@ func TestLineHoldsNoCredentialAndNoQuery(t *testing.T) {
 	if line := appendLine(nil, r, o, 0); bytes.Contains(line, []byte("hush")) {
 		t.Errorf("a secret got into %s", line)
 	}
+	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbmEifQ.c2lnbmF0dXJlLi4u"
+	r.Path = "/open/" + token + "/now"
+	if line := string(appendLine(nil, r, o, 0)); strings.Contains(line, token) || !strings.Contains(line, `"path":"/open/(masked)/now"`) {
+		t.Errorf("a token of a link got into %s", line)
+	}
 }
 
 // Whatever a client sends, a line is one line of valid JSON without control

@@ -14,6 +14,10 @@ var alwaysForwarded = []string{
 	"x-envoy-external-address", "x-request-id", "x-requested-with",
 }
 
+// AlwaysForwarded lists the request headers that reach policy whatever the routes
+// file says, in lower case.
+func AlwaysForwarded() []string { return slices.Clone(alwaysForwarded) }
+
 // defaultSettable are the headers of set_headers when the file gives none.
 var defaultSettable = []string{"x-pomerium-*", "x-session-id", "x-user-email", "x-workspace-type"}
 

@@ -41,6 +41,7 @@ type player struct {
 	judge  *engine.Judge
 	shared *decisionlog.Shared
 	reads  map[string]bool // by pointer: whether the policy may read it
+	edge   Edge
 	// confirms counts differences that OPA's evaluator was asked about; disagreed
 	// those on which it said something else, which then counts.
 	confirms, asked, disagreed int64
@@ -53,8 +54,8 @@ const (
 	confirmOneIn = 1000
 )
 
-func newPlayer(j *engine.Judge) *player {
-	return &player{judge: j, shared: decisionlog.NewShared(), reads: map[string]bool{}}
+func newPlayer(j *engine.Judge, e Edge) *player {
+	return &player{judge: j, shared: decisionlog.NewShared(), reads: map[string]bool{}, edge: e}
 }
 
 // missing returns what the policy may read of r that is not recorded, "" for
@@ -77,7 +78,7 @@ func (p *player) missing(r *decisionlog.Record) string {
 			}
 		}
 	}
-	return ""
+	return p.edge.lacks(r.Request)
 }
 
 func (p *player) mayRead(pointer string) bool {

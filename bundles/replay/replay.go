@@ -18,6 +18,8 @@ import (
 type Options struct {
 	// Judge decides by the policy that is tried.
 	Judge *engine.Judge
+	// Edge is the one that the policy is meant for.
+	Edge Edge
 	// Workers is how many records are decided at once; 0 means one for each CPU.
 	Workers int
 	// Only leaves records out, without counting them; nil takes all.
@@ -157,7 +159,7 @@ func feed(ctx context.Context, scan func(context.Context, func(decisionlog.Line)
 
 // work replays chunks until there are no more.
 func work(ctx context.Context, o *Options, t *tally, chunks <-chan *chunk, read *atomic.Int64) {
-	p := newPlayer(o.Judge)
+	p := newPlayer(o.Judge, o.Edge)
 	for c := range chunks {
 		if ctx.Err() != nil {
 			continue // so that the reader ends
@@ -223,8 +225,8 @@ func (t *tally) record(ctx context.Context, p *player, r *decisionlog.Record, at
 // Player replays records that are read already, for one goroutine.
 type Player struct{ p *player }
 
-// NewPlayer returns a Player.
-func NewPlayer(j *engine.Judge) *Player { return &Player{newPlayer(j)} }
+// NewPlayer returns a Player of requests that came from the edge that j is meant for.
+func NewPlayer(j *engine.Judge) *Player { return &Player{newPlayer(j, Edge{})} }
 
 // Play decides a record anew: what is decided otherwise, or the pointer to what
 // is missing of it.

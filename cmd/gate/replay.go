@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/authz/observe/decisionlog"
 	"github.com/neosc/gate/authz/switches"
 	"github.com/neosc/gate/bundles"
@@ -99,7 +100,12 @@ func (f *replayFlags) replay(ctx context.Context, s streams) (*replay.Report, er
 	if err != nil {
 		return nil, err
 	}
-	o := replay.Options{Judge: engine.NewJudge(p), Workers: f.workers}
+	routes, err := loadRoutes(cfg)
+	if err != nil {
+		return nil, err
+	}
+	judge := engine.NewJudge(p)
+	o := replay.Options{Judge: judge, Workers: f.workers, Edge: replay.EdgeOf(judge, routes.Revision(), routes.Forwarded(), route.AlwaysForwarded())}
 	if f.route != "" {
 		o.Only = func(r *decisionlog.Record) bool { return r.Route == f.route }
 	}
