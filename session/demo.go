@@ -59,7 +59,8 @@ type DemoGrant struct {
 	Organization string `json:"organization,omitempty"`
 	// OrganizationID is that of Organization, where there is one.
 	OrganizationID string `json:"organization_id,omitempty"`
-	ClientAddr     string `json:"client_addr,omitempty"`
+	// ClientAddr is where it was asked for, as AddressKey names it.
+	ClientAddr string `json:"client_addr,omitempty"`
 	// WorkspaceType is one of the configured kinds.
 	WorkspaceType string `json:"workspace_type"`
 	// Role is the grant's own, for identity providers: demo-user-<digits>.

@@ -40,7 +40,7 @@ func (st *Store) Identify(ctx context.Context, userID string) (session.Identity,
 // only the address is charged.
 func (st *Store) ChargeGuess(ctx context.Context, email, clientAddr string) error {
 	now := st.o.Clock()
-	if err := st.charge(ctx, now, "guess_address", addressKey(clientAddr), st.o.PerAddress); err != nil || email == "" {
+	if err := st.charge(ctx, now, "guess_address", session.AddressKey(clientAddr), st.o.PerAddress); err != nil || email == "" {
 		return err
 	}
 	e, err := NormalizeEmail(email)

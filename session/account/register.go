@@ -206,5 +206,5 @@ func (st *Store) matches(ctx context.Context, hash, password string) error {
 }
 
 func (s *Service) chargeAddress(ctx context.Context, name, clientAddr string) error {
-	return s.st.charge(ctx, s.st.o.Clock(), name, addressKey(clientAddr), s.st.o.PerAddress)
+	return s.st.charge(ctx, s.st.o.Clock(), name, session.AddressKey(clientAddr), s.st.o.PerAddress)
 }

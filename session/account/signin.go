@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -29,7 +28,7 @@ const (
 // that is out of guesses cannot use up those of an account as well.
 func (st *Store) SignIn(ctx context.Context, email, password, clientAddr string) (session.Identity, error) {
 	now := st.o.Clock()
-	if err := st.charge(ctx, now, "guess_address", addressKey(clientAddr), st.o.PerAddress); err != nil {
+	if err := st.charge(ctx, now, "guess_address", session.AddressKey(clientAddr), st.o.PerAddress); err != nil {
 		return session.Identity{}, err
 	}
 	// An address that no account can have tells the guesser nothing new.
@@ -64,25 +63,6 @@ func (st *Store) charge(ctx context.Context, now time.Time, name, key string, g 
 		return &session.TooManyGuessesError{RetryAfter: max(wait, time.Second)}
 	}
 	return nil
-}
-
-// addressKey names the guesser: an IPv4 address, or an IPv6 network of 64
-// bits, which is the least that one customer gets. All guessers whose address
-// is not known share one budget.
-func addressKey(clientAddr string) string {
-	a, err := netip.ParseAddr(clientAddr)
-	if err != nil {
-		return "unknown"
-	}
-	a = a.Unmap().WithZone("")
-	if a.Is4() {
-		return a.String()
-	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return "unknown"
-	}
-	return p.String()
 }
 
 // verify returns u, as it then is, if the password is its own and it may sign

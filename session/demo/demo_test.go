@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -156,6 +157,14 @@ func caps(t *testing.T, on database) {
 		full, ok := errors.AsType[*session.DemoCapError](err)
 		if !ok || full.Cap != name || full.RetryAfter <= 0 || full.RetryAfter > 30*time.Minute {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Whoever has one IPv6 address has 2^64 of them.
+	v6 := newHouse(t, on, func(_ *house, o *Options) { o.Caps = Caps{Address: 1} })
+	for i, addr := range []string{"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"} {
+		_, err := v6.Request(session.WithOrigin(t.Context(), session.Origin{ClientIP: addr}), v6.signIn(fmt.Sprint("six", i)), session.DemoRequest{WorkspaceType: "desktop"})
+		if _, full := errors.AsType[*session.DemoCapError](err); full != (i == 1) || err != nil && !full {
+			t.Errorf("%s: %v", addr, err)
 		}
 	}
 	h := newHouse(t, on)

@@ -86,9 +86,13 @@ func (s *Service) asked(ctx context.Context, who *session.Session, q session.Dem
 		return nil, false, err
 	}
 	id := &who.Identity
+	from := session.OriginOf(ctx).ClientIP
+	if from != "" {
+		from = session.AddressKey(from)
+	}
 	r := &row{DemoGrant: session.DemoGrant{
 		UserID: id.UserID, Email: id.Email, Issuer: id.Issuer, Subject: id.Subject, Organization: id.Organization, OrganizationID: organizationOf(id),
-		ClientAddr: session.OriginOf(ctx).ClientIP, WorkspaceType: k.Name, Purpose: purpose, MaxDuration: q.Duration.Truncate(time.Millisecond),
+		ClientAddr: from, WorkspaceType: k.Name, Purpose: purpose, MaxDuration: q.Duration.Truncate(time.Millisecond),
 	}}
 	return r, k.Approval, nil
 }

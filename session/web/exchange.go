@@ -10,7 +10,6 @@ import (
 	"math"
 	"mime"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,7 +153,7 @@ func (h *Handler) exchangeFor(ctx context.Context, w http.ResponseWriter, r *htt
 // chargeExchange takes an attempt from the address's budget, or answers.
 func (h *Handler) chargeExchange(ctx context.Context, w http.ResponseWriter, r *http.Request) bool {
 	x := h.o.Exchange
-	ok, wait, err := x.Budget.Take(ctx, h.o.Clock(), "exchange_address", addressKey(ClientAddr(r)), 1/x.Every.Seconds(), x.Burst)
+	ok, wait, err := x.Budget.Take(ctx, h.o.Clock(), "exchange_address", session.AddressKey(ClientAddr(r)), 1/x.Every.Seconds(), x.Burst)
 	switch {
 	case err != nil:
 		h.metrics.count(anyProvider, outcomeUnavailable)
@@ -172,19 +171,6 @@ func (h *Handler) chargeExchange(ctx context.Context, w http.ResponseWriter, r *
 		})
 	}
 	return err == nil && ok
-}
-
-// addressKey is what an address is charged by: an IPv6 one by its /64, of which
-// one machine has 2^64 to choose from.
-func addressKey(addr string) string {
-	a, err := netip.ParseAddr(addr)
-	switch {
-	case err != nil:
-		return "unknown"
-	case a.Is4():
-		return a.String()
-	}
-	return netip.PrefixFrom(a, 64).Masked().String()
 }
 
 // readExchange reads the body. Its type is not one that a page may send to a
