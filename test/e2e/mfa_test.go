@@ -15,12 +15,13 @@ import (
 )
 
 // TestSecondFactorsThroughTheEdge has a gate ask everybody for a second factor:
-// one person sets up an app, another a passkey in a browser.
+// one person sets up an app, another a passkey in a browser, a third shows one again.
 func TestSecondFactorsThroughTheEdge(t *testing.T) {
 	t.Parallel()
-	d := kit.StartDemo(t, kit.DemoOptions{Env: []string{"GATE_ACCOUNTS_MFA=required"}})
+	d := kit.StartDemo(t, kit.DemoOptions{Policy: freshPolicy(t), Env: []string{"GATE_ACCOUNTS_MFA=required"}})
 	t.Run("App", func(t *testing.T) { t.Parallel(); withAnApp(t, d) })
 	t.Run("Passkey", func(t *testing.T) { t.Parallel(); withAPasskey(t, d) })
+	t.Run("Fresh", func(t *testing.T) { t.Parallel(); freshAgain(t, d) })
 	t.Run("API", func(t *testing.T) { t.Parallel(); byTheAPI(t, d) })
 }
 
