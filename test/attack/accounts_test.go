@@ -13,12 +13,10 @@ import (
 	"github.com/neosc/gate/test/kit"
 )
 
-// accounts: passwords and the pages that take them. accountsOnce are those of
-// which the edge sees nothing but forms.
-var (
-	accounts     = []attack{{"L4", passwordAlone}, {"L7", linksByConfiguredOrigin}, {"L8", formsOfOtherTypes}}
-	accountsOnce = []attack{{"L3", codesOnce}, {"L5", passkeysBound}, {"L6", passwordsOfAllKinds}}
-)
+// accounts: passwords, codes and keys, and the pages that take them.
+var accounts = []attack{
+	{"L3", codesOnce}, {"L4", passwordAlone}, {"L5", passkeysBound}, {"L6", passwordsOfAllKinds}, {"L7", linksByConfiguredOrigin}, {"L8", formsOfOtherTypes},
+}
 
 // L1: whether an account exists shows neither in the answer nor in its time.
 func unknownUsers(t *testing.T, s *siege) {
