@@ -38,7 +38,7 @@ const (
 // stock grpc-go no-op. Blocks of all servers take turns.
 func checkParts() []part {
 	return []part{
-		{"cpu", onStand(checkCPU)}, {"ways", onStand(checkWays)}, {"allocations", onStand(checkAllocations)},
+		{"cpu", onStand(checkCPU)}, {"map", onStand(checkMap)}, {"ways", onStand(checkWays)}, {"allocations", onStand(checkAllocations)},
 		{"envoy", onStand(checkEnvoy)}, {"opa", onStand(checkOPA)},
 	}
 }
@@ -79,6 +79,36 @@ func checkCPU(ctx context.Context, r *report, s *stand) error {
 	if err != nil {
 		return err
 	}
+	return compareChecks(ctx, r, noop, tuned, gate)
+}
+
+// checkMap is checkCPU with headers in a map, as every Envoy sends them unless it
+// is told otherwise: to both sides, so that a stock server is measured as people
+// run it.
+func checkMap(ctx context.Context, r *report, s *stand) error {
+	gate, err := s.startGate(ctx, gateOptions{name: "gate"})
+	if err != nil {
+		return err
+	}
+	noop, err := s.startStock(ctx, "noop", gate.people)
+	if err != nil {
+		return err
+	}
+	tuned, err := s.startStock(ctx, "tuned", gate.people, "-tuned")
+	if err != nil {
+		return err
+	}
+	asked := []*contender{noop, tuned, gate}
+	for i, c := range asked {
+		if asked[i], err = c.withMap(ctx); err != nil {
+			return err
+		}
+	}
+	return compareChecks(ctx, r, asked[0], asked[1], asked[2])
+}
+
+// compareChecks measures at 1, 16 and 64 callers.
+func compareChecks(ctx context.Context, r *report, noop, tuned, gate *contender) error {
 	for _, callers := range []int{1, manyCallers, 64} {
 		m, err := interleave(blocks, []*contender{noop, tuned, gate}, func(c *contender) (*burst, error) {
 			return c.client.run(ctx, c.calls, callers, blockTime)

@@ -93,7 +93,7 @@ func (s *stand) startGate(ctx context.Context, o gateOptions) (*contender, error
 	if c.people, err = signIn(ctx, filepath.Join(dir, "run", "admin.sock")); err != nil {
 		return nil, err
 	}
-	if c.calls, err = prepare(c.people, true); err != nil {
+	if c.calls, err = prepare(c.people, raw, true); err != nil {
 		return nil, err
 	}
 	return c, c.connect(ctx)
@@ -111,7 +111,7 @@ func (s *stand) startStock(ctx context.Context, name string, people []person, ar
 	if err := waitFor(ctx, p, "unix", socket); err != nil {
 		return nil, err
 	}
-	if c.calls, err = prepare(people, name == "opa"); err != nil {
+	if c.calls, err = prepare(people, raw, name == "opa"); err != nil {
 		return nil, err
 	}
 	return c, c.connect(ctx)
@@ -136,12 +136,22 @@ func (c *contender) withTokens(ctx context.Context, issuer *hostile.Issuer) (*co
 		p.token = issuer.AccessToken(map[string]any{"sub": p.id, "email": p.email, "roles": []string{p.role}})
 		people[i] = p
 	}
-	calls, err := prepare(people, true)
+	calls, err := prepare(people, raw, true)
 	if err != nil {
 		return nil, err
 	}
 	b := &contender{process: c.process, name: "bearer", socket: c.socket, calls: calls, people: people}
 	return b, b.connect(ctx)
+}
+
+// withMap is the same server asked by an Envoy that sends headers in a map.
+func (c *contender) withMap(ctx context.Context) (*contender, error) {
+	calls, err := prepare(c.people, mapped, c.calls[0].want != nil)
+	if err != nil {
+		return nil, err
+	}
+	m := &contender{process: c.process, name: c.name + "-map", socket: c.socket, calls: calls, people: c.people}
+	return m, m.connect(ctx)
 }
 
 // allocations runs a warm server and returns how many allocations one Check
