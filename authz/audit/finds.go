@@ -13,9 +13,9 @@ const (
 	// by is written all over the file, and takes as long as the entries. Looked
 	// through, 20 ms.
 	findsCrowd = 8 * findsAfter
-	// findsStep is how many are taken at once, for which who adds entries waits 3 ms,
-	// or up to eight times as many where there are too many; and findsRest is before
-	// the next.
+	// findsStep is how many are taken at once, for which who adds entries waits 3 ms:
+	// four times as many where nobody does, eight where there are too many; and
+	// findsRest is before the next, unless there are far too many.
 	findsStep = 256
 	findsRest = 25 * time.Millisecond
 	// findsQuiet is for how long no entry was added when nobody is in a hurry.
@@ -90,8 +90,11 @@ func (t *Trail) find() (rest time.Duration, err error) {
 		return 0, nil
 	}
 	to := found + findsStep
-	if number-found > findsCrowd {
+	switch {
+	case number-found > findsCrowd:
 		to = found + 8*findsStep
+	case time.Since(t.wrote) >= findsQuiet:
+		to = found + min(4*findsStep, number-found)
 	}
 	if _, err := tx.ExecContext(ctx, t.o.Dialect.Bind(addFinds), found, to, found, to, found, to, found, to, found, to); err != nil {
 		return 0, t.unavailable(err)
@@ -103,7 +106,10 @@ func (t *Trail) find() (rest time.Duration, err error) {
 		return 0, t.unavailable(err)
 	}
 	t.found = uint64(to)
-	if t.findsDue(uint64(number)) {
+	switch behind := number - to; {
+	case behind > 2*findsCrowd: // entries come faster than they are taken so
+		rest = time.Microsecond
+	case t.findsDue(uint64(number)):
 		rest = findsRest
 	}
 	return rest, nil
