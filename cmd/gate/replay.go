@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/neosc/gate/authz/engine"
-	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/authz/observe/decisionlog"
+	"github.com/neosc/gate/authz/route"
 	"github.com/neosc/gate/authz/switches"
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/bundles/replay"
