@@ -29,24 +29,6 @@ func TestCostOnThePath(t *testing.T) {
 	}
 }
 
-func BenchmarkObserve(b *testing.B) {
-	s := newStand(b, time.Hour)
-	r := request("GET", "admin")
-	d, err := s.live.Decide(b.Context(), r)
-	if err != nil {
-		b.Fatal(err)
-	}
-	o := &authz.Outcome{Verdict: authz.Allowed, Status: 200, Decision: d, Reasons: d.Reasons}
-	s.start(policy, 1)
-	b.ReportAllocs()
-	for i := range b.N {
-		if i%512 == 511 {
-			s.report()
-		}
-		s.Observe(r, o, 0)
-	}
-}
-
 // BenchmarkAll is what it costs on the path and off it.
 func BenchmarkAll(b *testing.B) {
 	s := newStand(b, time.Hour)
