@@ -50,17 +50,7 @@ func TestCluster(t *testing.T) {
 	o := redislimit.Options{URL: url, Mode: redislimit.Cluster, Budget: time.Second}
 	t.Run("ChargesUnderSeveralTags", func(t *testing.T) { severalTags(t, o, nodes) })
 	t.Run("RefusalsPromiseForAllTags", func(t *testing.T) { promisesForAll(t, o) })
-	t.Run("ThreeLimitersShareOneRate", func(t *testing.T) {
-		ls := []*redislimit.Limiter{newLimiter(t, o), newLimiter(t, o), newLimiter(t, o)}
-		var a admissions
-		stop := make(chan struct{})
-		wg := a.load(ls, user("shared"), 30*time.Millisecond, stop)
-		time.Sleep(time.Second) // the length of the measurement
-		close(stop)
-		wg.Wait()
-		a.check(t, 10, 20, 0)
-		a.checkExactly(t, ls[0], user("shared"))
-	})
+	t.Run("ThreeLimitersShareOneRate", func(t *testing.T) { exactly(t, o, time.Second) })
 	o.Budget = redislimit.DefaultBudget
 	t.Run("OneNodeGone", func(t *testing.T) { oneNodeGone(t, o, nodes[2]) })
 }
@@ -125,27 +115,35 @@ func promisesForAll(t *testing.T, o redislimit.Options) {
 
 // oneNodeGone: the other nodes' tags go on, its own are taken over.
 func oneNodeGone(t *testing.T, o redislimit.Options, gone *redistest.Server) {
-	l := newLimiter(t, o)
+	var ls []*redislimit.Limiter
+	for range 5 {
+		ls = append(ls, newLimiter(t, o))
+	}
 	must(t, gone.Stop())
-	longest, delays := time.Duration(0), startJitter()
-	for i := range 300 {
-		from := time.Now()
-		if s := spend(t, l, user(fmt.Sprint("gone", i))); !s.Allowed {
-			t.Fatalf("request %d: %+v", i, s)
+	withinBudget(t, func() (longest time.Duration) {
+		l := ls[0]
+		ls = ls[1:]
+		for i := range 300 {
+			from := time.Now()
+			if s := spend(t, l, user(fmt.Sprint("gone", len(ls), i))); !s.Allowed {
+				t.Fatalf("request %d: %+v", i, s)
+			}
+			longest = max(longest, time.Since(from))
 		}
-		longest = max(longest, time.Since(from))
-	}
-	if longest > redislimit.DefaultBudget+delays.slack() {
-		t.Errorf("a decision took %v", longest)
-	}
-	if l.Trouble() == nil {
-		t.Error("no shard is passed by")
-	}
+		if l.Trouble() == nil {
+			t.Error("no shard is passed by")
+		}
+		return longest
+	})
 }
 
 // TestSentinelFailover: the master dies under load and its replica takes over.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
+	withinBudget(t, func() time.Duration { return failover(t) })
+}
+
+func failover(t *testing.T) (longest time.Duration) {
 	master, err := redistest.TCP("--repl-diskless-sync-delay", "0")
 	must(t, err)
 	t.Cleanup(func() { _ = master.Close() })
@@ -169,7 +167,7 @@ func TestSentinelFailover(t *testing.T) {
 	ls := []*redislimit.Limiter{newLimiter(t, o), newLimiter(t, o)}
 	c := authz.Charge{Name: "user", Key: "a", Rate: 20, Burst: 10, Cost: 1}
 	var a admissions
-	stop, delays := make(chan struct{}), startJitter()
+	stop := make(chan struct{})
 	wg := a.load(ls, c, 10*time.Millisecond, stop)
 	time.Sleep(200 * time.Millisecond) // load before the fault
 	must(t, master.Stop())
@@ -185,7 +183,8 @@ func TestSentinelFailover(t *testing.T) {
 	wg.Wait()
 	// Both replicas of the gate may admit the rate while Redis is away.
 	a.check(t, 2*c.Rate, 2*float64(c.Burst), 2*c.Rate*redislimit.DefaultBudget.Seconds())
-	if len(a.errs) > 0 || a.longest > redislimit.DefaultBudget+delays.slack() {
-		t.Errorf("%d decisions lost (%v), the slowest took %v", len(a.errs), a.errs, a.longest)
+	if len(a.errs) > 0 {
+		t.Errorf("%d decisions lost: %v", len(a.errs), a.errs)
 	}
+	return a.longest
 }

@@ -22,22 +22,22 @@ import (
 // charges are spent once, in Redis and here.
 func TestSlowRedis(t *testing.T) {
 	t.Parallel()
+	withinBudget(t, func() time.Duration { return slowly(t) })
+}
+
+func slowly(t *testing.T) (longest time.Duration) {
 	srv := startRedis(t)
 	p := newProxy(t, srv.Addr)
 	o := redislimit.Options{URL: "unix://" + p.addr, Failures: 1000}
 	l := newLimiter(t, o)
 	p.delay(60 * time.Millisecond)
 	c := authz.Charge{Name: "user", Key: "a", Rate: 0.01, Burst: 20, Cost: 1}
-	delays, longest := startJitter(), time.Duration(0)
 	for i := range 5 {
 		from := time.Now()
 		if s := spend(t, l, c); !s.Allowed {
 			t.Errorf("request %d: %+v", i, s)
 		}
 		longest = max(longest, time.Since(from))
-	}
-	if longest > redislimit.DefaultBudget+delays.slack() {
-		t.Errorf("a decision took %v", longest)
 	}
 	p.delay(0)
 	other := newLimiter(t, on(srv))
@@ -56,6 +56,7 @@ func TestSlowRedis(t *testing.T) {
 	if admitted != 20 {
 		t.Errorf("this replica admitted %d, want the burst of 20", admitted)
 	}
+	return longest
 }
 
 // proxy stands between a limiter and its Redis and can be slow.
