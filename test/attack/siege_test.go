@@ -227,7 +227,7 @@ func (s *siege) visitor(t *testing.T) *kit.Person {
 		return dialer.DialContext(ctx, "tcp", s.addr())
 	}}
 	t.Cleanup(tr.CloseIdleConnections)
-	p.Transport = tr
+	p.Transport = kit.Patient(tr)
 	return p
 }
 

@@ -16,7 +16,7 @@ import (
 // for the page after it, on which an expression is true.
 func (c *checked) press(button, becomes string) {
 	c.t.Helper()
-	asking.Store(c.browser, c.d.Origin("gate")+"/demo") // where an answer may be one that refuses
+	c.asks(c.d.Origin("gate") + "/demo") // where an answer may be one that refuses
 	c.do(chromedp.Click(button))
 	c.becomes(becomes + ` && document.readyState === "complete"`)
 }

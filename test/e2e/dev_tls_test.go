@@ -40,7 +40,7 @@ func TestTheDemoSpeaksTLSByAnAuthorityOfItsOwn(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", d.Port))
 	}}
 	t.Cleanup(tr.CloseIdleConnections)
-	c := &http.Client{Transport: tr, Jar: jar}
+	c := &http.Client{Transport: kit.Patient(tr), Jar: jar}
 	at := func(host string) string { return fmt.Sprintf("https://%s.%s:%d", host, kit.Domain, d.Port) }
 	page := func(resp *http.Response, err error) (*http.Response, string) {
 		t.Helper()

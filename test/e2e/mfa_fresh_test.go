@@ -13,7 +13,7 @@ import (
 )
 
 // freshFor is how long ago neosc2 may have shown a second factor, by freshPolicy.
-const freshFor = "15"
+const freshFor = "20"
 
 // freshPolicy is the shipped policy that asks one person for a second factor
 // again and again, as the setting second_factor_within of a route asks everybody.

@@ -71,7 +71,7 @@ func check(t *testing.T, address string, creds credentials.TransportCredentials)
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	_, err = authv3.NewAuthorizationClient(c).Check(ctx, &authv3.CheckRequest{})
 	return err
@@ -146,7 +146,7 @@ func hold(t *testing.T, address string, creds credentials.TransportCredentials) 
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	st, err := extprocv3.NewExternalProcessorClient(c).Process(ctx)
 	if err != nil {
@@ -205,7 +205,7 @@ func TestCertificatesBetweenEnvoyAndGateRotateAndGatesSucceedUnderLoad(t *testin
 		before := seen()
 		x.ca.Issue(t, "gate", "-dns", "gate.edge.svc", "-server")
 		x.ca.Issue(t, "envoy", "-dns", "envoy.edge.svc", "-client")
-		within(t, 10*time.Second, "the gate shows its new certificate", func() bool { return seen() != before })
+		within(t, 30*time.Second, "the gate shows its new certificate", func() bool { return seen() != before })
 		next := x.Serve(t, "-replace")
 		gate.Ended(t)
 		gate = next
@@ -215,9 +215,10 @@ func TestCertificatesBetweenEnvoyAndGateRotateAndGatesSucceedUnderLoad(t *testin
 	if err := os.WriteFile(x.ca.File("gate.key"), []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if seen() != before || !strings.Contains(gate.Log(), "those before stay in use") {
-		t.Error("a broken key changed what the gate shows, or went unsaid")
+	if seen() != before {
+		t.Error("a broken key changed what the gate shows")
 	}
+	within(t, 20*time.Second, "the broken key is told of", func() bool { return strings.Contains(gate.Log(), "those before stay in use") })
 	close(stop)
 	callers.Wait()
 	if bad.Load() > 0 || good.Load() < 100 {

@@ -114,7 +114,7 @@ hosts:
 		}
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait(); _ = log.Close() })
 	}
-	within(t, 30*time.Second, "gate and Envoy serve", func() bool {
+	within(t, time.Minute, "gate and Envoy serve", func() bool {
 		status, _, err := n.get("")
 		return err == nil && status != http.StatusServiceUnavailable
 	})
@@ -125,7 +125,7 @@ func (n *threeHosts) get(cookie string) (status int, body string, err error) {
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return n.client.Dial(net.Dialer{Timeout: 5 * time.Second}, edgeAddr)
 	}}
-	c := &http.Client{Transport: tr, Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := &http.Client{Transport: kit.Patient(tr), Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	req, err := http.NewRequest(http.MethodGet, "http://portal.neosc.localhost:8080/", nil)
 	if err != nil {
 		return 0, "", err

@@ -255,7 +255,7 @@ func (h *house) testTabs(t *testing.T) {
 	}
 	all.Wait()
 	var seen []string
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		tabs, err := chromedp.Targets(b.ctx)
 		if err != nil {
 			t.Fatal(err)

@@ -57,7 +57,7 @@ func (s *swap) verdict(p *kit.Person, host string) string {
 func (s *swap) becomes(p *kit.Person, host, want string) {
 	s.t.Helper()
 	got := ""
-	end := time.Now().Add(10 * time.Second)
+	end := time.Now().Add(30 * time.Second)
 	for ; time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if got = s.verdict(p, host); got == want {
 			return
@@ -116,7 +116,7 @@ func TestARunningGateFollowsItsPolicyFolder(t *testing.T) {
 func (s *swap) revised(amiss string) {
 	s.t.Helper()
 	ops := s.d.Ops(s.t)
-	within(s.t, 10*time.Second, "the policy's state is "+amiss, func() bool {
+	within(s.t, 30*time.Second, "the policy's state is "+amiss, func() bool {
 		status, r := kit.Readyz(s.t, ops)
 		ready, detail := r.Part("policy")
 		if status != http.StatusOK || !r.Ready || !ready {

@@ -15,7 +15,7 @@ import (
 func mailed(t *testing.T, d *kit.Demo, to, path string, links int) string {
 	t.Helper()
 	link := regexp.MustCompile(`Mail to ` + regexp.QuoteMeta(to) + `: [^\n]*\n(?:  [^\n]*\n)*?\s*` + regexp.QuoteMeta(d.Origin("gate")+path) + `\?token=([A-Za-z0-9_-]{43})\n`)
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if found := link.FindAllStringSubmatch(d.Output(), -1); len(found) >= links {
 			return found[len(found)-1][1]
 		}

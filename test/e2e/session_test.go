@@ -99,7 +99,7 @@ func TestOperatorsCreateAndRevokeSessions(t *testing.T) {
 		t.Errorf("gate session list says\n%s", out)
 	}
 	d.Run(t, "session", "revoke", "-email", "user@neosc.localhost")
-	within(t, 2*time.Second, "the revoked session is refused", func() bool {
+	within(t, 20*time.Second, "the revoked session is refused", func() bool {
 		return p.Get(t, d.Origin("portal")+"/").StatusCode == http.StatusFound
 	})
 }

@@ -73,7 +73,7 @@ func restartInTheMiddle(t *testing.T, store restarted) {
 	// nothing yet reads it from the store.
 	gate.Terminate(t)
 	m.Serve(t)
-	within(t, 20*time.Second, "the session of before opens the portal at a new gate", func() bool {
+	within(t, time.Minute, "the session of before opens the portal at a new gate", func() bool {
 		reply, err := early.get(m.Origin("portal") + "/")
 		return err == nil && reply.StatusCode == http.StatusOK
 	})
@@ -123,7 +123,7 @@ func (m *midway) arrives(t *testing.T, v *visitor, callback string) {
 	t.Helper()
 	before := m.issuer.Calls("token")
 	tries, anew := 0, false
-	within(t, 20*time.Second, "a sign-in of before the restart is through", func() bool {
+	within(t, time.Minute, "a sign-in of before the restart is through", func() bool {
 		tries++
 		if anew {
 			reply, err := v.signsIn(m.issuer, hostile.Person(nil))
@@ -142,7 +142,7 @@ func (m *midway) arrives(t *testing.T, v *visitor, callback string) {
 	if n := m.issuer.Calls("token") - before; !anew && n != 1 {
 		t.Errorf("the code was redeemed %d times", n)
 	}
-	within(t, 20*time.Second, "the portal is open after it", func() bool {
+	within(t, time.Minute, "the portal is open after it", func() bool {
 		reply, err := v.get(m.Origin("portal") + "/")
 		return err == nil && reply.StatusCode == http.StatusOK
 	})
@@ -182,7 +182,7 @@ func (m *midway) underLoad(t *testing.T, store restarted) {
 	}
 	more := func(c *atomic.Int64, n int64, what string) {
 		goal := c.Load() + n
-		within(t, 30*time.Second, what, func() bool { return c.Load() >= goal })
+		within(t, time.Minute, what, func() bool { return c.Load() >= goal })
 	}
 	more(&arrived, 20, "people sign in")
 	for range 2 {

@@ -66,7 +66,7 @@ func TestTheGateAndRedisKnowEachOther(t *testing.T) {
 				_, limits = r.Part("limits")
 				return c.ready == (store && limits == "")
 			}
-			within(t, 15*time.Second, fmt.Sprintf("the store is ready: %v", c.ready), look)
+			within(t, 30*time.Second, fmt.Sprintf("the store is ready: %v", c.ready), look)
 			if !c.ready && store {
 				t.Error("the session store is ready")
 			}

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,16 +71,9 @@ func (s *swap) remembered() {
 	s.t.Helper()
 	t := s.t
 	s.d.Run(t, "policy", "switches", "set", "user_burst", "7")
-	file := filepath.Join(s.dir, "data.yaml")
-	was, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	s.edit("data.yaml", "    user_burst:\n", "    user_bursts:\n")
 	s.revised("switch_info.user_burst")
-	if err := os.WriteFile(file, was, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.edit("data.yaml", "    user_bursts:\n", "    user_burst:\n")
 	s.revised("")
 	if list := s.d.Run(t, "policy", "switches", "list"); !strings.Contains(list, "7 *") {
 		t.Errorf("user_burst is no longer 7:\n%s", list)
@@ -124,12 +115,13 @@ func switchesByAPI(t *testing.T, d *kit.Demo, admin, user *kit.Person) {
 }
 
 // sharedSwitches shows that what is set on one gate is in force on another of
-// the same store within 5 s, and that each can set back what the other has set.
+// the same store soon, of itself, and that each can set back what the other has
+// set. How soon is held where no gate has the race detector in it.
 func sharedSwitches(t *testing.T, a, b *kit.Edge) {
 	t.Helper()
 	list := func(e *kit.Edge) string { return e.Run(t, "policy", "switches", "list") }
 	a.Run(t, "policy", "switches", "set", "user_burst", "4321")
-	within(t, 5*time.Second, "the other gate has heard of the switch", func() bool { return strings.Contains(list(b), "4321 *") })
+	within(t, 20*time.Second, "the other gate has heard of the switch", func() bool { return strings.Contains(list(b), "4321 *") })
 	b.Run(t, "policy", "switches", "reset", "user_burst")
-	within(t, 5*time.Second, "the first gate has heard that it was set back", func() bool { return !strings.Contains(list(a), "4321") })
+	within(t, 20*time.Second, "the first gate has heard that it was set back", func() bool { return !strings.Contains(list(a), "4321") })
 }

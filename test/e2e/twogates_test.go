@@ -69,8 +69,8 @@ func TestOneOfTwoGatesIsKilledAndNobodyNotices(t *testing.T) {
 		t.Fatal(err)
 	}
 	sharedSwitches(t, e, other)
-	x := startTraffic(t, e.Client(t), 8, e.Origin("portal")+"/", made.Cookie)
-	own := startTraffic(t, e.Client(t), 2, e.Origin("gate")+"/oauth2/sign_in", "")
+	x := startTraffic(t, e.Impatient(t), 8, e.Origin("portal")+"/", made.Cookie)
+	own := startTraffic(t, e.Impatient(t), 2, e.Origin("gate")+"/oauth2/sign_in", "")
 	const rounds = 4
 	for round := range rounds {
 		x.more(t, 200)

@@ -94,7 +94,7 @@ func workspacesTold(t *testing.T, d *kit.Demo) {
 	t.Helper()
 	want := []string{"create_workspace", "update_workspace 3", "launch_workspace 3", "launch_workspace 3", "stop_workspace 3", "disconnect_session 3", "stop_workspace 3", "delete_workspace 3", "reset_workspaces"}
 	var got []string
-	within(t, 10*time.Second, "the trail tells of what people did", func() bool {
+	within(t, 30*time.Second, "the trail tells of what people did", func() bool {
 		var entries []session.AuditEntry
 		if err := json.Unmarshal([]byte(d.Run(t, "audit", "list", "-limit", "1000", "-json")), &entries); err != nil {
 			t.Fatal(err)

@@ -25,6 +25,10 @@ const Domain = "neosc.localhost"
 // longer than it does anywhere else.
 const patience = "GATE_POLICY_TIMEOUT=950ms"
 
+// ceiling is how long a program may take to start, to end or to answer before a
+// test gives it up: some seconds, and far longer where much else runs.
+const ceiling = 2 * time.Minute
+
 // verdicts is the folder in which the gates of all tests keep what the
 // comparison of the two evaluators found. It is kept by binary and policy, and
 // takes seconds of a core that many gates at once do not have.
@@ -152,8 +156,8 @@ func (d *Demo) await(t testing.TB, stdout io.Reader) {
 	case <-ready:
 	case <-d.done:
 		t.Fatalf("gate dev ended:\n%s", d.Output())
-	case <-time.After(60 * time.Second):
-		t.Fatalf("gate dev is not ready after 60 s:\n%s", d.Output())
+	case <-time.After(ceiling):
+		t.Fatalf("gate dev is not ready after %v:\n%s", ceiling, d.Output())
 	}
 	for _, m := range password.FindAllStringSubmatch(d.Output(), -1) {
 		d.Passwords[m[1]] = m[2]
@@ -186,9 +190,9 @@ func (d *Demo) Stop(t testing.TB) {
 	_ = d.cmd.Process.Signal(syscall.SIGINT)
 	select {
 	case <-d.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(ceiling):
 		_ = d.cmd.Process.Kill()
-		t.Errorf("gate dev did not end within 30 s of its interrupt:\n%s", d.Output())
+		t.Errorf("gate dev did not end within %v of its interrupt:\n%s", ceiling, d.Output())
 		<-d.done
 	}
 	if strings.Contains(d.Output(), "WARNING: DATA RACE") {
@@ -209,7 +213,7 @@ func (d *Demo) Origin(host string) string {
 // Run runs another gate command against this demo and returns its output.
 func (d *Demo) Run(t testing.TB, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), ceiling)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, d.Bin, append(args, "-config", filepath.Join(d.State, "gate.yaml"))...).CombinedOutput()
 	if err != nil {

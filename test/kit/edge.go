@@ -134,7 +134,7 @@ func (e *Edge) runEnvoy(t testing.TB, wait bool) {
 	gone := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(gone) }()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); <-gone })
-	for end := time.Now().Add(30 * time.Second); wait; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(ceiling); wait; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", e.addr())
 		if err == nil {
 			_ = c.Close()
@@ -159,14 +159,22 @@ func (e *Edge) Origin(host string) string {
 }
 
 // Client is an HTTP client that dials this edge, whatever the host is called,
-// and follows no redirects.
+// follows no redirects and is Patient.
 func (e *Edge) Client(t testing.TB) *http.Client {
+	c := e.Impatient(t)
+	c.Transport = Patient(c.Transport.(*http.Transport))
+	c.Timeout = 2 * time.Minute
+	return c
+}
+
+// Impatient is Client for tests that look for requests which are lost.
+func (e *Edge) Impatient(t testing.TB) *http.Client {
 	var d net.Dialer
 	tr := &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return d.DialContext(ctx, "tcp", e.addr())
 	}}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: tr, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // Run runs another gate command against this edge's gate and returns its output.
@@ -225,7 +233,7 @@ func (e *Edge) Serve(t testing.TB, args ...string) *Server {
 		close(s.gone)
 	}()
 	t.Cleanup(func() { _ = s.cmd.Process.Kill(); <-s.gone })
-	for end := time.Now().Add(30 * time.Second); s.Ops == ""; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(ceiling); s.Ops == ""; time.Sleep(5 * time.Millisecond) {
 		for line := range strings.Lines(s.log.String()) {
 			var x struct{ Msg, Ops string }
 			if json.Unmarshal([]byte(line), &x) == nil && x.Msg == "serving" {
@@ -271,8 +279,8 @@ func (s *Server) Ended(t testing.TB) string {
 	t.Helper()
 	select {
 	case <-s.gone:
-	case <-time.After(30 * time.Second):
-		t.Fatalf("gate serve did not end within 30 s:\n%s", s.log)
+	case <-time.After(ceiling):
+		t.Fatalf("gate serve did not end within %v:\n%s", ceiling, s.log)
 	}
 	if s.err != nil || strings.Contains(s.log.String(), "WARNING: DATA RACE") {
 		t.Errorf("gate serve ended with %v:\n%s", s.err, s.log)

@@ -41,7 +41,7 @@ func (d *Demo) Stranger(t testing.TB) *Person {
 	tr := &http.Transport{DialContext: d.Dial, MaxIdleConnsPerHost: 16, TLSClientConfig: d.Trust(t)}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &Person{demo: d, Client: &http.Client{
-		Jar: jar, Transport: tr, Timeout: 60 * time.Second,
+		Jar: jar, Transport: Patient(tr), Timeout: 2 * time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
