@@ -135,12 +135,9 @@ func (b *builder) onEveryAnswer(headers []*corev3.HeaderValueOption) *headersv3.
 // ownAnswers says what Envoy's own answers look like. The last of it is for those
 // that are given before there are filters, to a request that it cannot read.
 func (b *builder) ownAnswers() *hcmv3.LocalReplyConfig {
-	c, headers := b.shielded(), b.transportSecurity()
+	c, headers := &hcmv3.LocalReplyConfig{Mappers: append(b.gateAway(), b.shielded())}, b.transportSecurity()
 	if len(headers) == 0 {
 		return c
-	}
-	if c == nil {
-		c = &hcmv3.LocalReplyConfig{}
 	}
 	always := &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{StatusCodeFilter: &accesslogv3.StatusCodeFilter{
 		Comparison: &accesslogv3.ComparisonFilter{Op: accesslogv3.ComparisonFilter_GE, Value: &corev3.RuntimeUInt32{DefaultValue: 100, RuntimeKey: "edge.own_answers"}},

@@ -3,13 +3,11 @@ package envoy
 import (
 	"time"
 
-	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
 	localv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -64,25 +62,13 @@ func (b *builder) shield() *localv3.LocalRateLimit {
 
 // shielded is what the shield answers: a problem document (RFC 9457), as the
 // gate's own 429 is to programs.
-func (b *builder) shielded() *hcmv3.LocalReplyConfig {
-	text := func(s string) *structpb.Value { return structpb.NewStringValue(s) }
-	problem := &structpb.Struct{Fields: map[string]*structpb.Value{
-		"type": text("https://iana.org/assignments/http-problem-types#quota-exceeded"), "title": text("Too Many Requests"),
-		"status": text("%RESPONSE_CODE%"), "request_id": text("%REQ(X-REQUEST-ID):64%"),
-		"detail":  text("More requests come from your address than are open to one. This one was not carried out."),
-		"reasons": structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{text("rate_limited")}}),
-	}}
-	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{{
-		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ExtensionFilter{
-			ExtensionFilter: &accesslogv3.ExtensionFilter{
-				Name: "shielded", ConfigType: &accesslogv3.ExtensionFilter_TypedConfig{TypedConfig: b.any(&celv3.ExpressionFilter{Expression: limited})},
-			},
-		}},
+func (b *builder) shielded() *hcmv3.ResponseMapper {
+	return &hcmv3.ResponseMapper{
+		Filter:       b.when("shielded", limited),
 		HeadersToAdd: []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "cache-control", Value: "no-store"}}},
-		BodyFormatOverride: &corev3.SubstitutionFormatString{
-			Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: problem}, ContentType: "application/problem+json",
-		},
-	}}}
+		BodyFormatOverride: problem("https://iana.org/assignments/http-problem-types#quota-exceeded", "Too Many Requests",
+			"More requests come from your address than are open to one. This one was not carried out.", "rate_limited"),
+	}
 }
 
 // overload bounds the connections of all clients. Envoy has no limit by
