@@ -112,7 +112,7 @@ func (s *Server) cut(list []*stream, cause string, heard time.Time) int {
 // let tells Envoy to cut a stream that is out of the table. If the message does
 // not arrive, Envoy's side of the connection is gone, which cuts it as well.
 func (s *Server) let(h *stream, cause string, since time.Time) {
+	s.metrics.cut.WithLabelValues(cause).Inc() // before it shows
 	_ = h.send(refusal(statusOf(cause), cause), true)
-	s.metrics.cut.WithLabelValues(cause).Inc()
 	s.metrics.lag.Observe(max(0, time.Since(since).Seconds()))
 }

@@ -20,31 +20,44 @@ var accounts = []attack{
 
 // L1: whether an account exists shows neither in the answer nor in its time.
 func unknownUsers(t *testing.T, s *siege) {
+	var known, unknown time.Duration
+	// Of a machine that does much else the fastest of a few is not always fast.
+	for _, name := range []string{"neosc2", "neosc", "user"} {
+		if known, unknown = s.timedGuesses(t, name); known < 2*unknown && unknown < 2*known {
+			return
+		}
+	}
+	t.Errorf("a known account takes %v, an unknown one %v", known, unknown)
+}
+
+// timedGuesses guesses at an account and at some that are not there, and returns
+// the shortest time that each took; the answers have to be alike.
+func (s *siege) timedGuesses(t *testing.T, name string) (known, unknown time.Duration) {
+	t.Helper()
 	token := regexp.MustCompile(`name="csrf" value="[^"]*"`)
 	f := s.form(t)
-	bodies, fastest := map[string]string{}, map[string]time.Duration{}
-	for i := range 8 { // fewer than the guesses of one account
-		for _, email := range []string{"neosc2@" + kit.Domain, fmt.Sprintf("nobod%d@%s", i, kit.Domain)} {
-			r := s.post(f, email, "not the password "+fmt.Sprint(i), "")
-			r.from = s.freshAddress()
-			start := time.Now()
-			a := s.http1(t, r)
-			took, kind := time.Since(start), email[:4]
-			if a.status != http.StatusUnprocessableEntity {
-				t.Fatalf("a wrong password for %s got %d\n%s", email, a.status, a.body)
-			}
-			bodies[strings.ReplaceAll(token.ReplaceAllString(a.body, ""), email, "")] = email
-			if fastest[kind] == 0 || took < fastest[kind] {
-				fastest[kind] = took
-			}
+	bodies := map[string]string{}
+	guess := func(email string, i int) time.Duration {
+		r := s.post(f, email, "not the password "+fmt.Sprint(i), "")
+		r.from = s.freshAddress()
+		start := time.Now()
+		a := s.http1(t, r)
+		took := time.Since(start)
+		if a.status != http.StatusUnprocessableEntity {
+			t.Fatalf("a wrong password for %s got %d\n%s", email, a.status, a.body)
 		}
+		bodies[strings.ReplaceAll(token.ReplaceAllString(a.body, ""), email, "")] = email
+		return took
+	}
+	known, unknown = time.Hour, time.Hour
+	for i := range 8 { // fewer than the guesses of one account
+		known = min(known, guess(name+"@"+kit.Domain, i))
+		unknown = min(unknown, guess(fmt.Sprintf("nobody%d-%s@%s", i, name, kit.Domain), i))
 	}
 	if len(bodies) != 1 {
 		t.Errorf("there are %d kinds of answer to a wrong password: %v", len(bodies), bodies)
 	}
-	if known, unknown := fastest["neos"], fastest["nobo"]; unknown < known/2 || known < unknown/2 {
-		t.Errorf("a known account takes %v, an unknown one %v", known, unknown)
-	}
+	return known, unknown
 }
 
 // L2: two hundred at once are one budget, wherever they come from and however
@@ -60,7 +73,7 @@ func parallelGuesses(t *testing.T, s *siege) {
 	start, looked := time.Now(), 0
 	// A machine that is short of breath may answer 503 to some: they go on until
 	// the budget is spent.
-	for n, spent := 200, false; !spent && time.Since(start) < 30*time.Second; n = 20 {
+	for n, spent := 200, false; !spent && time.Since(start) < 2*time.Minute; n = 20 {
 		statuses := s.atOnce(t, n, guess)
 		looked += statuses[http.StatusUnprocessableEntity]
 		spent = statuses[http.StatusTooManyRequests] >= 20
@@ -73,19 +86,27 @@ func parallelGuesses(t *testing.T, s *siege) {
 	}
 	r := s.post(f, "demo@"+kit.Domain, s.Passwords["demo@"+kit.Domain], "")
 	r.from = s.freshAddress()
-	if a := s.http1(t, r); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
+	// There may be another guess just now, of the one each 12 s, but not each time.
+	a := s.http1(t, r)
+	for tries := 1; tries < 4 && a.status != http.StatusTooManyRequests; tries++ {
+		s.atOnce(t, 20, guess)
+		a = s.http1(t, r)
+	}
+	if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
 		t.Errorf("the right password after them got %d %v, which tells a guesser that it is right", a.status, a.header)
 	}
 	guessedCodes(t, s)
 	// One address is one budget too, whatever it says about others.
 	ip := s.freshAddress()
-	statuses := s.atOnce(t, 60, func(i int) request {
+	start = time.Now()
+	statuses := s.atOnce(t, 100, func(i int) request {
 		r := s.post(f, fmt.Sprintf("somebody%d@%s", i, kit.Domain), "guess", "")
 		r.from, r.header = ip, append(r.header, fmt.Sprintf("X-Forwarded-For: 203.0.113.%d", i), fmt.Sprintf("X-Real-IP: 203.0.113.%d", i), fmt.Sprintf("X-Envoy-External-Address: 203.0.113.%d", i))
 		return r
 	})
-	if n := statuses[http.StatusUnprocessableEntity]; n > 36 || statuses[http.StatusTooManyRequests] == 0 || statuses[http.StatusSeeOther] != 0 {
-		t.Errorf("60 guesses from one address got %v, want at most 36 looked at", statuses)
+	most := 31 + int(time.Since(start)/(1200*time.Millisecond)) // 30 at once, one more each 1.2 s
+	if n := statuses[http.StatusUnprocessableEntity]; n > most || statuses[http.StatusTooManyRequests] == 0 || statuses[http.StatusSeeOther] != 0 {
+		t.Errorf("100 guesses from one address got %v, want at most %d looked at", statuses, most)
 	}
 }
 
@@ -174,7 +195,7 @@ func mailsByConfiguredOrigin(t *testing.T, s *siege) {
 			t.Fatalf("asking %s for a link got %d to %q\n%s", host, a.status, a.header.Get("Location"), a.body)
 		}
 	}
-	within(t, 20*time.Second, "the links are mailed", func() bool { return len(mail.FindAllString(s.Output(), -1)) == len(hosts) })
+	within(t, time.Minute, "the links are mailed", func() bool { return len(mail.FindAllString(s.Output(), -1)) == len(hosts) })
 	for _, m := range mail.FindAllStringSubmatch(s.Output(), -1) {
 		if m[1] != s.Origin("gate") {
 			t.Errorf("a mail links to %s", m[1])

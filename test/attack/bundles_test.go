@@ -133,12 +133,12 @@ func foreignBundles(t *testing.T, _ *siege) {
 	} {
 		refusals := strings.Count(gate.Log(), "policy refused")
 		put(packed)
-		within(t, 20*time.Second, "a bundle that is "+what+" is refused", func() bool { return strings.Count(gate.Log(), "policy refused") > refusals })
+		within(t, time.Minute, "a bundle that is "+what+" is refused", func() bool { return strings.Count(gate.Log(), "policy refused") > refusals })
 		if !serves("first") {
 			t.Errorf("after a bundle that is %s another than the first decides", what)
 		}
 	}
 	put(trusted(bundleOf(t, "second")))
-	within(t, 20*time.Second, "a signed bundle takes its place", func() bool { return serves("second") })
+	within(t, time.Minute, "a signed bundle takes its place", func() bool { return serves("second") })
 	gate.Terminate(t)
 }

@@ -110,7 +110,12 @@ func guessedCodes(t *testing.T, s *siege) {
 	for range 4 {
 		browsers = append(browsers, s.halfway(t, email, password))
 	}
-	last, start := s.halfway(t, email, password), time.Now()
+	// Whoever comes with the right one after them, by two ways, at most twice each.
+	var last []*kit.Person
+	for range 4 {
+		last = append(last, s.halfway(t, email, password))
+	}
+	start := time.Now()
 	var mu sync.Mutex
 	statuses := map[int]int{}
 	var wg sync.WaitGroup
@@ -135,15 +140,27 @@ func guessedCodes(t *testing.T, s *siege) {
 		}
 	}
 	wg.Wait()
-	ended := time.Now()
-	if looked, most := statuses[http.StatusUnprocessableEntity], 10+int(ended.Sub(start)/(12*time.Second)); looked > most || statuses[http.StatusTooManyRequests] == 0 || statuses[http.StatusSeeOther] != 0 {
+	if looked, most := statuses[http.StatusUnprocessableEntity], 10+int(time.Since(start)/(12*time.Second)); looked > most || statuses[http.StatusTooManyRequests] == 0 || statuses[http.StatusSeeOther] != 0 {
 		t.Errorf("200 guesses at second factors got %v, want at most %d looked at", statuses, most)
 	}
-	for with, code := range map[string]string{"app": kit.TOTP(t, key, time.Now(), 0), "recovery": codes[0]} {
-		r := last.Send(t, factorPage+"?with="+with, factorPage, "with", with, "code", code)
-		// On a machine that stood still meanwhile there is another guess.
-		if time.Since(ended) < 10*time.Second && (r.StatusCode != http.StatusTooManyRequests || last.Session() != "") {
-			t.Errorf("after them the right %s code got %s, which tells a guesser that it is right", with, r.Status)
+	for i, with := range []string{"app", "recovery"} {
+		refused := false
+		for try := 0; try < 2 && !refused; try++ {
+			p := last[2*i+try]
+			send := func(code string) int {
+				return p.Send(t, factorPage+"?with="+with, factorPage, "with", with, "code", code).StatusCode
+			}
+			// There may be another guess just now, of the one each 12 s.
+			for n := 0; n < 5 && send("no code") != http.StatusTooManyRequests; n++ {
+			}
+			code := codes[try]
+			if with == "app" {
+				code = kit.TOTP(t, key, time.Now(), int64(try))
+			}
+			refused = send(code) == http.StatusTooManyRequests && p.Session() == ""
+		}
+		if !refused {
+			t.Errorf("after them the right %s code is taken, or refused in another way, which tells a guesser that it is right", with)
 		}
 	}
 }

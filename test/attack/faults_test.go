@@ -77,7 +77,7 @@ func (s *siege) activated(t *testing.T, name, rego string) {
 	t.Helper()
 	before := s.revision(t)
 	s.swap(t, name, rego)
-	within(t, 10*time.Second, "policy set "+name+" is activated", func() bool { return s.revision(t) != before })
+	within(t, time.Minute, "policy set "+name+" is activated", func() bool { return s.revision(t) != before })
 }
 
 // B1: what reaches out of a decision, or makes it differ from itself, compiles
@@ -92,7 +92,7 @@ func forbiddenBuiltins(t *testing.T, s *siege) {
 		name := fmt.Sprintf("forbidden%d", i)
 		refusals := strings.Count(s.Output(), "policy refused")
 		s.swap(t, name, rego)
-		within(t, 10*time.Second, "the set with "+call+" is refused", func() bool { return strings.Count(s.Output(), "policy refused") > refusals })
+		within(t, time.Minute, "the set with "+call+" is refused", func() bool { return strings.Count(s.Output(), "policy refused") > refusals })
 		if s.revision(t) != before || !s.lives(t, cookie) {
 			t.Errorf("after a set with %s another serves", call)
 		}
@@ -163,6 +163,8 @@ func reloadsUnderLoad(t *testing.T, s *siege) {
 	}
 	for n := 1; n <= 8; n++ {
 		s.activated(t, fmt.Sprint("g", n), generation(n))
+		goal := asked.Load() + 13
+		within(t, time.Minute, "this set decides", func() bool { return asked.Load() >= goal || t.Failed() })
 	}
 	close(stop)
 	wg.Wait()
@@ -193,7 +195,7 @@ func (s *siege) troubled(t *testing.T, what, target string, cookies []string, ho
 			if a.header.Get("Location") != "" {
 				t.Errorf("%s: sent to %s", what, a.header.Get("Location"))
 			}
-			if took := time.Since(start); took > 10*time.Second {
+			if took := time.Since(start); took > bound(10*time.Second)+10*time.Second {
 				t.Errorf("%s took %v", what, took)
 			}
 		}
@@ -217,16 +219,16 @@ func troubleIsNoRedirect(t *testing.T, s *siege) {
 	if err := syscall.Kill(s.PID(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 5*time.Second, "every thread of the gate has stopped", func() bool { return stopped(t, s.PID()) })
+	within(t, 20*time.Second, "every thread of the gate has stopped", func() bool { return stopped(t, s.PID()) })
 	s.troubled(t, "a gate that hangs", "/", []string{cookie}, "portal")
 	if err := syscall.Kill(s.PID(), syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 10*time.Second, "the gate decides again", func() bool {
+	within(t, time.Minute, "the gate decides again", func() bool {
 		return s.http1(t, s.asks("portal", strings.TrimPrefix(cookie, "Cookie: "))).status == http.StatusOK
 	})
 	s.storeGone(t)
-	within(t, 10*time.Second, "the store is read again", func() bool { return s.lives(t, s.early) })
+	within(t, time.Minute, "the store is read again", func() bool { return s.lives(t, s.early) })
 }
 
 // decidedOnce holds that no check which failed was sent again, though some took
@@ -285,7 +287,7 @@ func (s *siege) storeGone(t *testing.T) {
 	}
 	defer shm.Close() // lets go
 	locks := syscall.Flock_t{Type: syscall.F_WRLCK, Start: 123, Len: 5}
-	within(t, 10*time.Second, "the store's locks are ours", func() bool { return syscall.FcntlFlock(shm.Fd(), syscall.F_SETLK, &locks) == nil })
+	within(t, time.Minute, "the store's locks are ours", func() bool { return syscall.FcntlFlock(shm.Fd(), syscall.F_SETLK, &locks) == nil })
 	early := []string{"Cookie: _pomerium=" + s.early}
 	s.troubled(t, "the store gone", "/", early, "portal")
 	s.troubled(t, "the store gone", "/oauth2/sign_in", early, "gate")

@@ -139,7 +139,7 @@ func forwardedFor(t *testing.T, s *siege) {
 		}
 	}
 	// The logs name the connection's address too.
-	within(t, 5*time.Second, "edge.log names the address", func() bool {
+	within(t, 30*time.Second, "edge.log names the address", func() bool {
 		return strings.Contains(strings.Join(s.EdgeLog(t), "\n"), `"client_ip":"`+ip.String()+`"`)
 	})
 	for _, line := range append(s.EdgeLog(t), s.AccessLog(t)...) {

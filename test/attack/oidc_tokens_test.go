@@ -257,7 +257,7 @@ func bombs(t *testing.T, s *siege) {
 	s.forged(t, "the empty key", emptyKey)
 	s.noBearer(t, "the empty key", emptyKey(good.AccessClaims(nil)))
 	s.changed(t, "a megabyte", func(c map[string]any) { c["filler"] = strings.Repeat("x", 1<<20) }, http.StatusServiceUnavailable)
-	if took := time.Since(began); took > 30*time.Second {
+	if took := time.Since(began); took > 2*time.Minute {
 		t.Errorf("they took %v", took)
 	}
 }

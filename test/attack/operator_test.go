@@ -84,7 +84,7 @@ func (s *siege) tryCreate(t *testing.T, args ...string) (admin.CreatedSession, e
 // checked runs `gate check` on the demo's config with another policy folder.
 func (s *siege) checked(t *testing.T, policy string) (out string, ok bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.Bin, "check", "-config", filepath.Join(s.State, "gate.yaml"))
 	cmd.Env = append(os.Environ(), "GATE_POLICY_PATH="+policy)

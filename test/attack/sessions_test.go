@@ -266,7 +266,7 @@ func replays(t *testing.T, s *siege) {
 	s.dead(t, "a cookie that is a second past its end", s.resealed(t, live, -time.Second))
 	short, _ := s.create(t, "-email", "late@"+kit.Domain, "-role", "admin", "-claim", "neosc:demo_session_id=x", "-lifetime", "2s")
 	longer, end := s.resealed(t, short, 8*time.Hour), time.Now().Add(2*time.Second)
-	within(t, 4*time.Second, "a session of 2 s ends", func() bool { return !s.lives(t, longer) && time.Now().After(end.Add(-time.Second)) })
+	within(t, 20*time.Second, "a session of 2 s ends", func() bool { return !s.lives(t, longer) && time.Now().After(end.Add(-time.Second)) })
 	s.dead(t, "a session past its end", short)
 	s.dead(t, "a session past its end, in a cookie that promises more", longer)
 }
@@ -307,7 +307,7 @@ func revoked(t *testing.T, s *siege) {
 		} else {
 			s.Run(t, "session", "revoke", "-email", "gone@"+kit.Domain)
 		}
-		within(t, time.Second, "a revoked session is dead", func() bool { return !s.lives(t, value) })
+		within(t, bound(time.Second), "a revoked session is dead", func() bool { return !s.lives(t, value) })
 		s.dead(t, "a revoked session", value)
 		close(stop)
 		<-used

@@ -82,8 +82,8 @@ func Start(t testing.TB, s Settings) *Provider {
 	case <-ready:
 	case <-p.done:
 		t.Fatalf("the provider ended:\n%s", p.Output())
-	case <-time.After(30 * time.Second):
-		t.Fatalf("the provider is not ready after 30 s:\n%s", p.Output())
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("the provider is not ready after 2 minutes:\n%s", p.Output())
 	}
 	return p
 }
@@ -136,7 +136,7 @@ func (p *Provider) Output() string {
 // Await waits until the provider has told of an event.
 func (p *Provider) Await(t testing.TB, event string) map[string]any {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		p.mu.Lock()
 		change := p.change
@@ -150,7 +150,7 @@ func (p *Provider) Await(t testing.TB, event string) map[string]any {
 		select {
 		case <-change:
 		case <-deadline:
-			t.Fatalf("the provider told of no %s within 20 s:\n%s", event, p.Output())
+			t.Fatalf("the provider told of no %s within a minute:\n%s", event, p.Output())
 		}
 	}
 }
@@ -160,7 +160,7 @@ func (p *Provider) Stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}

@@ -49,7 +49,7 @@ func (r *redisServer) run(t *testing.T) {
 func (r *redisServer) heal(t *testing.T) {
 	t.Helper()
 	_ = r.cmd.Process.Signal(syscall.SIGCONT)
-	within(t, 20*time.Second, "Redis answers", func() bool {
+	within(t, time.Minute, "Redis answers", func() bool {
 		return exec.Command("redis-cli", "-s", r.socket(), "PING").Run() == nil
 	})
 }

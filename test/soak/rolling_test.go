@@ -79,13 +79,13 @@ func rolling(t *testing.T, e *kit.Edge) {
 	requests, changes, restarts := rollingRuns()
 	gate := e.Serve(t)
 	p := &pages{edge: e, people: signIn(t, e, 10), client: e.Client(t), done: make(chan struct{})}
-	within(t, 30*time.Second, "the edge is open", func() bool { return p.one(0) == "" })
+	within(t, time.Minute, "the edge is open", func() bool { return p.one(0) == "" })
 	p.start(8)
 	for i := 1; i <= changes; i++ {
 		version := fmt.Sprintf("v%d", i)
 		from, to := fmt.Sprintf("body: v%d}} # end", i-1), fmt.Sprintf("body: %s}} # end", version)
 		e.Change(t, from, to)
-		within(t, 30*time.Second, "the change to "+version+" is live", func() bool { return p.version(t) == version })
+		within(t, time.Minute, "the change to "+version+" is live", func() bool { return p.version(t) == version })
 		if i*restarts/changes > (i-1)*restarts/changes {
 			next := e.Serve(t, "-replace")
 			gate.Ended(t)
@@ -113,11 +113,11 @@ func TestAKilledGateIsShutAndOpensAgain(t *testing.T) {
 	p.start(4)
 	for range 3 {
 		goal := p.asked.Load() + 200
-		within(t, 30*time.Second, "200 more requests", func() bool { return p.asked.Load() >= goal })
+		within(t, time.Minute, "200 more requests", func() bool { return p.asked.Load() >= goal })
 		gate.Signal(t, syscall.SIGKILL)
-		within(t, 10*time.Second, "the edge is shut", func() bool { return p.one(0) == "503" })
+		within(t, time.Minute, "the edge is shut", func() bool { return p.one(0) == "503" })
 		gate = e.Serve(t)
-		within(t, 10*time.Second, "the edge is open", func() bool { return p.one(0) == "" })
+		within(t, time.Minute, "the edge is open", func() bool { return p.one(0) == "" })
 	}
 	p.stop()
 	for i, w := range p.wrong {

@@ -125,7 +125,7 @@ func streamsFollow(t *testing.T, store sharedStore) {
 		t.Fatal(err)
 	}
 	var again *stream
-	for end := time.Now().Add(30 * time.Second); again == nil; {
+	for end := time.Now().Add(90 * time.Second); again == nil; {
 		if again, _ = openSocket(t, s, "workspace", "", other); again == nil && time.Now().After(end) {
 			t.Fatal("no stream opens once the store is back")
 		}
