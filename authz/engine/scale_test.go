@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,61 +84,6 @@ func TestManyRoutesAndMuchDataDecideAsFast(t *testing.T) {
 	if activating > 100*time.Millisecond || compiling+comparing > 30*time.Second {
 		t.Errorf("compiled in %v, activated in %v, on the machine after %v", compiling, activating, comparing)
 	}
-}
-
-// Fifty activations of such policies while requests are judged: nobody waits for
-// one, none fails, none gets parts of two.
-func TestActivationsOfLargePoliciesUnderLoad(t *testing.T) {
-	big := map[string]any{}
-	for i := range count(100_000) {
-		big[fmt.Sprintf("entry-%d", i)] = i
-	}
-	var programs []*Program
-	for n := range 3 {
-		src := Source{
-			Modules:  map[string]string{"a.rego": fmt.Sprintf("package neosc.authz\n\ndecision := {\"allowed\": data.big[\"entry-7777\"] == 7777, \"reasons\": [sprintf(\"n_%%d\", [data.n])], \"headers\": {\"x-session-id\": \"n_%d\"}}", n)},
-			Data:     map[string]any{"n": n, "big": big},
-			Revision: fmt.Sprintf("n_%d", n), Timeout: 5 * time.Second,
-		}
-		p, err := Compile(src, shippedEdge)
-		if err != nil {
-			t.Fatal(err)
-		}
-		programs = append(programs, p)
-	}
-	e := machineEngine(t, func(m *MachineOptions) { m.Inputs, m.Build = 10, nil })
-	e.Activate(programs[0])
-	var done atomic.Bool
-	var decided atomic.Uint64
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			for last := uint64(0); !done.Load(); decided.Add(1) {
-				d, err := e.Decide(context.Background(), fullRequest())
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				want := fmt.Sprintf("n_%d", (d.Generation-1)%3)
-				if !d.Allowed || d.Revision != want || d.Reasons[0] != want || d.Headers[0].Value != want || d.Generation < last {
-					t.Errorf("%+v after generation %d", d, last)
-					return
-				}
-				last = d.Generation
-			}
-		})
-	}
-	for n := 1; n <= 50; n++ {
-		e.Activate(programs[n%3])
-		if n%25 == 0 {
-			if s := settled(t, e); s.Evaluator != Machine {
-				t.Errorf("after %d it is %+v", n, s)
-			}
-		}
-	}
-	done.Store(true)
-	wg.Wait()
-	t.Logf("%d decisions", decided.Load())
 }
 
 // A plan that the machine does not take is OPA's to run, and says so.
