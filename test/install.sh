@@ -5,6 +5,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# again runs a command up to three times: what downloads fails now and then.
+again() {
+  n=1
+  until "$@"; do
+    [ "$n" -lt 3 ] || return 1
+    n=$((n + 1))
+    sleep "$((n * 4))"
+  done
+}
+
 # command -> Debian package that brings it
 declare -A need=(
   [redis-server]=redis-server
@@ -29,14 +39,20 @@ if ((${#missing[@]})); then
   fi
   echo "installing ${missing[*]}"
   log=$(mktemp)
-  if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  if ! { again apt-get update && again env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -5 "$log" >&2
     echo "apt-get could not install ${missing[*]}; its last lines are above." >&2
     exit 1
   fi
   rm -f "$log"
 fi
+# Modules at once, since go does not try again by itself.
+again go mod download
+again go mod download -modfile=test/tools/go.mod
+again go -C test/deploy mod download
 bash envoy/install.sh
 sh test/deploy/install.sh
 sh test/upstreams/install.sh >/dev/null
+bash test/idp/install.sh
+bash test/axe/install.sh
 sh test/e2e/schemathesis/install.sh >/dev/null

@@ -18,9 +18,19 @@ fail() {
 	echo "test/venv.sh: $*" >&2
 	exit 1
 }
+# again runs a command up to three times: what downloads fails now and then.
+again() {
+	n=1
+	until "$@"; do
+		[ "$n" -lt 3 ] || return 1
+		n=$((n + 1))
+		sleep "$((n * 4))"
+	done
+}
+
 rm -rf "$target"
 python3 -m venv "$target" || fail "python3 -m venv failed; as root: apt-get install python3 python3-venv python3-pip"
-"$target/bin/python3" -m pip install --disable-pip-version-check --no-deps --only-binary :all: -q -r "$here/requirements.txt" >&2 ||
+again "$target/bin/python3" -m pip install --disable-pip-version-check --no-deps --only-binary :all: -q -r "$here/requirements.txt" >&2 ||
 	fail "pip could not install what $here/requirements.txt names; is the package index reachable?"
 cp "$here/requirements.txt" "$target/installed.txt"
 echo "$target/bin/$3"
