@@ -94,19 +94,32 @@ type judgement struct {
 // decide evaluates r in frame, which is the caller's to release. An error is
 // errLeft or of type *Error.
 func (f *fast) decide(ctx context.Context, frame *machine.Frame, r *authz.Request) (j judgement, err error) {
-	if err := judgeable(r); err != nil {
+	v, horizon, err := f.value(ctx, frame, r)
+	if err != nil {
 		return j, err
+	}
+	return f.read(frame, v, horizon)
+}
+
+// value is what the entry point says of r, which holds until frame is released.
+func (f *fast) value(ctx context.Context, frame *machine.Frame, r *authz.Request) (v *machine.Value, horizon machine.Horizon, err error) {
+	if err := judgeable(r); err != nil {
+		return nil, horizon, err
 	}
 	if err := f.slots.fill(f.build, frame, r); err != nil {
 		if _, ok := errors.AsType[*Error](err); !ok {
 			err = failf(Evaluation, "input: %w", err)
 		}
-		return j, err
+		return nil, horizon, err
 	}
-	v, horizon, err := f.machine.Run(ctx, frame, r.Time)
-	if err != nil {
-		return j, failure(err)
+	if v, horizon, err = f.machine.Run(ctx, frame, r.Time); err != nil {
+		return nil, horizon, failure(err)
 	}
+	return v, horizon, nil
+}
+
+// read makes the decision of such a value.
+func (f *fast) read(frame *machine.Frame, v *machine.Value, horizon machine.Horizon) (j judgement, err error) {
 	j.horizon, j.hits = horizon, frame.Hits()
 	if j.decision, err = readDecision(v, &f.edge); err != nil {
 		return j, err

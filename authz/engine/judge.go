@@ -54,20 +54,34 @@ func (j *Judge) Decide(ctx context.Context, r *authz.Request) (*authz.Decision, 
 	return d, err
 }
 
-func (j *Judge) onMachine(ctx context.Context, r *authz.Request) (d *authz.Decision, err error) {
+func (j *Judge) onMachine(ctx context.Context, r *authz.Request) (*authz.Decision, error) {
+	d, _, err := j.against(ctx, r, nil)
+	return d, err
+}
+
+// against evaluates r on the machine. Where that says what was says, which may be
+// nil, there is no decision.
+func (j *Judge) against(ctx context.Context, r *authz.Request, was *authz.Decision) (d *authz.Decision, same bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			d, err = nil, failf(Evaluation, "the machine panicked: %v\n%s", fmt.Sprint(p), debug.Stack())
+			d, same, err = nil, false, failf(Evaluation, "the machine panicked: %v\n%s", fmt.Sprint(p), debug.Stack())
 		}
 	}()
 	frame := j.fast.machine.Frame()
 	defer frame.Release()
-	x, err := j.fast.decide(ctx, frame, r)
+	v, horizon, err := j.fast.value(ctx, frame, r)
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	if was != nil && says(v, was, &j.fast.edge) {
+		return nil, true, nil
+	}
+	x, err := j.fast.read(frame, v, horizon)
+	if err != nil {
+		return nil, false, err
 	}
 	x.decision.Trace = traceOf(j.rules, &x)
-	return x.decision, nil
+	return x.decision, false, nil
 }
 
 // Confirm reports whether OPA's evaluator says of r what Decide said, or neither
