@@ -85,7 +85,7 @@ func (c *caller) ask(t *testing.T, host, target, id string, headers ...string) i
 		}
 		c.br = bufio.NewReader(c.conn)
 	}
-	_ = c.conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: %s\r\nX-Test-Id: %s\r\n%s\r\n", target, host, id, strings.Join(append(headers, ""), "\r\n")); err != nil {
 		t.Fatal(err)
 	}

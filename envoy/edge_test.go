@@ -36,12 +36,13 @@ upstreams:
 hosts:
 - origin: http://portal.test:8080
   routes:
-  - {name: portal, prefix: /, upstream: frontend, upgrades: [websocket], timeout: 300ms}
+  - {name: portal, prefix: /, upstream: frontend, upgrades: [websocket], timeout: 20s}
+  - {name: brief, prefix: /brief, upstream: frontend, upgrades: [websocket], timeout: 300ms}
   - {name: exact, path: /exact, upstream: frontend}
 - origin: http://api.test:8080
   cors: {allow_origins: ["http://portal.test:8080"], credentials: true, methods: [GET, POST], headers: [content-type], expose_headers: [x-request-id], max_age: 5m}
   routes:
-  - {name: api, prefix: /, upstream: frontend, timeout: 2s}
+  - {name: api, prefix: /, upstream: frontend, timeout: 20s}
   - {name: gate-api, prefix: [/api/auth, /api/users], upstream: gate, pass_authorization: true}
 - origin: http://admin.test:8080
   routes:
@@ -170,22 +171,26 @@ func (e *edge) start(t *testing.T, config, admin string, look func(ready bool)) 
 		}
 	})
 	client := adminClient(admin)
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		select {
 		case <-exited:
 			t.Fatalf("Envoy ended before it was ready:\n%s", stderr.String())
 		case <-time.After(10 * time.Millisecond):
 		}
-		addr, ready := listenerAddress(client)
-		if _, err := os.Stat(admin); err == nil {
-			look(ready)
-		}
+		answers, ready := isReady(client)
+		addr, listens := "", false
 		if ready {
+			addr, listens = listenerAddress(client)
+		}
+		if answers {
+			look(listens)
+		}
+		if listens {
 			e.addr = addr
 			return
 		}
 	}
-	t.Fatal("Envoy was not ready in 20 s")
+	t.Fatal("Envoy was not ready in a minute")
 }
 
 func adminClient(socket string) *http.Client {
@@ -194,16 +199,19 @@ func adminClient(socket string) *http.Client {
 	}}}
 }
 
-func listenerAddress(c *http.Client) (string, bool) {
+// isReady says whether the admin interface answers, and that Envoy is ready.
+func isReady(c *http.Client) (answers, ready bool) {
 	res, err := c.Get("http://envoy/ready")
 	if err != nil {
-		return "", false
+		return false, false
 	}
 	res.Body.Close()
-	if res.StatusCode != 200 {
-		return "", false
-	}
-	if res, err = c.Get("http://envoy/listeners?format=json"); err != nil {
+	return true, res.StatusCode == 200
+}
+
+func listenerAddress(c *http.Client) (string, bool) {
+	res, err := c.Get("http://envoy/listeners?format=json")
+	if err != nil {
 		return "", false
 	}
 	defer res.Body.Close()
@@ -239,7 +247,7 @@ func (e *edge) raw(t *testing.T, request string) answer {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
