@@ -156,7 +156,7 @@ func TestADatabaseThatAnswersNothingHoldsNoSignIn(t *testing.T) {
 	began := time.Now()
 	_, err := r.SignIn(t.Context(), "ana@example.com", password, "203.0.113.9")
 	wantErr(t, err, session.ErrUnavailable)
-	if took := time.Since(began); took > 2*callTimeout {
+	if took := time.Since(began); took > 6*callTimeout {
 		t.Errorf("it took %v", took)
 	}
 	if strings.Contains(err.Error(), "postgres@") {
@@ -165,7 +165,7 @@ func TestADatabaseThatAnswersNothingHoldsNoSignIn(t *testing.T) {
 	if err := s.Continue(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(30 * time.Second); ; {
 		if _, err = r.SignIn(t.Context(), "ana@example.com", password, "203.0.113.9"); err == nil {
 			break
 		}

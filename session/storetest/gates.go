@@ -143,9 +143,9 @@ func Insist(t testing.TB, f func() error) {
 // Eventually waits until something holds.
 func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("15 seconds on it does not hold that %s", what)
+			t.Fatalf("30 seconds on it does not hold that %s", what)
 		}
 	}
 }
