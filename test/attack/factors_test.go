@@ -49,7 +49,6 @@ func (s *siege) halfway(t *testing.T, email, password string) *kit.Person {
 func codesOnce(t *testing.T, s *siege) {
 	email, password, p := s.added(t, "totp")
 	key, codes := p.EnrolApp(t, -1)
-	enrolment := kit.TOTP(t, key, time.Now(), -1)
 	answer := func(p *kit.Person, with, code string) int {
 		t.Helper()
 		r := p.Send(t, factorPage+"?with="+with, factorPage, "with", with, "code", code)
@@ -58,7 +57,7 @@ func codesOnce(t *testing.T, s *siege) {
 		}
 		return r.StatusCode
 	}
-	if got := answer(s.halfway(t, email, password), "app", enrolment); got != http.StatusUnprocessableEntity {
+	if got := answer(s.halfway(t, email, password), "app", p.Enrolled); got != http.StatusUnprocessableEntity {
 		t.Errorf("the code of the enrolment, used again, got %d", got)
 	}
 	// Several browsers send one code at the same time.

@@ -78,10 +78,13 @@ func foreignSockets(t *testing.T, s *siege) {
 // socket2 asks for a WebSocket over HTTP/2 (RFC 8441).
 func (s *siege) socket2(t *testing.T, host, target, protocol string, more ...field) answer {
 	t.Helper()
-	h := s.h2(t, nil)
-	defer h.conn.Close()
-	h.send(append([]field{{":method", "CONNECT"}, {":protocol", protocol}, {":scheme", s.scheme()}, {":authority", s.host(host)}, {":path", target}, {"sec-websocket-version", "13"}, {"sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="}}, more...), "", false)
-	return h.readHeaders(t)
+	fields := append([]field{{":method", "CONNECT"}, {":protocol", protocol}, {":scheme", s.scheme()}, {":authority", s.host(host)}, {":path", target}, {"sec-websocket-version", "13"}, {"sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="}}, more...)
+	return s.patient(func() answer {
+		h := s.h2(t, nil)
+		defer h.conn.Close()
+		h.send(fields, "", false)
+		return h.readHeaders(t)
+	})
 }
 
 // W3: the same over HTTP/2.

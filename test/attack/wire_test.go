@@ -103,7 +103,7 @@ func (s *siege) patient(ask func() answer) answer {
 // raw sends bytes and reads the first answer.
 func (s *siege) raw(t testing.TB, text string) answer {
 	t.Helper()
-	return s.rawFrom(t, nil, text)
+	return s.patient(func() answer { return s.rawFrom(t, nil, text) })
 }
 
 func (s *siege) rawFrom(t testing.TB, from net.IP, text string) answer {
@@ -147,7 +147,7 @@ func (s *siege) http2(t testing.TB, r request) answer {
 // stream sends one request of exactly these fields over HTTP/2.
 func (s *siege) stream(t testing.TB, fields []field) answer {
 	t.Helper()
-	return s.streamFrom(t, nil, fields, "")
+	return s.patient(func() answer { return s.streamFrom(t, nil, fields, "") })
 }
 
 func (s *siege) streamFrom(t testing.TB, from net.IP, fields []field, body string) answer {
@@ -246,6 +246,11 @@ func (h *h2conn) read(t testing.TB) answer {
 // what comes back for "ping" is the body.
 func (s *siege) upgrade(t testing.TB, host, target, protocol string, header ...string) answer {
 	t.Helper()
+	return s.patient(func() answer { return s.tryUpgrade(t, host, target, protocol, header...) })
+}
+
+func (s *siege) tryUpgrade(t testing.TB, host, target, protocol string, header ...string) answer {
+	t.Helper()
 	conn := s.dialFrom(t, nil, "http/1.1")
 	defer conn.Close()
 	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + s.host(host), "Connection: Upgrade", "Upgrade: " + protocol,
@@ -304,17 +309,29 @@ type socket struct {
 // openSocket opens a WebSocket and watches for its end.
 func (s *siege) openSocket(t testing.TB, host string, header ...string) *socket {
 	t.Helper()
-	conn := s.dialFrom(t, nil, "http/1.1")
-	_ = conn.SetDeadline(time.Now().Add(3 * time.Minute))
 	r := request{method: "GET", host: s.host(host), target: "/ws", header: append([]string{"Upgrade: websocket",
 		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, header...)}
-	_, _ = io.WriteString(conn, strings.Replace(r.text(), "Connection: close", "Connection: Upgrade", 1))
-	br := bufio.NewReader(conn)
-	res, err := http.ReadResponse(br, nil)
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		conn.Close()
-		t.Fatalf("no WebSocket at %s: %v %+v", host, err, res)
-	}
+	var conn net.Conn
+	var br *bufio.Reader
+	s.patient(func() answer {
+		conn = s.dialFrom(t, nil, "http/1.1")
+		_ = conn.SetDeadline(time.Now().Add(3 * time.Minute))
+		_, _ = io.WriteString(conn, strings.Replace(r.text(), "Connection: close", "Connection: Upgrade", 1))
+		br = bufio.NewReader(conn)
+		res, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatalf("no WebSocket at %s: %v", host, err)
+		}
+		if res.StatusCode == http.StatusSwitchingProtocols {
+			return answer{status: res.StatusCode}
+		}
+		b, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		_ = conn.Close()
+		if res.StatusCode != http.StatusServiceUnavailable {
+			t.Fatalf("no WebSocket at %s: %s %s", host, res.Status, b)
+		}
+		return answer{status: res.StatusCode, body: string(b)}
+	})
 	w := &socket{conn, make(chan time.Time, 1)}
 	go func() {
 		_, _ = io.Copy(io.Discard, br)

@@ -68,7 +68,8 @@ func (p *Person) EnrolApp(t testing.TB, steps int64) (key string, codes []string
 	// A code may grow too old on its way: then the next one is sent.
 	var reply *Reply
 	for tries := 0; len(codes) == 0 && tries < 3; tries++ {
-		reply = p.Send(t, at, at, "code", TOTP(t, key, time.Now(), steps))
+		p.Enrolled = TOTP(t, key, time.Now(), steps)
+		reply = p.Send(t, at, at, "code", p.Enrolled)
 		for _, c := range recoveryCode.FindAllStringSubmatch(reply.Text, -1) {
 			codes = append(codes, c[1])
 		}

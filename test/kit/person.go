@@ -22,6 +22,10 @@ import (
 // whatever the host is called.
 type Person struct {
 	*http.Client
+	// Enrolled is the code by which EnrolApp set up an app: asked for a moment
+	// later, that of the same step may be another.
+	Enrolled string
+
 	demo *Demo
 }
 

@@ -50,7 +50,7 @@ type Envoy struct {
 // says what Envoy complained about.
 func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	if o.ReadyTimeout <= 0 {
-		o.ReadyTimeout = 20 * time.Second
+		o.ReadyTimeout = time.Minute // a second, but for machines that do much else
 	}
 	if o.StopTimeout <= 0 {
 		o.StopTimeout = 5 * time.Second
