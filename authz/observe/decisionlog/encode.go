@@ -106,12 +106,45 @@ func (e *encoder) pointers(name string, list []byte) {
 // text writes a string. One that is cut, or is no UTF-8, is named by pointer
 // among what is masked, unless pointer is "".
 func (e *encoder) text(s string, limit int, pointer string) {
+	if len(s) <= limit && plainText(s) {
+		e.b = append(e.b, '"')
+		e.b = append(e.b, s...)
+		e.b = append(e.b, '"')
+		return
+	}
 	if pointer != "" && (len(s) > limit || !utf8.ValidString(s)) {
 		e.masked = addPointer(e.masked, pointer, "")
 	}
 	e.b = append(e.b, '"')
 	e.b = observe.AppendText(e.b, s, limit)
 	e.b = append(e.b, '"')
+}
+
+// plainText reports whether s is in JSON as it is, eight bytes at a time: printable
+// ASCII without quotes and backslashes.
+func plainText(s string) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for len(s) >= 8 {
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		quote, slash, del := w^ones*'"', w^ones*'\\', w^ones*0x7f
+		// A byte below n borrows from its high bit; one of 0 is below 1.
+		if (w|(w-ones*0x20)|(quote-ones)|(slash-ones)|(del-ones))&high != 0 {
+			return false
+		}
+		s = s[8:]
+	}
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// forget lets go of the requests that it had texts of.
+func (e *encoder) forget() {
+	clear(e.seen[:cap(e.seen)])
+	clear(e.secrets[:cap(e.secrets)])
 }
 
 // minSecret is how long a secret is that is looked for in other texts: a shorter

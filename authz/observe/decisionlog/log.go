@@ -80,17 +80,20 @@ type Options struct {
 	Prefix     string
 }
 
-// Log keeps decisions. It implements authz.Observer: Observe copies what it
-// needs into a buffer and returns. Safe for concurrent use.
+// Log keeps decisions. It implements authz.Observer: Observe takes note of what a
+// record needs and returns. Safe for concurrent use.
 type Log struct {
 	o Options
 	constant
 	parts   *shared
 	allows  uint64 // requests whose hash is below are kept
 	number  atomic.Uint64
-	waiting *observe.Buffer
+	noted   *notes          // to be encoded
+	waiting *observe.Buffer // encoded, to be handed over
 	scratch sync.Pool
+	scribe  sync.Mutex // of who encodes notes
 
+	some    chan struct{} // there are notes enough to be encoded
 	wake    chan struct{}
 	enough  chan struct{}
 	closing chan struct{}
@@ -127,8 +130,8 @@ func New(o Options) (*Log, error) {
 	if o.Prefix == "" {
 		o.Prefix = observe.DefaultPrefix
 	}
-	l := &Log{o: o, parts: &shared{prefix: o.IdentityPrefix}, waiting: observe.NewBuffer(o.Buffer), wake: make(chan struct{}, 1),
-		enough: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
+	l := &Log{o: o, parts: &shared{prefix: o.IdentityPrefix}, noted: newNotes(), waiting: observe.NewBuffer(o.Buffer),
+		some: make(chan struct{}, 1), wake: make(chan struct{}, 1), enough: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{})}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.scratch.New = func() any { return &encoder{b: make([]byte, 0, 4096)} }
 	// At 1 all are kept: no hash is above the largest number.
@@ -141,6 +144,7 @@ func New(o Options) (*Log, error) {
 	if err := l.register(); err != nil {
 		return nil, err
 	}
+	go l.encodeSome()
 	go l.run()
 	return l, nil
 }
@@ -184,47 +188,6 @@ func (l *Log) register() error {
 	return nil
 }
 
-// Observe implements authz.Observer.
-func (l *Log) Observe(r *authz.Request, o *authz.Outcome, took time.Duration) {
-	if o.Verdict == authz.Allowed && l.allows < math.MaxUint64 && sampleHash(r.ID) >= l.allows {
-		l.sampled.Inc()
-		return
-	}
-	e := l.scratch.Get().(*encoder)
-	e.encode(&l.constant, l.parts, l.number.Add(1), r, o, took)
-	before, fits := l.waiting.Add(e.b)
-	after := before + len(e.b)
-	clear(e.seen[:cap(e.seen)]) // they hold on to the request
-	clear(e.secrets[:cap(e.secrets)])
-	l.scratch.Put(e)
-	switch {
-	case !fits:
-		l.full.Inc()
-	case before == 0:
-		signal(l.wake)
-	case before < batch && after >= batch:
-		signal(l.enough)
-	}
-}
-
-// sampleHash is FNV-1a, mixed once more so that its upper bits are even.
-func sampleHash(id string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(id) {
-		h = (h ^ uint64(id[i])) * 1099511628211
-	}
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
-	return h ^ h>>33
-}
-
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // run is the writer's goroutine.
 func (l *Log) run() {
 	defer close(l.done)
@@ -234,6 +197,10 @@ func (l *Log) run() {
 		select {
 		case <-l.wake:
 			l.pause()
+			if l.scribe.TryLock() { // else somebody is at it, and what came since wakes again
+				l.encodeTaken()
+				l.scribe.Unlock()
+			}
 			l.flush()
 		case <-idle.C:
 			l.o.Sink.Idle()
@@ -330,7 +297,9 @@ func parseObject(line []byte) (m map[string]any, err error) {
 // Close writes what waits and closes the sink. It returns ctx's error, and gives
 // up what the sink still tries, when that takes longer.
 func (l *Log) Close(ctx context.Context) error {
-	if l.waiting.End() {
+	if l.noted.end() { // what comes now waits for nobody to encode it
+		l.encodeNoted()
+		l.waiting.End()
 		close(l.closing)
 	}
 	defer l.stop()
