@@ -26,7 +26,7 @@ import (
 func gateOf(t *testing.T, dir, policy, rego string, log io.Writer, edits ...func(map[string]string)) *app {
 	t.Helper()
 	files := map[string]string{
-		"gate.yaml": "listen: {authz: a.sock, http: h.sock, admin: admin.sock, ops: \"127.0.0.1:0\"}\ncookie: {domain: .neosc.localhost, insecure: true}\nlog: {access: off}\npolicy: {path: policies" + policy + "}\n",
+		"gate.yaml": "listen: {authz: a.sock, http: h.sock, admin: admin.sock, ops: \"127.0.0.1:0\"}\ncookie: {domain: .neosc.localhost, insecure: true}\nlog: {access: off}\npolicy: {timeout: 1s, path: policies" + policy + "}\n",
 		"routes.yaml": `gate: http://gate.neosc.localhost:8080
 listen: 127.0.0.1:8080
 set_headers: [x-pomerium-*]

@@ -33,7 +33,12 @@ func childOptions(t *testing.T, role string) EnvoyOptions {
 	}
 	script := filepath.Join(dir.Path(), "envoy")
 	text := "#!/bin/sh\nDEV_TEST_CHILD=" + role + " exec '" + os.Args[0] + "' \"$@\"\n"
-	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+	// A process that another test forks meanwhile would have the file open for
+	// writing, and what is being written cannot be run (ETXTBSY).
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(script, []byte(text), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return EnvoyOptions{Path: script, Args: []string{socket}, AdminSocket: socket}
@@ -193,7 +198,7 @@ func TestEnvoyDiesWithItsKilledParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for answering(socket) {
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)

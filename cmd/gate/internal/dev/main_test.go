@@ -77,7 +77,7 @@ func parentOfEnvoy(socket string) int {
 		return 2
 	}
 	fmt.Println(e.PID())
-	time.Sleep(time.Minute)
+	time.Sleep(5 * time.Minute)
 	return 0
 }
 

@@ -29,7 +29,7 @@ func upstreams(t *testing.T) *Upstreams {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := u.Close(ctx); err != nil {
 			t.Errorf("closing: %v", err)
