@@ -243,7 +243,8 @@ func noTrailNoMove(t *testing.T, on database) {
 	h := newHouse(t, on)
 	h.runs(h.Service)
 	s, by := h.signIn("nora"), session.Person{ID: "nora"}
-	g, pending := h.ask(s, session.DemoRequest{Duration: time.Second}), h.ask(s, session.DemoRequest{WorkspaceType: "lab"})
+	pending := h.ask(s, session.DemoRequest{WorkspaceType: "lab"})
+	g := h.ask(s, session.DemoRequest{Duration: 3 * time.Second}) // which is long enough for the next line
 	h.trail.breaks(errors.New("disk on fire"))
 	_, err := h.End(t.Context(), g.ID, by, "")
 	wantErr(t, err, session.ErrUnavailable)
