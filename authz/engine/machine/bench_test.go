@@ -125,3 +125,36 @@ func BenchmarkAgainstStock(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCold empties the caches before each decision, as the rest of a server
+// does: what counts then is how much memory a decision touches. It reports the
+// median.
+func BenchmarkCold(b *testing.B) {
+	p := shipped(b, nil)
+	others := make([]byte, 4<<20) // eight times a core's own caches
+	for name, input := range benchInputs() {
+		in, err := Of(input)
+		if err != nil {
+			b.Fatal(err)
+		}
+		f := p.program.Frame()
+		b.Run(name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				f.arena.reset()
+				f.Fill(in)
+				for i := 0; i < len(others); i += 64 {
+					others[i]++
+				}
+				start := time.Now()
+				if _, _, err := p.program.Run(context.Background(), f, noon); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(start))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2]), "ns/decision")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}

@@ -23,10 +23,10 @@ type operands [maxOperands]*Value
 var decline = &Value{}
 
 // builtin compiles the call of a built-in.
-func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
+func (c *compiler) builtin(s *ir.CallStmt) error {
 	call, err := c.opaCall(s.Func)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	args, to := make([]operand, len(s.Args)), c.targetOf(s)
 	for i := range s.Args {
@@ -34,12 +34,14 @@ func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
 	}
 	n, tracks := c.native(s.Func, args)
 	if n == nil || len(args) > maxOperands {
-		return generic(call, args, to), nil
+		c.closure(generic(call, args, to))
+		return nil
 	}
 	if len(args) == 1 {
-		return unary(n, call, args[0], to, tracks), nil
+		c.closure(unary(n, call, args[0], to, tracks))
+		return nil
 	}
-	return func(f *Frame, l []*Value) code {
+	c.closure(func(f *Frame, l []*Value) code {
 		a := &f.operands
 		for i := range args {
 			v := args[i].get(f, l)
@@ -63,11 +65,12 @@ func (c *compiler) builtin(s *ir.CallStmt) (stmt, error) {
 		}
 		l[to] = v
 		return goOn
-	}, nil
+	})
+	return nil
 }
 
 // unary is a native built-in with one operand.
-func unary(n native, call *opaCall, arg operand, to int, tracks bool) stmt {
+func unary(n native, call *opaCall, arg operand, to int32, tracks bool) stmt {
 	return func(f *Frame, l []*Value) code {
 		x := arg.get(f, l)
 		if x == nil {
@@ -93,7 +96,7 @@ func unary(n native, call *opaCall, arg operand, to int, tracks bool) stmt {
 	}
 }
 
-func generic(call *opaCall, args []operand, to int) stmt {
+func generic(call *opaCall, args []operand, to int32) stmt {
 	return func(f *Frame, l []*Value) code {
 		vs := make([]*Value, len(args))
 		for i := range args {

@@ -28,6 +28,9 @@ type Options struct {
 type Program struct {
 	entry     *fn
 	funcs     []*fn
+	code      []op
+	stmts     []stmt  // of code: what is not an operation of its own
+	exits     []int32 // of code: where to go on when so many blocks are left
 	byPath    map[string]*fn
 	slots     []Path
 	data      *Value
@@ -58,9 +61,9 @@ type fn struct {
 	reached   bool
 	replaced  bool // its input is set otherwise than by with
 	partial   bool // it may have no value
-	registers map[ir.Local]int
+	registers map[ir.Local]int32
 	args      []argument // those that it looks at
-	code      [][]stmt
+	start     int32      // in Program.code
 }
 
 type compiler struct {
@@ -87,6 +90,7 @@ type compiler struct {
 	library *library
 	ends    map[*ir.Block]*ends
 	hints   map[*ir.Block]map[int]Hint
+	asm     assembly
 }
 
 // Compile makes a program of the plan for entrypoint, the plan's name such as
@@ -282,19 +286,15 @@ func (c *compiler) emit() error {
 			continue
 		}
 		c.prepare(f)
-		c.fn, c.head, f.registers = f, nil, map[ir.Local]int{}
-		for _, b := range f.blocks {
-			code, err := c.block(b)
-			if err != nil {
-				return err
-			}
-			if len(code) > 0 {
-				f.code = append(f.code, code)
-			}
+		c.fn, c.head, f.registers = f, nil, map[ir.Local]int32{}
+		c.asm = assembly{}
+		if err := c.blocks(f.blocks); err != nil {
+			return err
 		}
+		f.start = c.finish(&c.asm)
 		for i, p := range f.params {
 			if r, ok := f.registers[p]; ok {
-				f.args = append(f.args, argument{i, r})
+				f.args = append(f.args, argument{i, int(r)})
 			}
 		}
 		f.locals = len(f.registers)

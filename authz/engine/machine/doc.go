@@ -6,9 +6,12 @@
 // OPA's compiler turns Rego into a plan (package v1/ir): functions, one for each
 // rule name, of blocks of some thirty kinds of statements over numbered locals.
 // A statement goes on, is undefined (the block ends) or breaks out of blocks
-// around it. Compile makes of each statement a Go closure over its operands
-// (stmt_*.go, one file for each kind; stmt.go lists them), of a block a list of
-// closures, and returns a Program, which never changes.
+// around it. Compile makes operations of them (op.go): 32 bytes each, of all
+// functions in one piece of memory, run by one loop. One that is undefined says
+// where to go on instead; that is all that is left of blocks, not and breaks
+// (assemble.go). What is rare or large, such as a call of a built-in, is a Go
+// closure over its operands, which an operation names (stmt_*.go, one file for
+// each kind; stmt.go lists them). The result is a Program, which never changes.
 //
 // Before that, flow.go follows through all functions what each local may hold at
 // each statement, along every way through the blocks: the value at a path of the
@@ -22,8 +25,11 @@
 //
 // A plan copies much and asks much twice. early.go lets a rule's function return
 // once its value is settled, resolve.go reads operands where they first were,
-// live.go drops what nobody looks at; literal.go, condition.go and fuse.go make
-// one closure of what is left in a row. Together that is 1.2 to 2.4 times.
+// live.go drops what nobody looks at; literal.go and condition.go make one of
+// what is left in a row, fuse.go finds what is an operation by itself. Together
+// that is 1.2 to 2.4 times. That code is one piece of memory and not a closure
+// for each statement takes a quarter off a decision whose memory is in the
+// caches, a third off one whose memory is not.
 //
 // Since a program sees nothing but its slots, data and the clock, equal slots
 // give equal results: the key of a cache.

@@ -21,8 +21,8 @@ type Frame struct {
 	err      error
 	stack    []*Value // locals of the functions that are running
 	top      int
-	memos    []memo // by function: what it gave, if it has no arguments
-	spare    [][]memo
+	memos    []*Value // by function without arguments: what it gave
+	spare    [][]*Value
 	ret      *Value // what the function that just ended returns
 	results  []*Value
 	hits     []uint64 // by rule: a bit for those that held
@@ -36,11 +36,6 @@ type Frame struct {
 	known    *[interned]string
 }
 
-type memo struct {
-	done bool
-	v    *Value
-}
-
 // Frame returns an empty frame for p.
 func (p *Program) Frame() *Frame {
 	f, ok := p.frames.Get().(*Frame)
@@ -49,7 +44,7 @@ func (p *Program) Frame() *Frame {
 			program: p,
 			slots:   make([]*Value, len(p.slots)),
 			stack:   make([]*Value, 4*p.widest+256),
-			memos:   make([]memo, len(p.funcs)),
+			memos:   make([]*Value, len(p.funcs)),
 			hits:    make([]uint64, (len(p.rules)+63)/64),
 			taken:   make([]uint64, (p.steps+63)/64),
 		}

@@ -2,40 +2,15 @@ package machine
 
 import "github.com/open-policy-agent/opa/v1/ir"
 
-// A plan looks paths up step by step and copies locals; runs of such small
-// statements are one closure, since to call one takes longer than they do.
+// A plan looks paths up step by step and copies locals: those are the statements
+// that are operations of the program's code by themselves.
 
 // move is a small statement. What it needs comes first: from a slot, from a
 // local, or as a constant where a local has been set.
 type move struct {
-	kind moveKind
-	from int
-	slot int
-	to   int
-	v    *Value
+	op
 	path *node
 }
-
-type moveKind uint8
-
-const (
-	moveSlot        moveKind = iota // the slot, if local from is set
-	moveSure                        // the slot
-	moveTest                        // go on if the slot is filled
-	moveLoad                        // the slot, filled or not
-	moveConst                       // v, if local from is set
-	moveLocal                       // local from, set or not
-	movePut                         // v
-	moveReset                       // nothing
-	moveDefined                     // go on if local from is set
-	moveUndefined                   // … if it is not
-	moveHolds                       // … if it is set and not false
-	moveSlotHolds                   // … if the slot is filled with something that is not false
-	moveReturn                      // return local from
-	moveReturnSlot                  // … the slot
-	moveReturnConst                 // … v
-	moveHit                         // note that rule number to held
-)
 
 // move returns s as one, if it is small.
 func (c *compiler) move(s ir.Stmt) (move, bool) {
@@ -45,37 +20,39 @@ func (c *compiler) move(s ir.Stmt) (move, bool) {
 	case *ir.AssignVarStmt:
 		return c.copy(&s.Source, c.register(s.Target)), true
 	case *ir.ResetLocalStmt:
-		return move{kind: moveReset, to: c.register(s.Target)}, true
+		return move{op: op{kind: opReset, to: c.register(s.Target)}}, true
 	case *ir.AssignVarOnceStmt:
 		switch {
 		case c.final[s]:
 			m := c.copy(&s.Source, 0)
-			m.kind = map[moveKind]moveKind{movePut: moveReturnConst, moveLoad: moveReturnSlot, moveLocal: moveReturn}[m.kind]
+			m.kind = map[opKind]opKind{opPut: opReturnConst, opLoad: opReturnSlot, opLocal: opReturn}[m.kind]
 			return m, true
 		case c.fresh[s]:
 			return c.copy(&s.Source, c.register(s.Target)), true
 		}
 	case *ir.IsDefinedStmt:
-		return c.test(&s.Source, moveDefined)
+		return c.test(&s.Source, opDefined)
 	case *ir.IsUndefinedStmt:
-		return c.test(&s.Source, moveUndefined)
+		return c.test(&s.Source, opUndefined)
 	case *ir.NotEqualStmt:
 		if a, b := c.operand(&s.A), c.operand(&s.B); b.value == falseValue {
 			switch a.place {
 			case inLocal:
-				return move{kind: moveHolds, from: a.at}, true
+				return move{op: op{kind: opHolds, b: a.at}}, true
 			case inSlot:
-				return move{kind: moveSlotHolds, slot: a.at}, true
+				return move{op: op{kind: opSlotHolds, a: a.at}}, true
 			}
 		}
 	case *ir.ReturnLocalStmt:
-		return c.test(&s.Source, moveReturn)
+		return c.test(&s.Source, opReturn)
 	case *ir.MakeNumberRefStmt:
-		return move{kind: movePut, to: c.register(s.Target), v: c.literal(s.Index)}, true
+		return move{op: op{kind: opPut, to: c.register(s.Target), v: c.literal(s.Index)}}, true
 	case *ir.AssignIntStmt:
-		return move{kind: movePut, to: c.register(s.Target), v: intConstant(s.Value)}, true
+		return move{op: op{kind: opPut, to: c.register(s.Target), v: intConstant(s.Value)}}, true
 	case *ir.MakeNumberIntStmt:
-		return move{kind: movePut, to: c.register(s.Target), v: intConstant(s.Value)}, true
+		return move{op: op{kind: opPut, to: c.register(s.Target), v: intConstant(s.Value)}}, true
+	case *ir.MakeNullStmt:
+		return move{op: op{kind: opPut, to: c.register(s.Target), v: nullValue}}, true
 	}
 	return move{}, false
 }
@@ -89,60 +66,64 @@ func (c *compiler) dotMove(s *ir.DotStmt) (move, bool) {
 	case known.fails || known.value == nil && !slot:
 		return move{}, false
 	case known.value != nil && known.sure:
-		return move{kind: movePut, to: c.targetOf(s), v: known.value}, true
+		return move{op: op{kind: opPut, to: c.targetOf(s), v: known.value}}, true
 	case slot && known.sure && c.dead[s]:
-		return move{kind: moveTest, slot: known.path.slot, path: known.path}, true
+		return move{op: op{kind: opTest, a: int32(known.path.slot)}, path: known.path}, true
 	case slot && known.sure:
-		return move{kind: moveSure, to: c.targetOf(s), slot: known.path.slot}, true
+		return move{op: op{kind: opSure, to: c.targetOf(s), a: int32(known.path.slot)}}, true
 	}
 	source := c.operand(&s.Source)
 	if source.place != inLocal {
 		return move{}, false
 	}
 	if known.value != nil {
-		return move{kind: moveConst, from: source.at, to: c.targetOf(s), v: known.value}, true
+		return move{op: op{kind: opConst, b: source.at, to: c.targetOf(s), v: known.value}}, true
 	}
-	return move{kind: moveSlot, from: source.at, to: c.targetOf(s), slot: known.path.slot}, true
+	return move{op: op{kind: opSlot, b: source.at, to: c.targetOf(s), a: int32(known.path.slot)}}, true
 }
 
-func (c *compiler) copy(source *ir.Operand, to int) move {
+func (c *compiler) copy(source *ir.Operand, to int32) move {
 	o := c.operand(source)
 	switch o.place {
 	case isConstant:
-		return move{kind: movePut, to: to, v: o.value}
+		return move{op: op{kind: opPut, to: to, v: o.value}}
 	case inSlot:
-		return move{kind: moveLoad, to: to, slot: o.at}
+		return move{op: op{kind: opLoad, to: to, a: o.at}}
 	}
-	return move{kind: moveLocal, from: o.at, to: to}
+	return move{op: op{kind: opLocal, b: o.at, to: to}}
 }
 
-func (c *compiler) test(l *ir.Local, k moveKind) (move, bool) {
+func (c *compiler) test(l *ir.Local, k opKind) (move, bool) {
 	o := c.source(l)
-	return move{kind: k, from: o.at}, o.place == inLocal
+	return move{op: op{kind: k, b: o.at}}, o.place == inLocal
 }
 
-// fuse compiles the first n statements as one where that is faster, n being 0
-// where it is not. A nil statement is one that does nothing.
-func (c *compiler) fuse(ss []ir.Stmt) (s stmt, n int) {
+// fuse compiles the first statements as operations of their own and returns how
+// many.
+func (c *compiler) fuse(ss []ir.Stmt) (n int) {
 	var moves []move
 	for _, s := range ss {
 		m, ok := c.move(s)
 		if !ok {
 			break
 		}
-		if m.kind == moveTest {
+		if m.kind == opTest {
 			moves = withoutParents(moves, m.path)
 		}
-		if rule := c.rule(s); rule >= 0 {
-			moves = append(moves, move{kind: moveHit, to: rule})
+		rule := c.rule(s)
+		switch {
+		case m.kind >= opReturn && m.kind <= opReturnConst:
+			m.to = int32(rule)
+		case rule >= 0:
+			moves = append(moves, move{op: op{kind: opHit, a: int32(rule)}})
 		}
 		moves = append(moves, m)
 		n++
 	}
-	if n < 1 {
-		return nil, 0
+	for _, m := range moves {
+		c.plain(m.op)
 	}
-	return moving(moves), n
+	return n
 }
 
 // withoutParents drops tests for paths that lead to the next: what is there, has
@@ -150,85 +131,12 @@ func (c *compiler) fuse(ss []ir.Stmt) (s stmt, n int) {
 func withoutParents(moves []move, next *node) []move {
 	for len(moves) > 0 {
 		last := moves[len(moves)-1]
-		if last.kind != moveTest || !last.path.above(next) {
+		if last.kind != opTest || !last.path.above(next) {
 			break
 		}
 		moves = moves[:len(moves)-1]
 	}
 	return moves
-}
-
-// moving makes a statement of small ones.
-func moving(moves []move) stmt {
-	if len(moves) == 1 {
-		if s := single(moves[0]); s != nil {
-			return s
-		}
-	}
-	return func(f *Frame, l []*Value) code {
-		for i := range moves {
-			m := &moves[i]
-			switch m.kind {
-			case moveSlot:
-				v := f.slots[m.slot]
-				if v == nil || l[m.from] == nil {
-					return undef
-				}
-				l[m.to] = v
-			case moveSure:
-				v := f.slots[m.slot]
-				if v == nil {
-					return undef
-				}
-				l[m.to] = v
-			case moveTest:
-				if f.slots[m.slot] == nil {
-					return undef
-				}
-			case moveLoad:
-				l[m.to] = f.slots[m.slot]
-			case moveConst:
-				if l[m.from] == nil {
-					return undef
-				}
-				l[m.to] = m.v
-			case moveLocal:
-				l[m.to] = l[m.from]
-			case movePut:
-				l[m.to] = m.v
-			case moveReset:
-				l[m.to] = nil
-			case moveDefined:
-				if l[m.from] == nil {
-					return undef
-				}
-			case moveUndefined:
-				if l[m.from] != nil {
-					return undef
-				}
-			case moveHolds:
-				if v := l[m.from]; v == nil || v.kind == Bool && !v.truth {
-					return undef
-				}
-			case moveSlotHolds:
-				if v := f.slots[m.slot]; v == nil || v.kind == Bool && !v.truth {
-					return undef
-				}
-			case moveReturnSlot:
-				f.ret = f.slots[m.slot]
-				return returned
-			case moveReturnConst:
-				f.ret = m.v
-				return returned
-			case moveReturn:
-				f.ret = l[m.from]
-				return returned
-			case moveHit:
-				f.hits[m.to/64] |= 1 << (m.to % 64)
-			}
-		}
-		return goOn
-	}
 }
 
 // nothing recognises what the planner makes where a look-up has no part in the
@@ -244,40 +152,4 @@ func nothing(s ir.Stmt) bool {
 	}
 	out, ok := inner.Blocks[0].Stmts[0].(*ir.BreakStmt)
 	return ok && out.Index == 1
-}
-
-// single is moving without the loop for the commonest.
-func single(m move) stmt {
-	slot, from, to, v := m.slot, m.from, m.to, m.v
-	switch m.kind {
-	case moveTest:
-		return func(f *Frame, _ []*Value) code {
-			if f.slots[slot] == nil {
-				return undef
-			}
-			return goOn
-		}
-	case moveSlotHolds:
-		return func(f *Frame, _ []*Value) code {
-			if v := f.slots[slot]; v == nil || v.kind == Bool && !v.truth {
-				return undef
-			}
-			return goOn
-		}
-	case moveHolds:
-		return func(_ *Frame, l []*Value) code {
-			if v := l[from]; v == nil || v.kind == Bool && !v.truth {
-				return undef
-			}
-			return goOn
-		}
-	case movePut:
-		return put(to, v)
-	case moveReturn:
-		return func(f *Frame, l []*Value) code {
-			f.ret = l[from]
-			return returned
-		}
-	}
-	return nil
 }

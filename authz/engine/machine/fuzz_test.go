@@ -67,7 +67,7 @@ func (p *pair) sameOutcome(tb failer, module string, input any) (errs bool) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	f := p.program.Frame()
 	defer f.Release()

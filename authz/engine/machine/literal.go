@@ -13,14 +13,14 @@ import (
 // what a decision of the shipped policies takes.
 
 // construct compiles the literal that ss begins with; n is 0 if there is none.
-func (c *compiler) construct(ss []ir.Stmt) (s stmt, n int) {
+func (c *compiler) construct(ss []ir.Stmt) int {
 	switch first := ss[0].(type) {
 	case *ir.MakeArrayStmt:
 		return c.arrayLiteral(first.Target, ss)
 	case *ir.MakeObjectStmt:
 		return c.objectLiteral(first.Target, ss)
 	}
-	return nil, 0
+	return 0
 }
 
 // sure reports whether an operand is always set.
@@ -32,7 +32,7 @@ func (c *compiler) sure(o *ir.Operand) bool {
 	return ok && !held.unset && !held.empty() && !slices.ContainsFunc(held.paths, func(n *node) bool { return n.parent == nil })
 }
 
-func (c *compiler) arrayLiteral(to ir.Local, ss []ir.Stmt) (stmt, int) {
+func (c *compiler) arrayLiteral(to ir.Local, ss []ir.Stmt) int {
 	var parts []operand
 	constant := &Value{kind: Array, sorted: true}
 	n := 1
@@ -46,15 +46,16 @@ func (c *compiler) arrayLiteral(to ir.Local, ss []ir.Stmt) (stmt, int) {
 		constant.elems = append(constant.elems, o.value)
 	}
 	if n < len(ss) {
-		if s := c.joined(ss[n], to, parts); s != nil {
-			return s, n + 1
+		if c.joined(ss[n], to, parts) {
+			return n + 1
 		}
 	}
 	at := c.register(to)
 	if !slices.Contains(constant.elems, nil) {
-		return moving([]move{{kind: movePut, to: at, v: constant.freeze()}}), n
+		c.plain(op{kind: opPut, to: at, v: constant.freeze()})
+		return n
 	}
-	return func(f *Frame, l []*Value) code {
+	c.closure(func(f *Frame, l []*Value) code {
 		v := f.make(Array)
 		f.memory -= elementCost * len(parts)
 		for i := range parts {
@@ -62,32 +63,34 @@ func (c *compiler) arrayLiteral(to ir.Local, ss []ir.Stmt) (stmt, int) {
 		}
 		l[at] = v
 		return goOn
-	}, n
+	})
+	return n
 }
 
-// joined is concat of an array literal, nil if s is anything else.
-func (c *compiler) joined(s ir.Stmt, list ir.Local, parts []operand) stmt {
+// joined compiles concat of an array literal; it is false if s is anything else.
+func (c *compiler) joined(s ir.Stmt, list ir.Local, parts []operand) bool {
 	call, ok := s.(*ir.CallStmt)
 	if !ok || call.Func != "concat" || len(call.Args) != 2 || call.Args[1].Value != list || !c.lastArg[call] {
-		return nil
+		return false
 	}
 	separator := c.operand(&call.Args[0])
 	if separator.place != isConstant || separator.value.kind != String || len(parts) < 2 {
-		return nil
+		return false
 	}
 	opa, err := c.opaCall(call.Func)
 	if err != nil {
-		return nil
+		return false
 	}
 	j := &joining{separator: separator.value, parts: parts, to: c.targetOf(call), opa: opa}
-	return j.run
+	c.closure(j.run)
+	return true
 }
 
 // joining is concat of texts that are in different places.
 type joining struct {
 	separator *Value
 	parts     []operand
-	to        int
+	to        int32
 	opa       *opaCall
 }
 
@@ -135,7 +138,7 @@ func (j *joining) slowly(f *Frame, l []*Value) code {
 }
 
 // objectLiteral: with keys that are different texts, none need be looked for.
-func (c *compiler) objectLiteral(to ir.Local, ss []ir.Stmt) (stmt, int) {
+func (c *compiler) objectLiteral(to ir.Local, ss []ir.Stmt) int {
 	type field struct {
 		key   *Value
 		value operand
@@ -162,10 +165,11 @@ func (c *compiler) objectLiteral(to ir.Local, ss []ir.Stmt) (stmt, int) {
 	}
 	at := c.register(to)
 	if !slices.Contains(constant.elems, nil) {
-		return moving([]move{{kind: movePut, to: at, v: constant.freeze()}}), n
+		c.plain(op{kind: opPut, to: at, v: constant.freeze()})
+		return n
 	}
 	keys := constant.keys
-	return func(f *Frame, l []*Value) code {
+	c.closure(func(f *Frame, l []*Value) code {
 		v := f.make(Object)
 		f.memory -= elementCost * len(keys)
 		v.keys = append(v.keys, keys...)
@@ -176,5 +180,6 @@ func (c *compiler) objectLiteral(to ir.Local, ss []ir.Stmt) (stmt, int) {
 		}
 		l[at] = v
 		return goOn
-	}, n
+	})
+	return n
 }

@@ -165,24 +165,27 @@ func (w *flow) undefined(be bool) {
 	}
 }
 
-// noted makes statements that run ss, the block b, and note where it ended.
-// Nothing of it is in a program that was not asked for it.
-func (c *compiler) noted(b *ir.Block, ss []stmt) []stmt {
-	if c.limits.Outcomes == nil || len(ss) == 0 {
-		return ss
+// noted gives steps to the statements of the block b, whose code has just been
+// made, and to its end. Nothing of it is in a program that was not asked for it.
+func (c *compiler) noted(b *ir.Block, at int32) {
+	steps := &c.asm.blocks[at]
+	if steps.statements == 0 {
+		return
 	}
-	from, end := c.steps, c.steps+len(ss)
+	steps.from = c.steps
+	end := c.steps + steps.statements
 	c.steps = end + 1
+	c.asm.add(op{kind: opTaken, a: at, b: -1})
 	var last Hint
-	for i := range ss {
+	for i := range steps.statements {
 		h := c.hints[b][i]
 		if len(h.Paths) == 0 { // it looks at what one before it has made
 			h = last
 		}
-		c.stepHints[from+i], last = h, h
+		c.stepHints[steps.from+i], last = h, h
 	}
 	o := c.placeOf(b)
-	o.First, o.End = from, end
+	o.First, o.End = steps.from, end
 	if e := c.endsOf(b); e.taken {
 		o.Taken = true
 		c.outcomes = append(c.outcomes, o)
@@ -191,23 +194,6 @@ func (c *compiler) noted(b *ir.Block, ss []stmt) []stmt {
 		o.Taken = false
 		c.outcomes = append(c.outcomes, o)
 	}
-	return []stmt{func(f *Frame, l []*Value) code {
-		for i, s := range ss {
-			switch r := s(f, l); r {
-			case goOn:
-			case halted:
-				return r
-			case undef:
-				f.taken[(from+i)/64] |= 1 << ((from + i) % 64)
-				return r
-			default:
-				f.taken[end/64] |= 1 << (end % 64)
-				return r
-			}
-		}
-		f.taken[end/64] |= 1 << (end % 64)
-		return goOn
-	}}
 }
 
 // placeOf says where a block stands in the policy's text.

@@ -21,7 +21,7 @@ const (
 // operand is where a statement finds a value.
 type operand struct {
 	place place
-	at    int // the slot or the register
+	at    int32 // the slot or the register
 	value *Value
 }
 
@@ -172,16 +172,16 @@ func (c *compiler) placed(key any, l ir.Local) operand {
 	case u.place == isConstant:
 		return operand{place: isConstant, value: u.value}
 	case u.place == inSlot:
-		return operand{place: inSlot, at: u.path.slot}
+		return operand{place: inSlot, at: int32(u.path.slot)}
 	}
 	return operand{place: inLocal, at: c.register(u.local)}
 }
 
 // register gives the locals that are needed places next to each other.
-func (c *compiler) register(l ir.Local) int {
+func (c *compiler) register(l ir.Local) int32 {
 	r, ok := c.fn.registers[l]
 	if !ok {
-		r = len(c.fn.registers)
+		r = int32(len(c.fn.registers))
 		c.fn.registers[l] = r
 	}
 	return r

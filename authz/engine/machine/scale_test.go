@@ -115,7 +115,7 @@ func TestHugeInputs(t *testing.T) {
 		if err != nil && !errors.Is(err, ErrSteps) && !errors.Is(err, ErrMemory) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if d := time.Since(start); d > 3*time.Second {
+		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("%s took %v", name, d)
 		}
 	}

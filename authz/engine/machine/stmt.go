@@ -15,19 +15,12 @@ const (
 	halted   code = 1 << 21 // the evaluation, with f.err
 )
 
-// stmt is a compiled statement; l are the function's locals.
+// stmt is a compiled statement that is no operation of its own; l are the
+// function's registers. Only those that run a body return more than goOn, undef
+// and halted.
 type stmt func(f *Frame, l []*Value) code
 
-func run(ss []stmt, f *Frame, l []*Value) code {
-	for _, s := range ss {
-		if r := s(f, l); r != goOn {
-			return r
-		}
-	}
-	return goOn
-}
-
-// leave is what the statement around a block returns when the block ended so.
+// leave is what a statement returns when the block in it ended so.
 func leave(r code) code {
 	switch {
 	case r == goOn || r == undef:
@@ -38,12 +31,37 @@ func leave(r code) code {
 	return r - 1
 }
 
-func (c *compiler) block(b *ir.Block) ([]stmt, error) {
-	out, err := c.statements(b)
-	return c.noted(b, out), err
+// blocks compiles blocks that run one after another; one that is undefined is no
+// reason to stop.
+func (c *compiler) blocks(bs []*ir.Block) error {
+	for _, b := range bs {
+		end := c.asm.label()
+		if err := c.block(b, end, nil); err != nil {
+			return err
+		}
+		c.asm.here(end)
+	}
+	return nil
 }
 
-func (c *compiler) statements(b *ir.Block) ([]stmt, error) {
+// block compiles a block; where it is left, it goes on at exit.
+func (c *compiler) block(b *ir.Block, exit int32, begins *body) error {
+	a := &c.asm
+	at := int32(-1)
+	if c.limits.Outcomes != nil {
+		at = int32(len(a.blocks))
+		a.blocks = append(a.blocks, blockSteps{})
+	}
+	a.around = append(a.around, around{exit, begins, at})
+	err := c.statements(b)
+	if at >= 0 {
+		c.noted(b, at)
+	}
+	a.around = a.around[:len(a.around)-1]
+	return err
+}
+
+func (c *compiler) statements(b *ir.Block) error {
 	c.enterRule(b)
 	ss := make([]ir.Stmt, 0, len(b.Stmts))
 	for _, s := range b.Stmts {
@@ -51,41 +69,63 @@ func (c *compiler) statements(b *ir.Block) ([]stmt, error) {
 			ss = append(ss, s)
 		}
 	}
-	out := make([]stmt, 0, len(ss))
 	for i := 0; i < len(ss); i++ {
 		if c.void[ss[i]] {
-			c.hint(b, len(out), ss[i])
-			return append(out, func(*Frame, []*Value) code { return undef }), nil
+			c.leave(0)
+			c.done(b, ss[i])
+			return nil
 		}
-		if s, n := c.several(ss[i:]); n > 0 {
-			c.hint(b, len(out), ss[i:i+n]...)
-			out = append(out, s)
+		if n := c.several(ss[i:]); n > 0 {
+			c.done(b, ss[i:i+n]...)
 			i += n - 1
 			continue
 		}
-		s, err := c.stmt(ss[i])
+		none, err := c.stmt(ss[i])
 		if err != nil {
-			return nil, err
-		}
-		if s != nil {
-			c.hint(b, len(out), ss[i])
-			out = append(out, s)
+			return err
 		}
 		if rule := c.rule(ss[i]); rule >= 0 {
-			out = append(out, moving([]move{{kind: moveHit, to: rule}}))
+			c.plain(op{kind: opHit, a: int32(rule)})
+		}
+		if !none {
+			c.done(b, ss[i])
 		}
 	}
-	return out, nil
+	return nil
 }
+
+// done says that the next statement of a block is compiled.
+func (c *compiler) done(b *ir.Block, ss ...ir.Stmt) {
+	if at := c.asm.around[len(c.asm.around)-1].at; at >= 0 {
+		c.hint(b, c.asm.blocks[at].statements, ss...)
+		c.asm.blocks[at].statements++
+	}
+}
+
+// leave adds a step out of blocks.
+func (c *compiler) leave(k int) { c.asm.add(op{kind: opJump, fail: c.asm.exit(k)}) }
+
+// plain adds an operation that may be undefined.
+func (c *compiler) plain(o op) {
+	if o.kind.ends() {
+		c.asm.ops = append(c.asm.ops, c.asm.noted(len(c.asm.around)-1, c.asm.base())...)
+	} else {
+		o.fail = c.asm.exit(0)
+	}
+	c.asm.add(o)
+}
+
+// closure adds a statement that is no operation.
+func (c *compiler) closure(s stmt) { c.plain(op{kind: opStmt, a: c.statement(s)}) }
 
 // several compiles the first n statements as one where that is faster; n is 0
 // where it is not.
-func (c *compiler) several(ss []ir.Stmt) (stmt, int) {
-	if s, n := c.construct(ss); n > 0 {
-		return s, n
+func (c *compiler) several(ss []ir.Stmt) int {
+	if n := c.construct(ss); n > 0 {
+		return n
 	}
-	if s := c.condition(ss); s != nil {
-		return s, 2
+	if c.condition(ss) {
+		return 2
 	}
 	if c.limits.Outcomes != nil {
 		return c.fuse(ss[:1])
@@ -93,78 +133,62 @@ func (c *compiler) several(ss []ir.Stmt) (stmt, int) {
 	return c.fuse(ss)
 }
 
-func (c *compiler) blocks(bs []*ir.Block) ([][]stmt, error) {
-	out := make([][]stmt, len(bs))
-	for i, b := range bs {
-		var err error
-		if out[i], err = c.block(b); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-func (c *compiler) stmt(s ir.Stmt) (stmt, error) {
+// stmt compiles a statement; there may be none to it.
+func (c *compiler) stmt(s ir.Stmt) (none bool, err error) {
 	switch s := s.(type) {
 	case *ir.NopStmt:
-		return nil, nil
+		return true, nil
 	case *ir.BlockStmt:
-		return c.blockStmt(s)
+		return false, c.blocks(s.Blocks)
 	case *ir.BreakStmt:
-		return breakStmt(s), nil
+		c.leave(int(s.Index))
 	case *ir.NotStmt:
-		return c.notStmt(s)
+		return false, c.notStmt(s)
 	case *ir.ScanStmt:
-		return c.scan(s)
+		return false, c.scan(s)
 	case *ir.WithStmt:
-		return c.with(s)
+		return false, c.with(s)
 	case *ir.CallStmt:
-		return c.call(s)
+		return false, c.call(s)
 	case *ir.CallDynamicStmt:
-		return c.callDynamic(s), nil
+		c.closure(c.callDynamic(s))
 	case *ir.ReturnLocalStmt:
-		return c.returnStmt(s), nil
+		c.returnStmt(s)
 	case *ir.ResultSetAddStmt:
-		return c.resultStmt(s), nil
+		c.closure(c.resultStmt(s))
 	case *ir.DotStmt:
-		return c.dot(s), nil
+		c.dot(s)
 	case *ir.LenStmt:
-		return c.len(s), nil
+		c.closure(c.len(s))
 	case *ir.EqualStmt:
-		return c.equal(s), nil
+		c.equal(s)
 	case *ir.NotEqualStmt:
-		return c.notEqual(s), nil
+		c.closure(c.notEqual(s))
 	case *ir.IsArrayStmt:
-		return c.isKind(&s.Source, Array), nil
+		c.isKind(&s.Source, Array)
 	case *ir.IsObjectStmt:
-		return c.isKind(&s.Source, Object), nil
+		c.isKind(&s.Source, Object)
 	case *ir.IsSetStmt:
-		return c.isKind(&s.Source, Set), nil
+		c.isKind(&s.Source, Set)
 	case *ir.IsDefinedStmt:
-		return isDefined(c.source(&s.Source)), nil
+		c.closure(isDefined(c.source(&s.Source)))
 	case *ir.IsUndefinedStmt:
-		return isUndefined(c.source(&s.Source)), nil
+		c.closure(isUndefined(c.source(&s.Source)))
+	default:
+		making, err := c.making(s)
+		if err != nil {
+			return false, err
+		}
+		c.closure(making)
 	}
-	return c.making(s)
+	return false, nil
 }
 
 // making are the statements that assign and make values.
 func (c *compiler) making(s ir.Stmt) (stmt, error) {
 	switch s := s.(type) {
-	case *ir.AssignVarStmt:
-		return c.assign(s), nil
 	case *ir.AssignVarOnceStmt:
 		return c.assignOnce(s), nil
-	case *ir.ResetLocalStmt:
-		return reset(c.register(s.Target)), nil
-	case *ir.AssignIntStmt:
-		return put(c.register(s.Target), intConstant(s.Value)), nil
-	case *ir.MakeNumberIntStmt:
-		return put(c.register(s.Target), intConstant(s.Value)), nil
-	case *ir.MakeNumberRefStmt:
-		return put(c.register(s.Target), c.literal(s.Index)), nil
-	case *ir.MakeNullStmt:
-		return put(c.register(s.Target), nullValue), nil
 	case *ir.MakeArrayStmt:
 		return makeStmt(c.register(s.Target), Array), nil
 	case *ir.MakeObjectStmt:

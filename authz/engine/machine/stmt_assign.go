@@ -7,30 +7,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ir"
 )
 
-func put(to int, v *Value) stmt {
-	return func(_ *Frame, l []*Value) code {
-		l[to] = v
-		return goOn
-	}
-}
-
 func intConstant(n int64) *Value {
 	return &Value{kind: Number, isInt: true, n: n, frozen: true}
-}
-
-func reset(to int) stmt {
-	return func(_ *Frame, l []*Value) code {
-		l[to] = nil
-		return goOn
-	}
-}
-
-func (c *compiler) assign(s *ir.AssignVarStmt) stmt {
-	source, to := c.operand(&s.Source), c.register(s.Target)
-	return func(f *Frame, l []*Value) code {
-		l[to] = source.get(f, l)
-		return goOn
-	}
 }
 
 // assignOnce ends the evaluation if the target holds something else already.

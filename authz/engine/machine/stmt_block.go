@@ -2,52 +2,24 @@ package machine
 
 import "github.com/open-policy-agent/opa/v1/ir"
 
-// blockStmt runs blocks one after another; one that is undefined is no reason
-// to stop.
-func (c *compiler) blockStmt(s *ir.BlockStmt) (stmt, error) {
-	bs, err := c.blocks(s.Blocks)
-	if err != nil {
-		return nil, err
-	}
-	if len(bs) == 1 {
-		b := bs[0]
-		return func(f *Frame, l []*Value) code { return leave(run(b, f, l)) }, nil
-	}
-	return func(f *Frame, l []*Value) code {
-		for _, b := range bs {
-			if r := run(b, f, l); r > undef {
-				return leave(r)
-			}
-		}
-		return goOn
-	}, nil
-}
-
-func breakStmt(s *ir.BreakStmt) stmt {
-	r := code(s.Index)
-	return func(*Frame, []*Value) code { return r }
-}
-
 // notStmt is undefined when its block came to its end.
-func (c *compiler) notStmt(s *ir.NotStmt) (stmt, error) {
-	b, err := c.block(s.Block)
-	if err != nil {
-		return nil, err
+func (c *compiler) notStmt(s *ir.NotStmt) error {
+	after := c.asm.label()
+	if err := c.block(s.Block, after, nil); err != nil {
+		return err
 	}
-	return func(f *Frame, l []*Value) code {
-		r := run(b, f, l)
-		if r == goOn {
-			return undef
-		}
-		return leave(r)
-	}, nil
+	c.leave(0)
+	c.asm.here(after)
+	return nil
 }
 
-func (c *compiler) returnStmt(s *ir.ReturnLocalStmt) stmt {
+// returnStmt ends a function; what holds nothing, or is no local, comes here.
+func (c *compiler) returnStmt(s *ir.ReturnLocalStmt) {
 	from := c.source(&s.Source)
-	return func(f *Frame, l []*Value) code {
-		f.ret = from.get(f, l)
-		return returned
+	if from.place == inSlot {
+		c.plain(op{kind: opReturnSlot, a: from.at, to: -1})
+	} else {
+		c.plain(op{kind: opReturnConst, v: from.value, to: -1})
 	}
 }
 

@@ -6,37 +6,23 @@ import (
 	"github.com/open-policy-agent/opa/v1/ir"
 )
 
-func (c *compiler) call(s *ir.CallStmt) (stmt, error) {
+func (c *compiler) call(s *ir.CallStmt) error {
 	g := c.byName[s.Func]
 	if g == nil {
 		return c.builtin(s)
 	}
 	if len(s.Args) != len(g.params) {
-		return nil, c.unsupported("a call of %s with %d arguments", s.Func, len(s.Args))
+		return c.unsupported("a call of %s with %d arguments", s.Func, len(s.Args))
 	}
 	args, to := make([]operand, len(s.Args)), c.targetOf(s)
 	for i := range s.Args {
 		args[i] = c.operand(&s.Args[i])
 	}
 	if g.plain {
-		input, data := args[0], args[1]
-		return func(f *Frame, l []*Value) code {
-			m := &f.memos[g.id]
-			if !m.done {
-				v, ok := f.rule(g, input.get(f, l), data.get(f, l))
-				if !ok {
-					return halted
-				}
-				*m = memo{true, v}
-			}
-			if m.v == nil {
-				return undef
-			}
-			l[to] = m.v
-			return goOn
-		}, nil
+		c.ruleCall(opRule, g, args[0], args[1], to)
+		return nil
 	}
-	return func(f *Frame, l []*Value) code {
+	c.closure(func(f *Frame, l []*Value) code {
 		if !f.spend(1) {
 			return halted
 		}
@@ -55,21 +41,54 @@ func (c *compiler) call(s *ir.CallStmt) (stmt, error) {
 		}
 		l[to] = v
 		return goOn
-	}, nil
+	})
+	return nil
 }
 
-// rule evaluates a function without arguments; it is not ok when the evaluation
-// is over.
-func (f *Frame) rule(g *fn, input, data *Value) (*Value, bool) {
+// ruleCall calls a function without arguments but input and data, opRule or
+// opRuleHolds. An operation has room for a data document that is known, as it is
+// where no with replaces it.
+func (c *compiler) ruleCall(kind opKind, g *fn, input, data operand, to int32) {
+	if data.place == isConstant && input.place != isConstant {
+		c.plain(op{kind: kind, x: input.place, a: input.at, b: int32(g.id), v: data.value, to: to})
+		return
+	}
+	c.closure(func(f *Frame, l []*Value) code {
+		v := f.dynamic(g, input.get(f, l), data.get(f, l))
+		switch {
+		case v == nil:
+			return halted
+		case v == none || kind == opRuleHolds && !v.holds():
+			return undef
+		case kind == opRule:
+			l[to] = v
+		}
+		return goOn
+	})
+}
+
+// none is what a rule gives that has no value.
+var none = &Value{}
+
+// rule evaluates a function without arguments for the first time: none if it has
+// no value, nil when the evaluation is over.
+func (f *Frame) rule(g *fn, input, data *Value) *Value {
 	if !f.spend(1) {
-		return nil, false
+		return nil
 	}
 	stack, top := f.stack, f.top
 	l := f.enter(g.locals)
 	g.pass(l, input, data)
 	v := f.function(g, l)
 	f.stack, f.top = stack, top
-	return v, f.err == nil
+	switch {
+	case f.err != nil:
+		return nil
+	case v == nil:
+		v = none
+	}
+	f.memos[g.id] = v
+	return v
 }
 
 // argument says where a function keeps one of its arguments.
@@ -86,21 +105,16 @@ func (g *fn) pass(l []*Value, input, data *Value) {
 	}
 }
 
-// function runs the blocks of g and returns its value, nil if it has none.
+// function runs the code of g and returns its value, nil if it has none.
 func (f *Frame) function(g *fn, l []*Value) *Value {
-	for _, b := range g.code {
-		switch r := run(b, f, l); {
-		case r == returned:
-			v := f.ret
-			if v != nil && v.kind >= Array && !v.frozen {
-				v.sealed = true // others hold it now
-			}
-			return v
-		case r == halted:
-			return nil
-		}
+	if f.exec(g.start, l) != returned {
+		return nil
 	}
-	return nil
+	v := f.ret
+	if v != nil && v.kind >= Array && !v.frozen {
+		v.sealed = true // others hold it now
+	}
+	return v
 }
 
 // callDynamic calls the function whose path the operands spell; there may be
@@ -131,11 +145,11 @@ func (c *compiler) callDynamic(s *ir.CallDynamicStmt) stmt {
 		if g == nil || !g.plain || len(args) != 2 {
 			return undef
 		}
-		v, ok := f.dynamic(g, args[0].get(f, l), args[1].get(f, l))
-		switch {
-		case !ok:
+		v := f.dynamic(g, args[0].get(f, l), args[1].get(f, l))
+		switch v {
+		case nil:
 			return halted
-		case v == nil:
+		case none:
 			return undef
 		}
 		l[to] = v
@@ -143,14 +157,10 @@ func (c *compiler) callDynamic(s *ir.CallDynamicStmt) stmt {
 	}
 }
 
-func (f *Frame) dynamic(g *fn, input, data *Value) (*Value, bool) {
-	m := &f.memos[g.id]
-	if !m.done {
-		v, ok := f.rule(g, input, data)
-		if !ok {
-			return nil, false
-		}
-		*m = memo{true, v}
+// dynamic is rule, or what that gave before.
+func (f *Frame) dynamic(g *fn, input, data *Value) *Value {
+	if v := f.memos[g.id]; v != nil {
+		return v
 	}
-	return m.v, true
+	return f.rule(g, input, data)
 }

@@ -2,15 +2,31 @@ package machine
 
 import "github.com/open-policy-agent/opa/v1/ir"
 
-func (c *compiler) equal(s *ir.EqualStmt) stmt {
+func (c *compiler) equal(s *ir.EqualStmt) {
 	a, b := c.operand(&s.A), c.operand(&s.B)
-	return func(f *Frame, l []*Value) code {
+	if c.pair(op{kind: opEqual}, a, b) {
+		return
+	}
+	c.closure(func(f *Frame, l []*Value) code {
 		x, y := a.get(f, l), b.get(f, l)
 		if x == nil || y == nil || !f.same(x, y) || !f.touch(x) {
 			return f.orHalted(undef)
 		}
 		return goOn
+	})
+}
+
+// pair adds an operation with two operands; it has room for one constant.
+func (c *compiler) pair(o op, a, b operand) bool {
+	if a.place == isConstant && b.place == isConstant {
+		return false
 	}
+	o.x, o.a, o.y, o.b, o.v = a.place, a.at, b.place, b.at, a.value
+	if b.place == isConstant {
+		o.v = b.value
+	}
+	c.plain(o)
+	return true
 }
 
 func (c *compiler) notEqual(s *ir.NotEqualStmt) stmt {
@@ -47,14 +63,9 @@ func (f *Frame) orHalted(r code) code {
 	return r
 }
 
-func (c *compiler) isKind(o *ir.Operand, k Kind) stmt {
+func (c *compiler) isKind(o *ir.Operand, k Kind) {
 	source := c.operand(o)
-	return func(f *Frame, l []*Value) code {
-		if v := source.get(f, l); v == nil || v.kind != k {
-			return undef
-		}
-		return goOn
-	}
+	c.plain(op{kind: opKindIs, x: source.place, a: source.at, v: source.value, more: uint8(k)})
 }
 
 func isDefined(from operand) stmt {

@@ -7,37 +7,40 @@ import (
 )
 
 // dot looks a key up.
-func (c *compiler) dot(s *ir.DotStmt) stmt {
-	if m, ok := c.dotMove(s); ok {
-		return moving([]move{m})
-	}
+func (c *compiler) dot(s *ir.DotStmt) {
 	if c.facts[s].fails {
-		return func(*Frame, []*Value) code { return undef }
+		c.leave(0)
+		return
 	}
 	to := c.targetOf(s)
 	source, key := c.operand(&s.Source), c.operand(&s.Key)
 	if key.place == isConstant && key.value.kind == String && source.place == inLocal {
-		return dotText(source.at, key.value, to)
+		c.plain(op{kind: opText, b: source.at, v: key.value, to: to})
+		return
 	}
-	return func(f *Frame, l []*Value) code {
-		v, k := source.get(f, l), key.get(f, l)
-		if v == nil || k == nil {
-			return undef
-		}
-		if k.moving() {
-			f.observe(k)
-		}
-		x := v.get(k)
+	if c.pair(op{kind: opDot, to: to}, source, key) {
+		return
+	}
+	c.closure(func(f *Frame, l []*Value) code {
+		x := source.value.get(key.value)
 		if x == nil {
-			if v.base && ambiguous(v, k) {
-				f.fail(ErrAmbiguous)
+			if source.value.base && f.unsure(source.value, key.value) {
 				return halted
 			}
 			return undef
 		}
 		l[to] = x
 		return goOn
+	})
+}
+
+// unsure ends the evaluation if a look-up that found nothing is ambiguous.
+func (f *Frame) unsure(v, key *Value) bool {
+	if !ambiguous(v, key) {
+		return false
 	}
+	f.fail(ErrAmbiguous)
+	return true
 }
 
 // ambiguous reports whether OPA finds key in v, of the base document, when it is
@@ -53,26 +56,6 @@ func ambiguous(v, key *Value) bool {
 		return err == nil && i >= 0 && i < len(v.elems)
 	}
 	return false
-}
-
-// dotText looks up a fixed text.
-func dotText(from int, key *Value, to int) stmt {
-	return func(f *Frame, l []*Value) code {
-		v := l[from]
-		if v == nil {
-			return undef
-		}
-		x := v.get(key)
-		if x == nil {
-			if v.base && ambiguous(v, key) {
-				f.fail(ErrAmbiguous)
-				return halted
-			}
-			return undef
-		}
-		l[to] = x
-		return goOn
-	}
 }
 
 // len counts elements, of a text its bytes.
@@ -94,7 +77,7 @@ func (c *compiler) len(s *ir.LenStmt) stmt {
 
 // targetOf returns the register of a target: one that nobody reads, if nobody
 // looks at the value.
-func (c *compiler) targetOf(s ir.Stmt) int {
+func (c *compiler) targetOf(s ir.Stmt) int32 {
 	if c.dead[s] {
 		return c.register(noLocal)
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ir"
 )
 
-func makeStmt(to int, k Kind) stmt {
+func makeStmt(to int32, k Kind) stmt {
 	return func(f *Frame, l []*Value) code {
 		l[to] = f.make(k)
 		return goOn

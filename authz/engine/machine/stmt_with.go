@@ -6,41 +6,39 @@ import "github.com/open-policy-agent/opa/v1/ir"
 // rules gave before does not count inside, nor what they give inside after.
 // The value may be undefined: the planner ends a replacement inside its block by
 // putting back what was saved, which is nothing where there was no input.
-func (c *compiler) with(s *ir.WithStmt) (stmt, error) {
-	body, err := c.block(s.Block)
-	if err != nil {
-		return nil, err
-	}
+func (c *compiler) with(s *ir.WithStmt) error {
 	local, value := c.register(s.Local), c.operand(&s.Value)
 	path := make([]*Value, len(s.Path))
 	for i, at := range s.Path {
 		path[i] = c.strings[at]
 	}
-	return func(f *Frame, l []*Value) code {
-		if !f.spend(1 + len(f.memos)/8) {
-			return halted
+	return c.body(s.Block, func(inside *body) stmt {
+		return func(f *Frame, l []*Value) code {
+			if !f.spend(1 + len(f.memos)/8) {
+				return halted
+			}
+			before, memos := l[local], f.memos
+			l[local] = f.upsert(before, path, value.get(f, l))
+			f.memos = f.otherMemos()
+			r := f.exec(inside.start, l)
+			f.spare = append(f.spare, f.memos)
+			l[local], f.memos = before, memos
+			if r == undef {
+				return undef
+			}
+			return leave(r)
 		}
-		before, memos := l[local], f.memos
-		l[local] = f.upsert(before, path, value.get(f, l))
-		f.memos = f.otherMemos()
-		r := run(body, f, l)
-		f.spare = append(f.spare, f.memos)
-		l[local], f.memos = before, memos
-		if r == undef {
-			return undef
-		}
-		return leave(r)
-	}, nil
+	})
 }
 
-func (f *Frame) otherMemos() []memo {
+func (f *Frame) otherMemos() []*Value {
 	if n := len(f.spare); n > 0 {
 		m := f.spare[n-1]
 		f.spare = f.spare[:n-1]
 		clear(m)
 		return m
 	}
-	return make([]memo, len(f.memos))
+	return make([]*Value, len(f.memos))
 }
 
 // upsert returns doc with v at path; what is on the way and is no object is
