@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/neosc/gate/authz/engine"
 )
@@ -14,7 +15,7 @@ func logPolicy(t *testing.T, text string) (*engine.Program, error) {
 	t.Helper()
 	return engine.Compile(engine.Source{Modules: map[string]string{
 		"a.rego": "package neosc.authz\n\ndecision := {\"allowed\": input.route.name == \"a\"}\n", "log.rego": text,
-	}, Data: map[string]any{"hide": []any{"name"}}}, engine.Edge{})
+	}, Data: map[string]any{"hide": []any{"name"}}, Timeout: 30 * time.Second}, engine.Edge{})
 }
 
 func TestTheActivePolicyMasksAndDropsDecisionRecords(t *testing.T) {
