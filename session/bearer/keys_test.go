@@ -142,7 +142,7 @@ func TestRotation(t *testing.T) {
 // await waits for what another goroutine is about to do.
 func await(t testing.TB, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); runtime.Gosched() {
+	for end := time.Now().Add(30 * time.Second); !done(); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatal("it did not come about")
 		}

@@ -96,15 +96,19 @@ func (o *PostgresOptions) settings() string {
 func await(ctx context.Context, db *sql.DB) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
+	var last error
 	for {
 		err := db.PingContext(ctx)
+		if last == nil || ctx.Err() == nil { // a try that time cut short does not say why
+			last = err
+		}
 		var said *pgconn.PgError
 		if err == nil || (errors.As(err, &said) && said.Code != cannotConnectNow) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return last
 		case <-time.After(startPause):
 		}
 	}

@@ -236,7 +236,7 @@ func TestOpeningSaysWhyItDidNot(t *testing.T) {
 		"postgres://u:hidden@127.0.0.1:1/db?sslmode=disable":                           "refused",
 		strings.Replace(common.URL, "/postgres?", "/nothere?", 1) + "&password=hidden": "does not exist",
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		_, err := sqlstore.OpenPostgres(ctx, patient(url))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hidden") {

@@ -127,12 +127,12 @@ func Fence(t testing.TB, f session.Feed) {
 	Eventually(t, "a later ping is answered", func() bool { return f.FreshUntil().Add(-session.FeedPromise).After(now) })
 }
 
-// Insist calls f up to three times: on a busy machine a call may run out of its
+// Insist calls f up to ten times: on a busy machine a call may run out of its
 // half second, and connections may have been cut.
 func Insist(t testing.TB, f func() error) {
 	t.Helper()
 	var err error
-	for range 3 {
+	for range 10 {
 		if err = f(); err == nil {
 			return
 		}
