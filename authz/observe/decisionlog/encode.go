@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,10 +27,11 @@ const (
 
 // encoder writes one record. It is used again.
 type encoder struct {
-	b      []byte
-	masked []byte // pointers, as the inside of a JSON array
-	erased []byte
-	seen   []string // names of headers that are written
+	b        []byte
+	masked   []byte // pointers, as the inside of a JSON array
+	erased   []byte
+	seen     []string // names of headers that are written
+	from, to int      // where the request's time is in b
 	// secrets are what the request has under the names of secrets: a policy may
 	// have copied them into what it decided, such as the key of a limit.
 	secrets []string
@@ -74,7 +76,7 @@ func (e *encoder) encode(c *constant, parts *shared, n uint64, r *authz.Request,
 		e.b = append(e.b, '"')
 	}
 	e.b = append(e.b, `,"timestamp":`...)
-	e.instant(r.Time)
+	e.b = append(e.b, e.b[e.from:e.to]...)
 	e.b = append(e.b, `,"metrics":{"timer_server_handler_ns":`...)
 	e.b = strconv.AppendInt(e.b, max(0, took.Nanoseconds()), 10)
 	e.b = append(e.b, `},"req_id":`...)
@@ -250,7 +252,7 @@ func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took
 		e.field("email", s.Identity.Email, maxShort)
 	}
 	e.b = append(e.b, `,"took_us":`...)
-	e.b = strconv.AppendFloat(e.b, math.Round(float64(took.Nanoseconds())/10)/100, 'f', -1, 64)
+	e.micros(took)
 	if c := o.Charge; c != nil {
 		e.b = append(e.b, `,"limit":{"name":`...)
 		e.text(c.Name, 256, "")
@@ -265,6 +267,19 @@ func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took
 		e.b = append(e.b, `,"generation":`...)
 		e.b = strconv.AppendUint(e.b, d.Generation, 10)
 		e.trace(parts, r, &d.Trace)
+	}
+}
+
+// micros writes microseconds to two decimals, without those that are 0.
+func (e *encoder) micros(d time.Duration) {
+	n := (max(0, d.Nanoseconds()) + 5) / 10
+	e.b = strconv.AppendInt(e.b, n/100, 10)
+	switch cents := n % 100; {
+	case cents == 0:
+	case cents%10 == 0:
+		e.b = append(e.b, '.', byte('0'+cents/10))
+	default:
+		e.b = append(e.b, '.', byte('0'+cents/10), byte('0'+cents%10))
 	}
 }
 
@@ -284,18 +299,28 @@ func (e *encoder) trace(parts *shared, r *authz.Request, t *authz.Trace) {
 		return
 	}
 	e.b = append(e.b, `,"rules":[`...)
-	names, first := parts.ruleNames(t.Rules), true
-	for i := range names {
-		if !t.Has(i) {
-			continue
-		}
-		if !first {
-			e.b = append(e.b, ',')
-		}
-		first = false
-		e.b = append(e.b, names[i]...)
-	}
+	names, start := parts.ruleNames(t.Rules), len(e.b)
+	e.held(names, t.Held[:], 0, start)
+	e.held(names, t.More, len(t.Held), start)
 	e.b = append(e.b, ']')
+}
+
+// held writes the names whose bits are set; the first word's is that of number
+// 64 times word.
+func (e *encoder) held(names [][]byte, bitmap []uint64, word, start int) {
+	for _, left := range bitmap {
+		for ; left != 0; left &= left - 1 {
+			i := 64*word + bits.TrailingZeros64(left)
+			if i >= len(names) {
+				return
+			}
+			if len(e.b) > start {
+				e.b = append(e.b, ',')
+			}
+			e.b = append(e.b, names[i]...)
+		}
+		word++
+	}
 }
 
 // written reports whether a header of that name has been written, and notes it.

@@ -31,7 +31,9 @@ func (e *encoder) input(parts *shared, r *authz.Request, o *authz.Outcome) {
 	e.b = append(e.b, `},"destination":{`...)
 	e.peer(r.Destination, nil, "/input/attributes/destination")
 	e.b = append(e.b, `},"request":{"time":`...)
+	e.from = len(e.b)
 	e.instant(r.Time)
+	e.to = len(e.b)
 	e.b = append(e.b, `,"http":{"id":`...)
 	e.text(r.ID, maxShort, "/input/attributes/request/http/id")
 	e.b = append(e.b, `,"method":`...)
@@ -108,27 +110,6 @@ func (e *encoder) member(start int, name string) {
 		e.b = append(e.b, ',')
 	}
 	e.b = append(e.b, name...)
-}
-
-func (e *encoder) extensions(m map[string]string) {
-	e.b = append(e.b, '{')
-	if len(m) == 1 {
-		for k, v := range m {
-			e.text(k, maxShort, "/input/attributes/contextExtensions")
-			e.b = append(e.b, ':')
-			e.text(v, maxValue, "/input/attributes/contextExtensions")
-		}
-	} else {
-		for i, k := range slices.Sorted(maps.Keys(m)) {
-			if i > 0 {
-				e.b = append(e.b, ',')
-			}
-			e.text(k, maxShort, "/input/attributes/contextExtensions")
-			e.b = append(e.b, ':')
-			e.text(m[k], maxValue, "/input/attributes/contextExtensions")
-		}
-	}
-	e.b = append(e.b, '}')
 }
 
 // headers writes those that hold no secret by their name, repeated ones joined

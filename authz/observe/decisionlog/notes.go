@@ -1,6 +1,7 @@
 package decisionlog
 
 import (
+	"maps"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -9,9 +10,9 @@ import (
 )
 
 const (
-	// bunch is how many notes are worth waking somebody for: at 16, to wake is a
-	// tenth of the work, and to encode as many keeps a core for 60 µs.
-	bunch = 16
+	// bunch is how many notes are worth waking somebody for: to encode as many keeps
+	// a core for 0.1 ms.
+	bunch = 32
 	// maxNotes is how many there may be, twice: as many again may be taken.
 	maxNotes = 256
 	// maxNoted is how many bytes of a request a note may hold on to.
@@ -45,8 +46,14 @@ func (x *note) set(r *authz.Request, o *authz.Outcome, took time.Duration, numbe
 	if extensions == nil {
 		extensions = make(map[string]string, len(r.Extensions))
 	}
-	for k, v := range r.Extensions {
-		extensions[k] = v
+	if usual(r.Extensions) {
+		for _, k := range usualExtensions {
+			if v, there := r.Extensions[k]; there {
+				extensions[k] = v
+			}
+		}
+	} else {
+		maps.Copy(extensions, r.Extensions)
 	}
 	x.r.Extensions = extensions
 }

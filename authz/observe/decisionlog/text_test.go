@@ -1,10 +1,60 @@
 package decisionlog
 
 import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/observe"
 )
+
+// A time is read again as a number of microseconds, whatever it is.
+func TestTimesAreMicrosecondsToTwoDecimals(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		d := time.Duration(rng.Int64N(1 << rng.IntN(40)))
+		e := encoder{}
+		e.micros(d)
+		if want := strconv.FormatFloat(math.Round(float64(d.Nanoseconds())/10)/100, 'f', -1, 64); string(e.b) != want {
+			t.Fatalf("%d ns are %s µs, want %s", d, e.b, want)
+		}
+	}
+}
+
+// The rules of a record are those that held, wherever they are in the list.
+func TestRulesOfARecordAreThoseThatHeld(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		trace := authz.Trace{Rules: make([]authz.Rule, 1+rng.IntN(500)), More: make([]uint64, rng.IntN(4))}
+		for i := range trace.Rules {
+			trace.Rules[i] = authz.Rule{Name: fmt.Sprint("r", i), At: "a.rego:1"}
+		}
+		for i := range trace.Held {
+			trace.Held[i] = rng.Uint64() & rng.Uint64()
+		}
+		for i := range trace.More {
+			trace.More[i] = rng.Uint64() & rng.Uint64()
+		}
+		var want []string
+		for i, r := range trace.Rules {
+			if trace.Has(i) {
+				want = append(want, strconv.Quote(r.Name+" "+r.At))
+			}
+		}
+		e := encoder{}
+		e.trace(&shared{}, &authz.Request{Time: time.Unix(1, 0)}, &trace)
+		if string(e.b) != `,"rules":[`+strings.Join(want, ",")+`]` {
+			t.Fatalf("of %d rules: %s", len(trace.Rules), e.b)
+		}
+	}
+}
 
 // plainText must not pass what would have been escaped: a line of the log is one
 // line, and nothing in it ends a string.
