@@ -11,6 +11,7 @@ import (
 
 	"github.com/neosc/gate/authz"
 	"github.com/neosc/gate/authz/observe"
+	"github.com/neosc/gate/session"
 )
 
 // A time is read again as a number of microseconds, whatever it is.
@@ -53,6 +54,38 @@ func TestRulesOfARecordAreThoseThatHeld(t *testing.T) {
 		if string(e.b) != `,"rules":[`+strings.Join(want, ",")+`]` {
 			t.Fatalf("of %d rules: %s", len(trace.Rules), e.b)
 		}
+	}
+}
+
+// What is kept of a session is never taken for another's: not of one in the same
+// places, nor of the same one as it was before.
+func TestSessionsInOnePlaceKeepTheirOwnText(t *testing.T) {
+	t.Parallel()
+	x := &shared{}
+	var list []*session.Session
+	for i := range 40 {
+		s := &session.Session{Key: session.Key{1, 2, byte(i % 3), 4, byte(i % 2)}, Identity: session.Identity{UserID: fmt.Sprint("u-", i)}}
+		list = append(list, s)
+	}
+	kept := 0
+	for range 3 {
+		for _, s := range list {
+			had := x.session(s)
+			if had.of != s || !strings.Contains(string(had.text), `"user":{"id":"`+s.Identity.UserID+`"`) {
+				t.Fatalf("of %s there is %s", s.Identity.UserID, had.text)
+			}
+			if x.session(s) == had {
+				kept++
+			}
+		}
+	}
+	if kept != 3*len(list) {
+		t.Errorf("%d of %d are there again at once", kept, 3*len(list))
+	}
+	a, b := list[0], list[1] // the other place is free for one of two
+	x = &shared{}
+	if first := x.session(a); x.session(b) == nil || x.session(a) != first {
+		t.Error("two drive each other out")
 	}
 }
 
