@@ -24,9 +24,13 @@ func TestCostOnThePath(t *testing.T) {
 		s.Observe(r, o, 0)
 	}
 	s.report()
-	if n := testing.AllocsPerRun(100, func() { s.Observe(r, o, 0) }); n > 1 {
-		t.Errorf("%v allocations with one, want 1", n)
+	n := 2.0
+	for range 20 { // what the goroutine that compares allocates meanwhile counts as well
+		if n = min(n, testing.AllocsPerRun(100, func() { s.Observe(r, o, 0) })); n <= 1 {
+			return
+		}
 	}
+	t.Errorf("%v allocations with one, want 1", n)
 }
 
 // BenchmarkAll is what it costs on the path and off it.
