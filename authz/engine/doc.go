@@ -16,4 +16,11 @@
 // has been taken and has been left undefined, as far as that can be; pace.go
 // keeps it from getting in the way of requests. verdict.go spares the next start
 // the comparison, compare.go goes on with a sample of what is decided.
+//
+// What was decided is given again to equal requests (cache.go) until its horizon,
+// the instant at which the clock, as rules read it, would change it. Equal are
+// requests whose slots are equal: cachekey.go writes all that the program reads
+// into the key, each with its type, or that it is absent. That goes for what is
+// only passed on too, such as a user's id in a header: whoever it is of, a
+// decision that was kept says to nobody what was said to another.
 package engine
