@@ -33,7 +33,7 @@ func dial(t testing.TB, s *Server) *grpc.ClientConn {
 	healthv1.RegisterHealthServer(g, health.NewServer())
 	reflection.Register(g)
 	served := make(chan error, 1)
-	go func() { served <- g.Serve(l) }()
+	go func() { served <- g.Serve(Gather(l)) }()
 	t.Cleanup(func() { g.Stop(); <-served })
 	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

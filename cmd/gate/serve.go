@@ -226,7 +226,7 @@ func (a *app) listenAuthz(ctx context.Context, run func(string, func() error), s
 			return limit.Err()
 		}
 	})
-	run("check server", func() error { return g.Serve(l) })
+	run("check server", func() error { return g.Serve(extauthz.Gather(l)) })
 	run("check server", func() error { return g.Serve(a.inside) })
 	return nil
 }

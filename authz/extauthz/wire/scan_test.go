@@ -2,10 +2,12 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 
 	"github.com/neosc/gate/authz"
 )
@@ -244,4 +247,19 @@ func BenchmarkGenerated(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestFieldsAreOrderedByNameHoweverManyAndEqualOnesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		hs := make([]authz.Header, rapid.IntRange(0, 2*fewFields).Draw(t, "fields"))
+		for i := range hs {
+			hs[i] = authz.Header{Name: rapid.StringMatching(`[a-c]{0,3}`).Draw(t, "name"), Value: strconv.Itoa(i)}
+		}
+		want := slices.Clone(hs)
+		slices.SortStableFunc(want, func(a, b authz.Header) int { return cmp.Compare(a.Name, b.Name) })
+		if sortByName(hs); !slices.Equal(hs, want) {
+			t.Fatalf("%v, want %v", hs, want)
+		}
+	})
 }
