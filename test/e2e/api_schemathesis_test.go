@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
@@ -37,22 +36,35 @@ func (h *apiHouse) testSchemathesis(t *testing.T) {
 	h.schemathesis(t, st, h.login(t, "admin").Access, 20*time.Second, others...)
 }
 
+// schemathesis runs it, and again where the edge gave up one of its thousands of
+// requests after its second, as happens on a busy machine: any 5xx counts.
 func (h *apiHouse) schemathesis(t *testing.T, st, token string, most time.Duration, which ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), most+60*time.Second)
+	for try := 1; ; try++ {
+		output, err := h.trySchemathesis(t, st, token, most, which...)
+		output = strings.ReplaceAll(output, token, "…")
+		if err == nil {
+			t.Log(output)
+			return
+		}
+		if try == 3 || !strings.Contains(output, "gate_unavailable") {
+			t.Fatalf("%v\n%s", err, output)
+		}
+	}
+}
+
+func (h *apiHouse) trySchemathesis(t *testing.T, st, token string, most time.Duration, which ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), most+3*time.Minute)
 	defer cancel()
 	host := strings.TrimPrefix(h.origin, "http://")
 	args := append([]string{
 		"run", fmt.Sprintf("http://127.0.0.1:%d/api/openapi.json", h.Port), "-H", "Host: " + host, "-H", "Authorization: Bearer " + token,
 		"--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
-		"--max-time", fmt.Sprint(int(most.Seconds())), "--workers", "2", "--request-timeout", "10", "--seed", "1", "--generation-database", "none", "--warnings", "off",
+		"--max-time", fmt.Sprint(int(most.Seconds())), "--workers", "2", "--request-timeout", "30", "--seed", "1", "--generation-database", "none", "--warnings", "off",
 	}, which...)
 	cmd := exec.CommandContext(ctx, st, args...)
 	cmd.Dir = t.TempDir()
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s", err, strings.ReplaceAll(output.String(), token, "…"))
-	}
-	t.Log(output.String())
+	output, err := cmd.CombinedOutput()
+	return string(output), err
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,20 +55,47 @@ func TestTheReadmesTourRuns(t *testing.T) {
 		script += "echo '== block " + strconv.Itoa(i) + "'\n" + b[1]
 	}
 	script = strings.ReplaceAll(script, ":8080", ":"+strconv.Itoa(d.Port))
+	amiss := toured(t, dir, script, want)
+	// What a person waits for between two commands is not enough on a machine that
+	// does much else: then from the start, with longer pauses.
+	for _, factor := range []float64{5, 15} {
+		if amiss == "" {
+			return
+		}
+		t.Logf("once more: %s", amiss)
+		if out, err := exec.Command("cp", "-r", filepath.Join(root, "policies"), dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		amiss = toured(t, dir, "sleep 10\n"+pause.ReplaceAllStringFunc(script, func(s string) string {
+			n, _ := strconv.ParseFloat(pause.FindStringSubmatch(s)[1], 64)
+			return fmt.Sprintf("sleep %g", n*factor)
+		}), want)
+	}
+	if amiss != "" {
+		t.Error(amiss)
+	}
+}
+
+var pause = regexp.MustCompile(`\bsleep ([0-9.]+)`)
+
+// toured runs the tour and returns what is amiss with it, or "".
+func toured(t *testing.T, dir, script string, want []string) string {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("the tour stops: %v\n%s", err, out)
+		return fmt.Sprintf("the tour stops: %v\n%s", err, out)
 	}
 	rest := string(out)
 	for _, w := range want {
 		_, after, ok := strings.Cut(rest, w)
 		if !ok {
-			t.Fatalf("the tour does not print %q where it says so\n%s", w, out)
+			return fmt.Sprintf("the tour does not print %q where it says so\n%s", w, out)
 		}
 		rest = after
 	}
+	return ""
 }
 
 func TestTheReadmeNamesBothCommands(t *testing.T) {
