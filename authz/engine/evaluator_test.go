@@ -38,7 +38,7 @@ func machineEngine(t testing.TB, edit func(*MachineOptions)) *Engine {
 // settled waits until the trial of the active program is over.
 func settled(t testing.TB, e *Engine) EvaluatorState {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	s := e.Settled(ctx)
 	if s.Pending {
