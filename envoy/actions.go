@@ -6,13 +6,14 @@ import (
 	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/neosc/gate/authz/route"
 )
 
 // forward sends a request to an upstream.
-func forward(e route.Entry) *routev3.RouteAction {
+func (b *builder) forward(e route.Entry) *routev3.RouteAction {
 	a := &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: e.Upstream}, Timeout: dur(e.Timeout)}
 	if e.Weighted != nil {
 		w := &routev3.WeightedCluster{}
@@ -27,7 +28,7 @@ func forward(e route.Entry) *routev3.RouteAction {
 	for _, u := range e.Upgrades {
 		a.UpgradeConfigs = append(a.UpgradeConfigs, &routev3.RouteAction_UpgradeConfig{UpgradeType: u, Enabled: yes()})
 	}
-	a.RetryPolicy = retryPolicy(e)
+	a.RetryPolicy = b.retryPolicy(e)
 	if e.Rewrite.Host != "" {
 		a.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: e.Rewrite.Host}
 	}
@@ -62,7 +63,16 @@ func replacePath(expr, with string) *matcherv3.RegexMatchAndSubstitute {
 	}
 }
 
-func retryPolicy(e route.Entry) *routev3.RetryPolicy {
+// selections is how often another endpoint is looked for than those that were
+// tried: by turns it is the next one, but others take turns meanwhile.
+const selections = 5
+
+func (b *builder) retryPolicy(e route.Entry) *routev3.RetryPolicy {
+	// Without it all tries can meet the same endpoint. Of requests to a gate's own
+	// pages, when one of two was killed, two were lost besides each that it had.
+	elsewhere := []*routev3.RetryPolicy_RetryHostPredicate{{
+		Name: "previous_hosts", ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{TypedConfig: b.any(&previoushostsv3.PreviousHostsPredicate{})},
+	}}
 	backOff := &routev3.RetryPolicy_RetryBackOff{BaseInterval: dur(25 * time.Millisecond), MaxInterval: dur(250 * time.Millisecond)}
 	r := e.Retries
 	if r == nil {
@@ -70,13 +80,15 @@ func retryPolicy(e route.Entry) *routev3.RetryPolicy {
 			return nil
 		}
 		// A gate that is being replaced: only what it has not seen is sent again.
-		return &routev3.RetryPolicy{RetryOn: "connect-failure,refused-stream,reset-before-request", NumRetries: u32(3), RetryBackOff: backOff}
+		return &routev3.RetryPolicy{RetryOn: "connect-failure,refused-stream,reset-before-request", NumRetries: u32(3), RetryBackOff: backOff,
+			RetryHostPredicate: elsewhere, HostSelectionRetryMaxAttempts: selections}
 	}
 	on := r.On
 	if len(r.Statuses) > 0 {
 		on = append(on[:len(on):len(on)], "retriable-status-codes")
 	}
-	p := &routev3.RetryPolicy{RetryOn: strings.Join(on, ","), NumRetries: u32(r.Attempts), RetriableStatusCodes: r.Statuses, RetryBackOff: backOff}
+	p := &routev3.RetryPolicy{RetryOn: strings.Join(on, ","), NumRetries: u32(r.Attempts), RetriableStatusCodes: r.Statuses, RetryBackOff: backOff,
+		RetryHostPredicate: elsewhere, HostSelectionRetryMaxAttempts: selections}
 	if r.PerTryTimeout > 0 {
 		p.PerTryTimeout = dur(r.PerTryTimeout)
 	}

@@ -108,7 +108,7 @@ func (b *builder) route(e route.Entry) *routev3.Route {
 			Header: &corev3.HeaderValue{Key: "content-type", Value: e.Respond.ContentType}, AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 		}}
 	default:
-		r.Action = &routev3.Route_Route{Route: forward(e)}
+		r.Action = &routev3.Route_Route{Route: b.forward(e)}
 	}
 	if !e.Public {
 		r.TypedPerFilterConfig = map[string]*anypb.Any{filterExtAuthz: b.checkSettings(contextRoute, e.Route.Name)}
