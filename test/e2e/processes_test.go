@@ -132,6 +132,7 @@ func TestAKilledGateTakesEnvoyWithIt(t *testing.T) {
 		}
 		return free(d.Port)
 	})
+	d.Gone(t)
 	// The next run works: nothing that the killed one left is in its way.
 	d = kit.StartDemo(t, kit.DemoOptions{State: d.State})
 	if len(d.Passwords) != 0 {

@@ -79,6 +79,7 @@ func TestOneOfTwoGatesIsKilledAndNobodyNotices(t *testing.T) {
 		gates[round%2].Signal(t, syscall.SIGKILL)
 		x.more(t, 200)
 		own.more(t, 20)
+		gates[round%2].Gone(t)
 		gates[round%2] = []*kit.Edge{e, other}[round%2].Serve(t)
 	}
 	x.more(t, 200)

@@ -184,6 +184,17 @@ func (d *Demo) Output() string {
 // PID is gate's process id.
 func (d *Demo) PID() int { return d.cmd.Process.Pid }
 
+// Gone waits until a gate dev that was killed is no more: until its last thread
+// has ended it holds its state.
+func (d *Demo) Gone(t testing.TB) {
+	t.Helper()
+	select {
+	case <-d.done:
+	case <-time.After(ceiling):
+		t.Fatalf("gate dev is not gone within %v", ceiling)
+	}
+}
+
 // Stop sends the interrupt that Ctrl-C sends and waits for the end; a data race
 // that the detector found fails the test.
 func (d *Demo) Stop(t testing.TB) {

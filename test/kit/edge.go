@@ -268,6 +268,17 @@ func (s *Server) Signal(t testing.TB, sig os.Signal) {
 	}
 }
 
+// Gone waits until a gate that was killed is no more: until its last thread has
+// ended it holds its ports and files, with the race detector for a second or more.
+func (s *Server) Gone(t testing.TB) {
+	t.Helper()
+	select {
+	case <-s.gone:
+	case <-time.After(ceiling):
+		t.Fatalf("gate serve is not gone within %v", ceiling)
+	}
+}
+
 // PID is the gate's process.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 

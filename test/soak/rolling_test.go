@@ -116,6 +116,7 @@ func TestAKilledGateIsShutAndOpensAgain(t *testing.T) {
 		within(t, time.Minute, "200 more requests", func() bool { return p.asked.Load() >= goal })
 		gate.Signal(t, syscall.SIGKILL)
 		within(t, time.Minute, "the edge is shut", func() bool { return p.one(0) == "503" })
+		gate.Gone(t)
 		gate = e.Serve(t)
 		within(t, time.Minute, "the edge is open", func() bool { return p.one(0) == "" })
 	}

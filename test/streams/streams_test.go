@@ -164,6 +164,7 @@ func TestAKilledGateLeavesNoStreamUnleashed(t *testing.T) {
 	if _, status := openSocket(t, s, "workspace", "", s.cookie); status != http.StatusServiceUnavailable {
 		t.Errorf("without a gate a socket is answered %d, want 503", status)
 	}
+	s.gate.Gone(t)
 	s.gate = s.Serve(t)
 	again, _ := openSocket(t, s, "workspace", "", s.cookie)
 	s.held(t, 1)
