@@ -37,7 +37,9 @@ func (h *apiHouse) testSchemathesis(t *testing.T) {
 }
 
 // schemathesis runs it, and again where the edge gave up one of its thousands of
-// requests after its second, as happens on a busy machine: any 5xx counts.
+// requests after its second, or it got no answer to one, as happens on a busy
+// machine: any 5xx counts. Its requests are the same each time, so that one that
+// is never answered fails.
 func (h *apiHouse) schemathesis(t *testing.T, st, token string, most time.Duration, which ...string) {
 	t.Helper()
 	for try := 1; ; try++ {
@@ -47,7 +49,7 @@ func (h *apiHouse) schemathesis(t *testing.T, st, token string, most time.Durati
 			t.Log(output)
 			return
 		}
-		if try == 3 || !strings.Contains(output, "gate_unavailable") {
+		if try == 3 || !strings.Contains(output, "gate_unavailable") && !strings.Contains(output, "Runtime Error") {
 			t.Fatalf("%v\n%s", err, output)
 		}
 	}
