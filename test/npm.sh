@@ -3,6 +3,7 @@
 # is quick and changes nothing.
 set -euo pipefail
 tools=$(cd "$(dirname "$0")/.." && pwd)/.tools
+. "$(dirname "$tools")/envoy/again.sh"
 mkdir -p "$tools"
 if command -v flock >/dev/null 2>&1; then # tests of several packages may ask at once
   exec 9>"$tools/npm.lock"
@@ -14,16 +15,6 @@ want=$(sha256sum package.json package-lock.json)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
   exit 0
 fi
-
-# again runs a command up to three times: what downloads fails now and then.
-again() {
-  n=1
-  until "$@"; do
-    [ "$n" -lt 3 ] || return 1
-    n=$((n + 1))
-    sleep "$((n * 4))"
-  done
-}
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -4,6 +4,7 @@
 # does nothing.
 set -eu
 here=$(cd "$1" && pwd)
+. "$(dirname "$0")/../envoy/again.sh"
 target=$(cd "$(dirname "$0")/.." && pwd)/.tools/$2
 mkdir -p "$(dirname "$target")"
 if command -v flock >/dev/null 2>&1; then # tests of several packages may ask at once
@@ -18,16 +19,6 @@ fail() {
 	echo "test/venv.sh: $*" >&2
 	exit 1
 }
-# again runs a command up to three times: what downloads fails now and then.
-again() {
-	n=1
-	until "$@"; do
-		[ "$n" -lt 3 ] || return 1
-		n=$((n + 1))
-		sleep "$((n * 4))"
-	done
-}
-
 rm -rf "$target"
 python3 -m venv "$target" || fail "python3 -m venv failed; as root: apt-get install python3 python3-venv python3-pip"
 again "$target/bin/python3" -m pip install --disable-pip-version-check --no-deps --only-binary :all: -q -r "$here/requirements.txt" >&2 ||

@@ -65,17 +65,22 @@ func onStand(measure func(ctx context.Context, r *report, s *stand) error) func(
 	}
 }
 
+// startChecked starts a gate that evaluates each time, and what it is measured
+// against.
+func (s *stand) startChecked(ctx context.Context) (noop, tuned, gate *contender, err error) {
+	if gate, err = s.startGate(ctx, gateOptions{name: "gate"}); err != nil {
+		return nil, nil, nil, err
+	}
+	if noop, err = s.startStock(ctx, "noop", gate.people); err != nil {
+		return nil, nil, nil, err
+	}
+	tuned, err = s.startStock(ctx, "tuned", gate.people, "-tuned")
+	return noop, tuned, gate, err
+}
+
 // checkCPU evaluates each time.
 func checkCPU(ctx context.Context, r *report, s *stand) error {
-	gate, err := s.startGate(ctx, gateOptions{name: "gate"})
-	if err != nil {
-		return err
-	}
-	noop, err := s.startStock(ctx, "noop", gate.people)
-	if err != nil {
-		return err
-	}
-	tuned, err := s.startStock(ctx, "tuned", gate.people, "-tuned")
+	noop, tuned, gate, err := s.startChecked(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,15 +91,7 @@ func checkCPU(ctx context.Context, r *report, s *stand) error {
 // is told otherwise: to both sides, so that a stock server is measured as people
 // run it.
 func checkMap(ctx context.Context, r *report, s *stand) error {
-	gate, err := s.startGate(ctx, gateOptions{name: "gate"})
-	if err != nil {
-		return err
-	}
-	noop, err := s.startStock(ctx, "noop", gate.people)
-	if err != nil {
-		return err
-	}
-	tuned, err := s.startStock(ctx, "tuned", gate.people, "-tuned")
+	noop, tuned, gate, err := s.startChecked(ctx)
 	if err != nil {
 		return err
 	}
