@@ -122,6 +122,54 @@ func TestUsualDecisionsAreSeenToBeTheSame(t *testing.T) {
 	}
 }
 
+// Each field counts, by its value and by being there at all: random decisions seldom
+// differ in one alone.
+func TestADecisionThatDiffersInOneFieldIsNotTheSame(t *testing.T) {
+	t.Parallel()
+	edge := testEdge()
+	charge := func(key string, burst int) []any {
+		return []any{map[string]any{"name": "user", "key": key, "requests_per_second": 10, "burst": burst}}
+	}
+	whole := map[string]any{"allowed": false, "reasons": []string{"a", "b"}, "http_status": 401, "body": "no", "headers": map[string]any{"x-n": "1"},
+		"response_headers_to_add": map[string]any{"x-r": "1"}, "request_headers_to_remove": []string{"cookie"}, "rate_limits": charge("u", 20),
+		"stream_until": "2026-03-05T20:00:00-06:00", "explain": true}
+	others := map[string][]any{
+		"allowed": {true}, "reasons": {[]string{"a"}, []string{"a", "c"}, []string{"a", "b", "c"}}, "http_status": {403}, "body": {"yes"},
+		"headers":                   {map[string]any{"x-n": "2"}, map[string]any{"x-pomerium-email": "1"}, map[string]any{"x-n": "1", "x-pomerium-email": "1"}},
+		"response_headers_to_add":   {map[string]any{"x-r": "2"}, map[string]any{"x-s": "1"}},
+		"request_headers_to_remove": {[]string{"x-n"}, []string{"cookie", "x-n"}}, "rate_limits": {charge("v", 20), charge("u", 21), append(charge("u", 20), charge("v", 20)...)},
+		"stream_until": {"2026-03-05T20:00:01-06:00"}, "explain": {false},
+	}
+	same := func(now, then map[string]any) bool {
+		v, err := machine.Of(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		was, ok := decisionOf(t, then, edge)
+		if !ok {
+			t.Fatalf("%v is refused", then)
+		}
+		return says(v, was, edge)
+	}
+	if !same(whole, whole) {
+		t.Error("the whole is not the same as itself")
+	}
+	for field, values := range others {
+		for _, x := range values {
+			other := maps.Clone(whole)
+			if other[field] = x; same(whole, other) || same(other, whole) {
+				t.Errorf("%s of %v is taken for that of %v", field, x, whole[field])
+			}
+		}
+		if field != "allowed" && field != "reasons" { // those are always there
+			other := maps.Clone(whole)
+			if delete(other, field); same(whole, other) || same(other, whole) {
+				t.Errorf("without %s it is taken for the same", field)
+			}
+		}
+	}
+}
+
 // decisionOf is what readDecision makes of a value, false if it refuses it.
 func decisionOf(t interface{ Fatal(...any) }, said map[string]any, edge *Edge) (*authz.Decision, bool) {
 	v, err := machine.Of(said)
