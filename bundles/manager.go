@@ -62,6 +62,9 @@ type Options struct {
 	// Quiet is how long the directory must be still before it is read; 0 means
 	// 100 ms. Editors and rsync write a set in many steps.
 	Quiet time.Duration
+	// Busy is called before policy is read, tested or compiled, and what it returns
+	// after: up to seconds of computing. nil is nothing.
+	Busy func() (done func())
 }
 
 // Status says which policy set serves, and what came of the last attempt.
@@ -144,6 +147,9 @@ func New(o Options) (*Manager, error) {
 		o.Now = time.Now
 	}
 	o.Quiet = cmp.Or(o.Quiet, 100*time.Millisecond)
+	if o.Busy == nil {
+		o.Busy = func() func() { return func() {} }
+	}
 	m := &Manager{opt: o, metrics: newMeters(cmp.Or(o.MetricPrefix, "pomerium_"), o.Remote != nil)}
 	if bundled {
 		m.kept = &kept{dir: o.Kept, keep: max(1, cmp.Or(o.Keep, DefaultKeep))}
@@ -269,6 +275,7 @@ func (m *Manager) Status() Status {
 
 // compile does all that can fail before anything live is touched.
 func (m *Manager) compile() (*engine.Program, engine.Source, error) {
+	defer m.opt.Busy()()
 	fsys := m.opt.FS
 	if m.opt.Dir != "" {
 		// A Root keeps symbolic links inside the directory.
@@ -289,6 +296,7 @@ func (m *Manager) compile() (*engine.Program, engine.Source, error) {
 }
 
 func (m *Manager) build(src engine.Source) (*engine.Program, error) {
+	defer m.opt.Busy()()
 	if m.opt.Adjust != nil {
 		if err := src.Identify(); err != nil {
 			return nil, err

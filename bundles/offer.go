@@ -87,6 +87,7 @@ func owned(a *archive.Archive, f *archive.File) error {
 
 // examined reads a bundle, and says what is wrong with its form and signature.
 func (m *Manager) examined(packed []byte) (*archive.Archive, archive.Signature, error) {
+	defer m.opt.Busy()()
 	a, err := archive.Read(packed)
 	if err != nil || m.opt.Trust == nil {
 		return a, archive.Signature{}, err
@@ -98,6 +99,7 @@ func (m *Manager) examined(packed []byte) (*archive.Archive, archive.Signature, 
 // candidateOf makes a candidate of a bundle, whose tests have passed if test
 // says to run them. It is not compiled yet.
 func (m *Manager) candidateOf(a *archive.Archive, s archive.Signature, packed []byte, test bool) (*candidate, error) {
+	defer m.opt.Busy()()
 	src, tests, err := Set(a)
 	if err != nil {
 		return nil, err

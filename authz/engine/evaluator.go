@@ -44,6 +44,9 @@ type MachineOptions struct {
 	SampleEvery int
 	// CacheBytes bounds the cache of decisions; 0 is none.
 	CacheBytes int64
+	// Busy is called before a program is compiled and compared, and what it returns
+	// after: seconds of computing. nil is nothing.
+	Busy func() (done func())
 }
 
 // Defaults of MachineOptions.

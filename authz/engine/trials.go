@@ -47,6 +47,9 @@ const maxQueue = 64
 
 func newTrials(o MachineOptions, m *meters, now func() time.Time) *trials {
 	o.Inputs = cmp.Or(o.Inputs, DefaultInputs)
+	if o.Busy == nil {
+		o.Busy = func() func() { return func() {} }
+	}
 	t := &trials{
 		opt: o, every: uint64(max(1, cmp.Or(o.SampleEvery, DefaultSample))), metrics: m, now: now,
 		wake: make(chan struct{}, 1), queue: make(chan sampled, maxQueue), done: make(chan struct{}),
@@ -99,7 +102,9 @@ func (t *trials) run() {
 			t.cancel = cancel
 			t.mu.Unlock()
 			if a != nil {
+				done := t.opt.Busy()
 				t.try(ctx, a)
+				done()
 				close(a.over)
 			}
 			cancel()

@@ -114,6 +114,16 @@ func (s *Server) logFailure(r *authz.Request, o *authz.Outcome) {
 	s.opt.Logger.Error("decision failed", args...)
 }
 
+// Flow-control windows (RFC 9113, 5.2) in bytes. Fixed ones spare a ping with each
+// request, by which grpc-go would measure how large they should be: its answer
+// wakes the gate once more, a third of what a check costs behind an Envoy that
+// asks one at a time. A stream's has room for the largest message, the
+// connection's for two thousand checks that Envoy sent and nobody has read.
+const (
+	streamWindow = 512 << 10
+	connWindow   = 4 << 20
+)
+
 // NewGRPCServer returns a grpc.Server tuned for one Envoy beside it, which other
 // services may be registered with. Messages are small; stream workers spare a
 // goroutine per call whose stack grows (policy recurses): a tenth of a Check.
@@ -124,6 +134,8 @@ func NewGRPCServer(s *Server, opts ...grpc.ServerOption) *grpc.Server {
 	g := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)}),
 		grpc.NumStreamWorkers(64),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		grpc.MaxRecvMsgSize(256 << 10),
 		grpc.MaxConcurrentStreams(65536),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),

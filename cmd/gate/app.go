@@ -26,6 +26,7 @@ import (
 	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/cmd/gate/internal/config"
 	"github.com/neosc/gate/cmd/gate/internal/crlfiles"
+	"github.com/neosc/gate/cmd/gate/internal/procs"
 	"github.com/neosc/gate/cmd/gate/internal/teardown"
 	"github.com/neosc/gate/session"
 	"github.com/neosc/gate/session/account"
@@ -72,6 +73,7 @@ type app struct {
 	freeOps  func(context.Context) error // closes the ops port for a successor
 	taken    chan struct{}               // closed once a successor serves
 	inside   *inside                     // a way to the check server that is always there
+	procs    *procs.Procs                // nil: the number of threads is left alone
 	pages    *pages.Renderer
 	access   *observe.Log
 	logged   *decisionlog.Log // nil: decisions are not logged
@@ -92,6 +94,12 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io
 		}
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if m := procs.This(); m != nil {
+		a.procs, err = procs.New(procs.Options{Machine: m, Now: time.Now, Registerer: a.registry, MetricPrefix: cfg.Metrics.Prefix})
+		if err != nil {
+			return a, err
+		}
+	}
 	for _, step := range []func(context.Context, io.Writer) error{
 		a.openRoutes, a.openPolicy, a.openLimits, a.openSessions, a.openSigner, a.openProviders, a.openPages, a.openObservers, a.openDecider,
 	} {

@@ -25,7 +25,7 @@ func (a *app) openAudit(ctx context.Context, db *sql.DB, d audit.Dialect) error 
 			return fmt.Errorf("audit.path: %w", err)
 		}
 		a.teardown.Add("audit database", 5*time.Second, func(context.Context) error { return file.Close() })
-		db, onDisk = file.DB, file.Sync
+		db, onDisk = file.DB, a.procs.During(file.Sync)
 	}
 	trail, err := audit.New(ctx, audit.Options{DB: db, Dialect: d, Sync: onDisk, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix})
 	if err != nil {

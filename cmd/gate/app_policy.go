@@ -21,7 +21,7 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	e := engine.Options{Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix}
 	if a.cfg.Policy.Engine == config.EngineAuto {
 		e.Machine = &engine.MachineOptions{
-			Logger: a.log, Dir: a.cfg.Policy.State, Build: sync.OnceValues(buildID), CacheBytes: int64(a.cfg.Policy.CacheMiB) << 20,
+			Logger: a.log, Dir: a.cfg.Policy.State, Build: sync.OnceValues(buildID), CacheBytes: int64(a.cfg.Policy.CacheMiB) << 20, Busy: a.procs.Busy,
 		}
 	}
 	if a.engine, err = engine.New(e); err != nil {
@@ -41,6 +41,7 @@ func (a *app) openPolicy(_ context.Context, _ io.Writer) (err error) {
 	o := bundles.Options{
 		Engine: a.engine, Adjust: adjustPolicy(a.switches), Edge: edge(a.cfg, a.routes), EntryPoint: a.cfg.Policy.Entrypoint, Timeout: a.cfg.Policy.Timeout,
 		Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix, Notify: a.auditPolicy,
+		Busy: a.procs.Busy,
 	}
 	if err := policyPlace(a.cfg, a.log, &o); err != nil {
 		return err

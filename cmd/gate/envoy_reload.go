@@ -105,6 +105,7 @@ func (r *routesReload) problem() error {
 func (r *routesReload) reload(ctx context.Context) {
 	r.work.Lock()
 	defer r.work.Unlock()
+	defer r.a.procs.Busy()() // ten thousand routes are half a second of work
 	outcome, err := r.change(ctx)
 	r.mu.Lock()
 	before := r.amiss
@@ -187,19 +188,41 @@ func (r *routesReload) watch(ctx context.Context) {
 	tick := time.NewTicker(keyInterval)
 	defer tick.Stop()
 	seen := &keyWatch{files: []string{r.a.cfg.Routes}}
-	for {
-		// The first round takes what changed between the start and the watch.
+	// The first round takes what changed between the start and the watch.
+	for more := true; more; more = r.maybeChanged(ctx, events, tick.C) {
 		if seen.changed() {
 			r.reload(ctx)
 		}
+	}
+}
+
+// maybeChanged waits until the file may have changed, and is still again; false
+// means that ctx has ended.
+func (r *routesReload) maybeChanged(ctx context.Context, events <-chan fsnotify.Event, tick <-chan time.Time) bool {
+	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-events:
+			return false
+		case e := <-events:
+			if ofAnother(e, r.a.cfg.Routes) {
+				continue
+			}
 			settle(ctx, r.a.cfg.Routes)
-		case <-tick.C:
+			return true
+		case <-tick:
+			return true
 		}
 	}
+}
+
+// ofAnother says that an event in file's folder is a write to another file, which
+// file is no name of: a log there is written twenty times a second.
+func ofAnother(e fsnotify.Event, file string) bool {
+	if e.Op != fsnotify.Write || filepath.Base(e.Name) == filepath.Base(file) {
+		return false
+	}
+	st, err := os.Lstat(file)
+	return err == nil && st.Mode()&os.ModeSymlink == 0
 }
 
 // settle returns once file was still for routesSettle. An empty one is about to

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // A file that was cut to nothing is one that is being written: no routes are
@@ -37,4 +39,36 @@ func TestRoutesAreReadOnceTheirFileIsWrittenAndStill(t *testing.T) {
 	cancel()
 	write("")
 	settle(gone, file) // returns, though the file is empty
+}
+
+func TestAWriteToAnotherFileIsNoChangeOfRoutes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "routes.yaml"), filepath.Join(dir, "link.yaml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("routes.yaml", link); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		event fsnotify.Event
+		file  string
+		want  bool
+	}{
+		"a log's line":              {fsnotify.Event{Name: filepath.Join(dir, "access.log"), Op: fsnotify.Write}, file, true},
+		"the file's":                {fsnotify.Event{Name: file, Op: fsnotify.Write}, file, false},
+		"that of what it names":     {fsnotify.Event{Name: file, Op: fsnotify.Write}, link, false},
+		"another's name for it":     {fsnotify.Event{Name: filepath.Join(dir, "..data"), Op: fsnotify.Create}, file, false},
+		"a new log":                 {fsnotify.Event{Name: filepath.Join(dir, "access.log"), Op: fsnotify.Create | fsnotify.Write}, file, false},
+		"a write while it is away":  {fsnotify.Event{Name: filepath.Join(dir, "access.log"), Op: fsnotify.Write}, filepath.Join(dir, "none"), false},
+		"the watcher's end of file": {fsnotify.Event{}, file, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := ofAnother(c.event, c.file); got != c.want {
+				t.Errorf("another's: %v", got)
+			}
+		})
+	}
 }

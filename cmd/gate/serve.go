@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -130,12 +131,12 @@ func (a *app) listen(ctx context.Context, replaces bool) (<-chan error, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.serveHTTP(run, "admin", l, web.Server(admin, a.log))
+	a.serveHTTP(run, "admin", l, web.Server(a.procs.Handler(admin), a.log))
 	own, err := a.ownHandler()
 	if err != nil {
 		return nil, err
 	}
-	srv := web.Server(own, a.log)
+	srv := web.Server(a.procs.Handler(own), a.log)
 	srv.Protocols = new(http.Protocols)
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetHTTP2(true)
@@ -157,7 +158,8 @@ func (a *app) listen(ctx context.Context, replaces bool) (<-chan error, error) {
 // background starts what runs beside requests.
 func (a *app) background(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{}, 5)
+	done := make(chan struct{}, 6)
+	go func() { a.procs.Run(ctx); done <- struct{}{} }()
 	go func() { a.revoked.Run(ctx); done <- struct{}{} }()
 	go func() { a.sessions.Run(ctx); done <- struct{}{} }()
 	go func() { succeedOnSignal(ctx, a.log); done <- struct{}{} }()
@@ -191,12 +193,26 @@ func (a *app) listenOps(run func(string, func() error)) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	srv := &http.Server{Handler: a.roomForMetrics(h), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	a.opsAddr = l.Addr().String()
 	a.teardown.Add("ops server", drainTime, srv.Shutdown)
 	a.freeOps = srv.Shutdown
 	run("ops server", func() error { return srv.Serve(l) })
 	return nil
+}
+
+// roomForMetrics serves metrics and profiles with all threads: to gather thousands
+// of series takes milliseconds. Probes of health, which come each second, do
+// without.
+func (a *app) roomForMetrics(h http.Handler) http.Handler {
+	all := a.procs.Handler(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "z") {
+			h.ServeHTTP(w, r)
+			return
+		}
+		all.ServeHTTP(w, r)
+	})
 }
 
 func (a *app) serveHTTP(run func(string, func() error), name string, l net.Listener, srv *http.Server) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -68,6 +69,7 @@ func serve(s settings) error {
 	var opts []grpc.ServerOption
 	if s.tuned {
 		debug.SetGCPercent(400) // as gate serve does
+		runtime.GOMAXPROCS(1)   // as it does while one thread is enough
 		opts = tuned()
 	}
 	g := grpc.NewServer(opts...)

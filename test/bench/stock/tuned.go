@@ -13,7 +13,9 @@ import (
 )
 
 // tuned are the options of gate's server that make it faster.
-func tuned() []grpc.ServerOption { return []grpc.ServerOption{grpc.NumStreamWorkers(64)} }
+func tuned() []grpc.ServerOption {
+	return []grpc.ServerOption{grpc.NumStreamWorkers(64), grpc.StaticStreamWindowSize(512 << 10), grpc.StaticConnWindowSize(4 << 20)}
+}
 
 // bareServer answers every Check with the same bytes and reads none: what is
 // left is grpc-go.
