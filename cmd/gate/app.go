@@ -95,7 +95,10 @@ func newApp(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io
 	}()
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if m := procs.This(); m != nil {
-		a.procs, err = procs.New(procs.Options{Machine: m, Now: time.Now, Registerer: a.registry, MetricPrefix: cfg.Metrics.Prefix})
+		a.procs, err = procs.New(procs.Options{
+			Machine: m, Now: time.Now, After: func(d time.Duration, f func()) { time.AfterFunc(d, f) },
+			Registerer: a.registry, MetricPrefix: cfg.Metrics.Prefix,
+		})
 		if err != nil {
 			return a, err
 		}

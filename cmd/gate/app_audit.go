@@ -20,12 +20,12 @@ import (
 func (a *app) openAudit(ctx context.Context, db *sql.DB, d audit.Dialect) error {
 	var onDisk func() error
 	if a.cfg.Session.Store != "postgres" {
-		file, err := sqlstore.OpenDeferred(ctx, a.cfg.Audit.Path)
+		file, err := sqlstore.OpenDeferred(ctx, a.cfg.Audit.Path, a.roomToCommit())
 		if err != nil {
 			return fmt.Errorf("audit.path: %w", err)
 		}
 		a.teardown.Add("audit database", 5*time.Second, func(context.Context) error { return file.Close() })
-		db, onDisk = file.DB, a.procs.During(file.Sync)
+		db, onDisk = file.DB, file.Sync
 	}
 	trail, err := audit.New(ctx, audit.Options{DB: db, Dialect: d, Sync: onDisk, Logger: a.log, Registerer: a.registry, MetricPrefix: a.cfg.Metrics.Prefix})
 	if err != nil {

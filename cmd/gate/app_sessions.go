@@ -90,7 +90,7 @@ func (a *app) openStore(ctx context.Context) (*sql.DB, sqlstore.Dialect, error) 
 		a.store = st
 		return st.DB(), sqlstore.Postgres(), nil
 	}
-	db, err := sqlstore.OpenSQLite(ctx, a.cfg.Session.Path)
+	db, err := sqlstore.OpenSQLite(ctx, a.cfg.Session.Path, a.roomToCommit())
 	if err != nil {
 		return nil, none, fmt.Errorf("session.path: %w", err)
 	}
@@ -105,6 +105,12 @@ func (a *app) openStore(ctx context.Context) (*sql.DB, sqlstore.Dialect, error) 
 		a.store = memstore.New()
 	}
 	return db, sqlstore.SQLite(), err
+}
+
+// roomToCommit has all threads run before a database waits for the disk: checks
+// would wait for it too.
+func (a *app) roomToCommit() sqlstore.SQLiteOption {
+	return sqlstore.BeforeCommit(func() { a.procs.Busy()() })
 }
 
 func (a *app) openRedis() error {

@@ -27,10 +27,10 @@ type Deferred struct {
 const journalSize = 4200 * 4120
 
 // OpenDeferred is OpenSQLite with deferred commits.
-func OpenDeferred(ctx context.Context, path string) (*Deferred, error) {
+func OpenDeferred(ctx context.Context, path string, more ...SQLiteOption) (*Deferred, error) {
 	// Indexes of many entries are written all over: with 16 MiB of pages few have to
 	// be read for that, and with four times the usual journal fewer are written twice.
-	db, err := openSQLite(ctx, path, "synchronous(NORMAL)", "cache_size(-16384)", "wal_autocheckpoint(4000)")
+	db, err := openSQLite(ctx, path, more, "synchronous(NORMAL)", "cache_size(-16384)", "wal_autocheckpoint(4000)")
 	if err != nil {
 		return nil, err
 	}

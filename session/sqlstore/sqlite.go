@@ -3,13 +3,14 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
 )
 
 // sqliteConns bounds open connections: one writer and a few readers, which in
@@ -23,11 +24,38 @@ const sqliteConns = 4
 // The journal is a WAL. synchronous is FULL, which costs one fsync per write:
 // with NORMAL the last commits before a power cut may be lost, and a session
 // that an operator was told is revoked would live again.
-func OpenSQLite(ctx context.Context, path string) (*sql.DB, error) {
-	return openSQLite(ctx, path, "synchronous(FULL)")
+func OpenSQLite(ctx context.Context, path string, more ...SQLiteOption) (*sql.DB, error) {
+	return openSQLite(ctx, path, more, "synchronous(FULL)")
 }
 
-func openSQLite(ctx context.Context, path string, more ...string) (*sql.DB, error) {
+// SQLiteOption changes how a file is opened.
+type SQLiteOption func(driver.Connector) driver.Connector
+
+// BeforeCommit has f called before each commit that changes something writes and
+// waits for the disk. It must not use the database.
+func BeforeCommit(f func()) SQLiteOption {
+	return func(c driver.Connector) driver.Connector { return hooked{c, f} }
+}
+
+type hooked struct {
+	driver.Connector
+	beforeCommit func()
+}
+
+func (h hooked) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := h.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := c.(sqlite.HookRegisterer)
+	if !ok {
+		return nil, errors.Join(errors.New("the driver tells nobody of commits"), c.Close())
+	}
+	r.RegisterCommitHook(func() int32 { h.beforeCommit(); return 0 })
+	return c, nil
+}
+
+func openSQLite(ctx context.Context, path string, more []SQLiteOption, pragmas ...string) (*sql.DB, error) {
 	if err := prepareFile(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
@@ -36,14 +64,18 @@ func openSQLite(ctx context.Context, path string, more ...string) (*sql.DB, erro
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	q := url.Values{
-		"_pragma": append([]string{"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)", "trusted_schema(0)"}, more...),
+		"_pragma": append([]string{"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)", "trusted_schema(0)"}, pragmas...),
 		"_txlock": {"immediate"},
 	}
 	dsn := url.URL{Scheme: "file", Path: abs, RawQuery: q.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
+	c, err := sqlite.NewConnector(dsn.String())
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
+	for _, change := range more {
+		c = change(c)
+	}
+	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(sqliteConns)
 	db.SetMaxIdleConns(sqliteConns)
 	if err := db.PingContext(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,4 +172,44 @@ func benchmarkCreate(b *testing.B, st session.Store) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestACommitIsToldBeforeItWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	var commits atomic.Int32
+	db, err := sqlstore.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "a.db"), sqlstore.BeforeCommit(func() { commits.Add(1) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	want := func(n int32, after string) {
+		t.Helper()
+		if got := commits.Swap(0); got != n {
+			t.Errorf("%d commits were told after %s, want %d", got, after, n)
+		}
+	}
+	want(0, "opening it")
+	if _, err := db.ExecContext(t.Context(), `CREATE TABLE x (n INTEGER)`); err != nil {
+		t.Fatal(err)
+	}
+	want(1, "a statement by itself")
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := tx.ExecContext(t.Context(), `INSERT INTO x VALUES (1)`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(0, "statements of a transaction")
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	want(1, "its commit")
+	var n int
+	if err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM x`).Scan(&n); err != nil || n != 3 {
+		t.Fatal(n, err)
+	}
+	want(0, "reading")
 }

@@ -25,9 +25,9 @@ const (
 	// kernel that have ticks of 10 ms.
 	window = 100 * time.Millisecond
 	// linger is how long all threads stay after the last that was busy: to change
-	// their number stops every goroutine for some 50 µs, so that ten times a
-	// second cost nothing that could be told.
-	linger = 100 * time.Millisecond
+	// their number stops every goroutine for some 50 µs, which fifty times a second
+	// are a four-hundredth of it.
+	linger = 20 * time.Millisecond
 	// calm is how long all threads stay after a load that used one up.
 	calm = time.Second
 	// longest is how long a page counts as busy at most: one that is read slowly
@@ -64,8 +64,9 @@ type Machine interface {
 // Options make Procs. All but Registerer are needed.
 type Options struct {
 	Machine Machine
-	// Now is the clock.
-	Now func() time.Time
+	// Now is the clock. After calls f once d has passed.
+	Now   func() time.Time
+	After func(d time.Duration, f func())
 	// Registerer takes the metric; nil means none is kept.
 	Registerer prometheus.Registerer
 	// MetricPrefix begins its name.
@@ -78,10 +79,12 @@ type Procs struct {
 	o       Options
 	changes *prometheus.CounterVec
 
-	mu    sync.Mutex
-	all   bool
-	busy  int       // leases
-	until time.Time // all threads stay until then
+	mu      sync.Mutex
+	all     bool
+	busy    int       // leases
+	until   time.Time // all threads stay until then
+	enough  bool      // one thread is, as far as the last look could tell
+	waiting bool      // for until
 
 	at         time.Time // of the last look
 	used, idle time.Duration
@@ -108,6 +111,9 @@ func New(o Options) (*Procs, error) {
 // about to compute for more than a millisecond, or to wait for a disk, calls it
 // before; done may be called more than once. It takes some 50 µs if one thread ran,
 // longer if a collection is under way, and next to nothing otherwise.
+//
+// Where nobody can say when it is over, call done at once: the moment does for a
+// write of a few pages.
 func (p *Procs) Busy() (done func()) {
 	if p == nil {
 		return func() {}
@@ -121,15 +127,8 @@ func (p *Procs) Busy() (done func()) {
 		defer p.mu.Unlock()
 		p.busy--
 		p.stay(linger)
+		p.later()
 	})
-}
-
-// During returns f with all threads.
-func (p *Procs) During(f func() error) func() error {
-	return func() error {
-		defer p.Busy()()
-		return f()
-	}
 }
 
 // Handler serves h with all threads: pages and calls hash passwords, write to
@@ -177,17 +176,47 @@ func (p *Procs) Look() {
 	switch {
 	case first || took <= 0:
 	case p.o.Machine.Live() > largeHeap:
-		p.stay(calm)
-		p.set(true, "heap")
+		p.more("heap")
 	case !p.all:
-		if share >= usedUp && room {
-			p.stay(calm)
-			p.set(true, "load")
+		if p.enough = share < usedUp || !room; !p.enough {
+			p.more("load")
 		}
-	case p.busy > 0 || now.Before(p.until):
-	case share < little || share < full && !room:
+	default:
+		p.enough = share < little || share < full && !room
+		p.fewer()
+	}
+}
+
+// more has all threads run for a while, since one is not enough.
+func (p *Procs) more(why string) {
+	p.enough = false
+	p.stay(calm)
+	p.set(true, why)
+}
+
+// fewer has one thread run if it is enough and nobody needs more.
+func (p *Procs) fewer() {
+	if p.enough && p.busy == 0 && !p.o.Now().Before(p.until) {
 		p.set(false, "quiet")
 	}
+}
+
+// later has fewer called once the moment is over that all threads stay.
+func (p *Procs) later() {
+	if p.waiting || !p.all {
+		return
+	}
+	p.waiting = true
+	p.o.After(p.until.Sub(p.o.Now()), func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.waiting = false
+		if p.busy == 0 && p.o.Now().Before(p.until) {
+			p.later()
+			return
+		}
+		p.fewer()
+	})
 }
 
 // room says whether other cores had time to spare. Where that is not known, they

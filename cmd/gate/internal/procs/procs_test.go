@@ -21,6 +21,37 @@ type told struct {
 	hidden bool // idle time is not known
 	live   uint64
 	sets   []bool
+	due    []due
+}
+
+// due is what is called at an instant.
+type due struct {
+	at time.Time
+	f  func()
+}
+
+func (m *told) After(d time.Duration, f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.due = append(m.due, due{m.now.Add(d), f})
+}
+
+// wait lets d go by, and calls what is due meanwhile in its order.
+func (m *told) wait(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for end := m.now.Add(d); ; {
+		slices.SortStableFunc(m.due, func(a, b due) int { return a.at.Compare(b.at) })
+		if len(m.due) == 0 || m.due[0].at.After(end) {
+			m.now = end
+			return
+		}
+		next := m.due[0]
+		m.due, m.now = m.due[1:], next.at
+		m.mu.Unlock()
+		next.f()
+		m.mu.Lock()
+	}
 }
 
 func (m *told) Used() time.Duration         { return m.used }
@@ -36,9 +67,7 @@ func (m *told) Set(all bool) {
 // pass lets d go by, of which the process used and everybody left shares, and
 // looks.
 func (m *told) pass(p *Procs, d time.Duration, used, left float64) {
-	m.mu.Lock()
-	m.now = m.now.Add(d)
-	m.mu.Unlock()
+	m.wait(d)
 	m.used += time.Duration(used * float64(d))
 	m.idle += time.Duration(left * float64(d))
 	p.Look()
@@ -47,7 +76,7 @@ func (m *told) pass(p *Procs, d time.Duration, used, left float64) {
 func begin(t *testing.T) (*Procs, *told) {
 	t.Helper()
 	m := &told{now: time.Unix(1_800_000_000, 0)}
-	p, err := New(Options{Machine: m, Now: m.Now, Registerer: prometheus.NewRegistry(), MetricPrefix: "x_"})
+	p, err := New(Options{Machine: m, Now: m.Now, After: m.After, Registerer: prometheus.NewRegistry(), MetricPrefix: "x_"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,10 +168,38 @@ func TestWhoeverIsBusyHasAllThreadsUntilAMomentAfter(t *testing.T) {
 	}
 	m.want(t, false, true) // the other
 	other()
-	m.pass(p, linger/2, 0.1, 1.5)
+	m.wait(linger - 1)
 	m.want(t, false, true)
-	m.pass(p, linger, 0.1, 1.5)
+	m.wait(1)
 	m.want(t, false, true, false)
+}
+
+func TestTheMomentBeginsAnewWithEachThatIsBusy(t *testing.T) {
+	t.Parallel()
+	p, m := begin(t)
+	m.pass(p, window, 0.1, 1.5)
+	for range 10 {
+		p.Busy()()
+		m.wait(linger * 2 / 3)
+	}
+	m.want(t, false, true)
+	m.wait(linger)
+	m.want(t, false, true, false)
+	if len(m.due) != 0 {
+		t.Errorf("%d calls are due yet", len(m.due))
+	}
+}
+
+func TestAMomentDoesNotEndWhatTheLoadAsksFor(t *testing.T) {
+	t.Parallel()
+	p, m := begin(t)
+	m.pass(p, window, 0.1, 1.5)
+	m.pass(p, window, 1, 1.5)
+	p.Busy()()
+	m.pass(p, calm/2, 1.3, 1)
+	m.want(t, false, true)
+	m.pass(p, calm, 1.3, 1)
+	m.want(t, false, true)
 }
 
 func TestAPageHasAllThreads(t *testing.T) {
@@ -154,11 +211,8 @@ func TestAPageHasAllThreads(t *testing.T) {
 		m.pass(p, calm, 0.1, 1.5)
 	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody))
 	m.want(t, false, true)
-	m.pass(p, calm, 0.1, 1.5)
+	m.wait(linger)
 	m.want(t, false, true, false)
-	if err := p.During(func() error { m.want(t, false, true, false, true); return nil })(); err != nil {
-		t.Error(err)
-	}
 }
 
 func TestTheEndLeavesAllThreads(t *testing.T) {
