@@ -16,7 +16,7 @@ func (a *app) openDecisionLog() error {
 	if !c.On() {
 		return nil
 	}
-	sink, err := decisionSink(c)
+	sink, err := decisionSink(c, a.procs.Busy)
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func (a *app) openDecisionLog() error {
 	a.logged, err = decisionlog.New(decisionlog.Options{
 		Sink: sink, Filter: engine.NewLogFilter(a.engine), Allows: c.Allows, Buffer: c.BufferMiB << 20, Labels: labels,
 		Entrypoint: cmp.Or(a.cfg.Policy.Entrypoint, engine.DefaultEntryPoint), IdentityPrefix: a.cfg.Identity.HeaderPrefix,
-		Logger: a.log, Registerer: a.registry, Prefix: a.cfg.Metrics.Prefix,
+		Logger: a.log, Registerer: a.registry, Prefix: a.cfg.Metrics.Prefix, Busy: a.procs.Busy,
 	})
 	if err != nil {
 		return err
@@ -34,9 +34,9 @@ func (a *app) openDecisionLog() error {
 	return nil
 }
 
-func decisionSink(c config.Decisions) (decisionlog.Sink, error) {
+func decisionSink(c config.Decisions, busy func() func()) (decisionlog.Sink, error) {
 	if c.URL != "" {
-		return decisionlog.NewHTTP(decisionlog.HTTPOptions{URL: c.URL, TokenFile: c.TokenFile})
+		return decisionlog.NewHTTP(decisionlog.HTTPOptions{URL: c.URL, TokenFile: c.TokenFile, Busy: busy})
 	}
-	return decisionlog.NewFile(decisionlog.FileOptions{Path: c.File, MaxBytes: int64(c.MaxMiB) << 20, Files: c.Files, Sync: c.Sync})
+	return decisionlog.NewFile(decisionlog.FileOptions{Path: c.File, MaxBytes: int64(c.MaxMiB) << 20, Files: c.Files, Sync: c.Sync, Busy: busy})
 }

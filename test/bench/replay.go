@@ -24,7 +24,7 @@ import (
 const (
 	maxFromFile = 1e6 / 30_000
 	maxDecoded  = 1e6 / 150_000
-	maxLogged   = 1.1 // a gate that logs every decision, against one that logs none
+	logMay      = 1.1 // times the bounds of a check may be what a gate that logs every decision takes
 	replayed    = 40_000
 	replayTurns = 5
 )
@@ -177,8 +177,8 @@ func writeDecisions(ctx context.Context, j *engine.Judge, file string) error {
 	return log.Close(ctx)
 }
 
-// replayLog compares a gate that logs each decision to a file with one that does
-// not, evaluating each time and from cache.
+// replayLog measures a gate that logs each decision to a file against the stock
+// no-op, by the bounds of a check and a tenth, and against a gate that does not.
 func replayLog(ctx context.Context, r *report, s *stand) error {
 	plain, err := s.startGate(ctx, gateOptions{name: "plain"})
 	if err != nil {
@@ -188,14 +188,45 @@ func replayLog(ctx context.Context, r *report, s *stand) error {
 	if err != nil {
 		return err
 	}
-	m, err := interleave(blocks, []*contender{plain, logged}, func(c *contender) (*burst, error) {
-		return c.client.run(ctx, c.calls, manyCallers, blockTime)
-	})
+	noop, err := s.startStock(ctx, "noop", plain.people)
 	if err != nil {
 		return err
 	}
-	m.costs(r, manyCallers)
-	m.cost(r, manyCallers, logged, plain, maxLogged)
-	m.times(r, manyCallers, logged, plain, 0, 0)
+	if err := logRun(ctx, r, noop, plain, logged, manyCallers); err != nil {
+		return err
+	}
+	asked := []*contender{noop, plain, logged}
+	for i, c := range asked {
+		if asked[i], err = c.withMap(ctx); err != nil {
+			return err
+		}
+	}
+	for _, callers := range []int{1, manyCallers, 64} {
+		if err := logRun(ctx, r, asked[0], asked[1], asked[2], callers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func logRun(ctx context.Context, r *report, noop, plain, logged *contender, callers int) error {
+	m, err := interleave(blocks, []*contender{noop, plain, logged}, func(c *contender) (*burst, error) {
+		return c.client.run(ctx, c.calls, callers, blockTime)
+	})
+	if err != nil {
+		return fmt.Errorf("at %d callers: %w", callers, err)
+	}
+	most, p99 := maxAtMany, 0.0
+	switch callers {
+	case 1:
+		most = maxAtOne
+	case manyCallers:
+		p99 = maxP99
+	}
+	m.costs(r, callers)
+	m.cost(r, callers, logged, noop, logMay*most)
+	m.times(r, callers, logged, noop, 0, logMay*p99)
+	m.cost(r, callers, logged, plain, 0)
+	m.times(r, callers, logged, plain, 0, 0)
 	return nil
 }

@@ -18,7 +18,7 @@ type report struct {
 func (r *report) figure(name string, value float64, unit string, bound float64) {
 	verdict, shown := "ok", "-"
 	if bound > 0 {
-		shown = fmt.Sprintf("≤%g", bound)
+		shown = fmt.Sprintf("≤%.4g", bound)
 		if value > bound {
 			verdict, r.over = "over", true
 		}

@@ -25,6 +25,9 @@ type FileOptions struct {
 	Sync time.Duration
 	// Now is time.Now if nil.
 	Now func() time.Time
+	// Busy is called before files are synced to disk, and what it returns after. nil
+	// is nothing.
+	Busy func() (done func())
 }
 
 // fileSink appends to a file and turns it over.
@@ -48,6 +51,7 @@ func NewFile(o FileOptions) (Sink, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.Busy = orNothing(o.Busy)
 	s := &fileSink{o: o}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("decision log: %w", err)
@@ -138,6 +142,7 @@ func (s *fileSink) fitting(lines []byte) int {
 
 // turn makes the file Path.1, the one before it Path.2, and begins a new one.
 func (s *fileSink) turn() error {
+	defer s.o.Busy()()
 	err := errors.Join(s.f.Sync(), s.f.Close())
 	s.f, s.dirty = nil, time.Time{}
 	if err != nil {
@@ -168,6 +173,7 @@ func (s *fileSink) sync() error {
 		return nil
 	}
 	s.dirty = time.Time{}
+	defer s.o.Busy()()
 	if err := s.f.Sync(); err != nil {
 		return &LostError{0, fmt.Errorf("written, but not on disk: %w", err)}
 	}

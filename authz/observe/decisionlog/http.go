@@ -29,6 +29,9 @@ type HTTPOptions struct {
 	// waits that double from 0.2 s to 10 s some 20 s in all.
 	Timeout time.Duration
 	Tries   int
+	// Busy is called before records are compressed, and what it returns after:
+	// milliseconds. nil is nothing.
+	Busy func() (done func())
 	// Client is for tests; nil is one that follows no redirect.
 	Client *http.Client
 	// Wait is for tests; nil waits on the clock.
@@ -53,6 +56,7 @@ func NewHTTP(o HTTPOptions) (Sink, error) {
 	if u.User != nil {
 		return nil, errors.New("decision log: the URL must not hold a password; use a token file")
 	}
+	o.Busy = orNothing(o.Busy)
 	if o.Upload <= 0 {
 		o.Upload = 512 << 10
 	}
@@ -109,7 +113,9 @@ func (s *httpSink) Write(ctx context.Context, lines []byte) error {
 }
 
 func (s *httpSink) post(ctx context.Context, lines []byte) error {
+	done := s.o.Busy()
 	body, err := packed(lines)
+	done()
 	if err != nil {
 		return err
 	}

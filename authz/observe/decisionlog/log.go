@@ -64,6 +64,9 @@ type Options struct {
 	// Buffer is how many bytes of records may wait, at most 1 GiB; 0 means 16 MiB.
 	// What comes while it is full is dropped and counted.
 	Buffer int
+	// Busy is called before Filter is asked about a batch, and what it returns
+	// after: a tenth of a millisecond for each record. nil is nothing.
+	Busy func() (done func())
 	// Linger is how long the first record of a batch waits for others; 0 means
 	// 100 ms.
 	Linger time.Duration
@@ -124,6 +127,7 @@ func New(o Options) (*Log, error) {
 	if o.Buffer == 0 {
 		o.Buffer = 16 << 20
 	}
+	o.Busy = orNothing(o.Busy)
 	if o.Linger == 0 {
 		o.Linger = 100 * time.Millisecond
 	}
@@ -188,6 +192,13 @@ func (l *Log) register() error {
 	return nil
 }
 
+func orNothing(busy func() (done func())) func() (done func()) {
+	if busy == nil {
+		return func() func() { return func() {} }
+	}
+	return busy
+}
+
 // run is the writer's goroutine.
 func (l *Log) run() {
 	defer close(l.done)
@@ -230,7 +241,9 @@ func (l *Log) flush() {
 		return
 	}
 	if l.o.Filter != nil && l.o.Filter.Active() {
-		if out = l.filtered(out); len(out) == 0 {
+		done := l.o.Busy()
+		out = l.filtered(out)
+		if done(); len(out) == 0 {
 			return
 		}
 	}
