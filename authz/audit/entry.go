@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -63,7 +62,7 @@ func newRow(e session.Event, now time.Time) (row, error) {
 		*s = clip(*s, maxText)
 	}
 	e.Details = clipDetails(e.Details)
-	body, err := json.Marshal(e)
+	body, err := encode(e)
 	if err != nil {
 		return row{}, fmt.Errorf("audit event %s: %w", e.Action, err)
 	}
@@ -97,23 +96,6 @@ func (r row) agrees() bool {
 	return ok && bytes.HasPrefix(rest, []byte(`,"`)) && !bytes.HasPrefix(rest, []byte(`,"actor":`)) && !bytes.HasPrefix(rest, []byte(`,"user":`))
 }
 
-func appendPerson(b []byte, name, id, email string) []byte {
-	if id == "" && email == "" {
-		return b
-	}
-	b = append(append(b, name...), '{')
-	if id != "" {
-		b = append(append(append(b, `"id":"`...), id...), '"')
-		if email != "" {
-			b = append(b, ',')
-		}
-	}
-	if email != "" {
-		b = append(append(append(b, `"email":"`...), email...), '"')
-	}
-	return append(b, '}')
-}
-
 // plain reports whether a text is of letters that JSON writes as they are. With a
 // quote in it, it could pass for two.
 func plain(s string) bool {
@@ -141,9 +123,22 @@ func clipDetails(all map[string]string) map[string]string {
 	return out
 }
 
+// printable reports whether a text is of ASCII's printable letters only, as most are.
+func printable(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // clip makes text that every database keeps and that moves no terminal, of at
 // most so many bytes and the sign that says it was longer.
 func clip(s string, most int) string {
+	if len(s) <= most && printable(s) {
+		return s
+	}
 	cut := len(s) > most
 	if cut {
 		s = strings.ToValidUTF8(s[:most], "")

@@ -11,8 +11,9 @@ const (
 	findsAfter = 2048
 	// findsCrowd is how many there may be while others are added: what they are found
 	// by is written all over the file, and takes as long as the entries. Looked
-	// through, 20 ms.
+	// through, 20 ms. Those that are in the tail count for a findsWorth of that.
 	findsCrowd = 8 * findsAfter
+	findsWorth = 16
 	// findsStep is how many are taken at once, for which who adds entries waits 3 ms:
 	// four times as many where nobody does, eight where there are too many; and
 	// findsRest is before the next, unless there are far too many.
@@ -71,7 +72,7 @@ func (t *Trail) find() (rest time.Duration, err error) {
 	// A database in this process would have the other writer try again and again.
 	t.turn.Lock()
 	defer t.turn.Unlock()
-	if t.last < t.found+findsCrowd && time.Since(t.wrote) < findsQuiet {
+	if t.behind(t.last) < findsCrowd && time.Since(t.wrote) < findsQuiet {
 		return findsQuiet, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
@@ -91,7 +92,7 @@ func (t *Trail) find() (rest time.Duration, err error) {
 	}
 	to := found + findsStep
 	switch {
-	case number-found > findsCrowd:
+	case t.behind(uint64(number)) > findsCrowd:
 		to = found + 8*findsStep
 	case time.Since(t.wrote) >= findsQuiet:
 		to = found + min(4*findsStep, number-found)
@@ -106,8 +107,9 @@ func (t *Trail) find() (rest time.Duration, err error) {
 		return 0, t.unavailable(err)
 	}
 	t.found = uint64(to)
-	switch behind := number - to; {
-	case behind > 2*findsCrowd: // entries come faster than they are taken so
+	t.tail.forget(t.found)
+	switch {
+	case t.behind(uint64(number)) > 2*findsCrowd: // entries come faster than they are taken so
 		rest = time.Microsecond
 	case t.findsDue(uint64(number)):
 		rest = findsRest
@@ -118,3 +120,10 @@ func (t *Trail) find() (rest time.Duration, err error) {
 // findsDue reports whether it is time to add what entries up to a number are found
 // by. Called with turn held.
 func (t *Trail) findsDue(number uint64) bool { return number >= t.found+findsAfter }
+
+// behind returns how many entries up to a number have to be looked through, or what is
+// worth as many. Called with turn held.
+func (t *Trail) behind(number uint64) uint64 {
+	all := max(number, t.found) - t.found
+	return max(t.tail.lacks(t.found, number), all/findsWorth)
+}

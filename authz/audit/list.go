@@ -53,12 +53,52 @@ func (r row) entry() (session.AuditEntry, error) {
 	return e, nil
 }
 
-// selected returns what a query selects of a range of numbers.
+// selected returns what a query selects of a range of numbers: what is not in the tail
+// yet, what is, and what was added before.
 func (t *Trail) selected(ctx context.Context, q session.AuditQuery, from, to uint64) (out []row, err error) {
-	query, args, err := t.selection(q, from, to)
-	if err != nil {
+	switch {
+	case q.Limit == 0:
+		q.Limit = 100
+	case q.Limit < 0 || q.Limit > 1000:
+		return nil, fmt.Errorf("audit list: limit %d is not 1 to 1000", q.Limit)
+	}
+	if q.Before != 0 {
+		to = min(to, q.Before)
+	}
+	ask := func(statement func(session.AuditQuery, uint64, uint64) (string, []any), from, to uint64) error {
+		if from >= to || q.Limit <= 0 {
+			return nil
+		}
+		query, args := statement(q, from, to)
+		rows, err := t.ask(ctx, query, args)
+		out, q.Limit = append(out, rows...), q.Limit-len(rows)
+		return err
+	}
+	for q.Limit > 0 {
+		numbers, after, last := t.tail.match(q, from, to)
+		if after == last {
+			break
+		}
+		if err := ask(t.selection, last+1, to); err != nil {
+			return nil, err
+		}
+		to = after + 1
+		if len(numbers) == 0 {
+			break
+		}
+		these := func(q session.AuditQuery, _, _ uint64) (string, []any) { return t.selectionOf(q, numbers) }
+		if err := ask(these, to, last+1); err != nil {
+			return nil, err
+		}
+	}
+	if err := ask(t.selection, from, to); err != nil {
 		return nil, err
 	}
+	return out, nil
+}
+
+// ask returns the rows of a statement.
+func (t *Trail) ask(ctx context.Context, query string, args []any) (out []row, err error) {
 	rows, err := t.o.DB.QueryContext(ctx, t.o.Dialect.Bind(query), args...)
 	if err != nil {
 		return nil, t.unavailable(err)
@@ -79,39 +119,65 @@ func (t *Trail) selected(ctx context.Context, q session.AuditQuery, from, to uin
 
 const columns = `number, at, action, user_id, user_email, actor_id, actor_email, event, hash`
 
+// newestFirst ends each statement.
+const newestFirst = ` ORDER BY number DESC LIMIT ?`
+
 // selection is the statement of a query: entries of somebody, or of an action, by
 // audit_finds, and those that are not in it yet by looking through them. With several
 // parts each gives its newest, since OR over them would have the database read all that
 // somebody ever did to sort it.
-func (t *Trail) selection(q session.AuditQuery, from, to uint64) (string, []any, error) {
-	limit := q.Limit
-	switch {
-	case limit == 0:
-		limit = 100
-	case limit < 0 || limit > 1000:
-		return "", nil, fmt.Errorf("audit list: limit %d is not 1 to 1000", limit)
-	}
+func (t *Trail) selection(q session.AuditQuery, from, to uint64) (string, []any) {
 	where, args := t.conditions(q, from, to)
-	const order = ` ORDER BY number DESC LIMIT ?`
 	if q.User == "" && q.Action == "" {
-		return `SELECT ` + columns + ` FROM audit_entries` + whole(where) + order, append(args, limit), nil
+		return `SELECT ` + columns + ` FROM audit_entries` + whole(where) + newestFirst, append(args, q.Limit)
 	}
-	who := clip(q.User, maxText)
-	email := clip(strings.ToLower(q.User), maxText)
-	recent, recentArgs := []string{`number > (SELECT found FROM audit_head WHERE one = 1)`}, []any(nil)
+	who, email, somebody, whose := ofUser(q)
 	keys := []string{"a" + string(q.Action)}
 	if q.User != "" {
 		keys = []string{"u" + who, "e" + email}
-		recent, recentArgs = append(recent, `(user_id = ? OR actor_id = ? OR user_email = ? OR actor_email = ?)`), []any{who, who, email, email}
 	}
+	// One bound from below: with two, the database may begin at the lower one.
+	largest := `MAX`
+	if !t.o.Dialect.InProcess() {
+		largest = `GREATEST`
+	}
+	recent, recentArgs := t.conditions(q, 0, to)
+	recent = append(append([]string{`number > (SELECT ` + largest + `(found, ?) FROM audit_head WHERE one = 1)`}, somebody...), recent...)
+	recentArgs = append(append([]any{int64(max(from, 1) - 1)}, whose...), recentArgs...)
 	part := `SELECT * FROM (SELECT ` + columns + ` FROM `
-	parts := []string{part + `audit_entries` + whole(append(recent, where...)) + order + `) AS recent`}
-	all := append(append(recentArgs, args...), limit)
+	parts := []string{part + `audit_entries` + whole(recent) + newestFirst + `) AS recent`}
+	all := append(recentArgs, q.Limit)
 	for i, key := range keys {
-		parts = append(parts, part+`audit_finds JOIN audit_entries USING (number)`+whole(append([]string{`who = ?`}, where...))+order+`) AS found`+strconv.Itoa(i))
-		all = append(append(append(all, key), args...), limit)
+		parts = append(parts, part+`audit_finds JOIN audit_entries USING (number)`+whole(append([]string{`who = ?`}, where...))+newestFirst+`) AS found`+strconv.Itoa(i))
+		all = append(append(append(all, key), args...), q.Limit)
 	}
-	return `SELECT ` + columns + ` FROM (` + strings.Join(parts, ` UNION `) + `) AS found` + order, append(all, limit), nil
+	return `SELECT ` + columns + ` FROM (` + strings.Join(parts, ` UNION `) + `) AS found` + newestFirst, append(all, q.Limit)
+}
+
+// selectionOf is the statement of a query among entries of these numbers.
+func (t *Trail) selectionOf(q session.AuditQuery, numbers []uint64) (string, []any) {
+	list := make([]byte, 0, 10*len(numbers)+16)
+	list = append(list, `number IN (`...)
+	for i, n := range numbers {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = strconv.AppendUint(list, n, 10)
+	}
+	where, args := t.conditions(q, 0, math.MaxInt64)
+	_, _, somebody, whose := ofUser(q)
+	where = append(append([]string{string(append(list, ')'))}, somebody...), where...)
+	return `SELECT ` + columns + ` FROM audit_entries` + whole(where) + newestFirst, append(append(whose, args...), q.Limit)
+}
+
+// ofUser returns q.User as an id and as an email, and what is true of an entry of
+// somebody of whom that is either.
+func ofUser(q session.AuditQuery) (who, email string, where []string, args []any) {
+	if q.User == "" {
+		return "", "", nil, nil
+	}
+	who, email = clip(q.User, maxText), clip(strings.ToLower(q.User), maxText)
+	return who, email, []string{`(user_id = ? OR actor_id = ? OR user_email = ? OR actor_email = ?)`}, []any{who, who, email, email}
 }
 
 // skew is how far an entry's time may be from when it was added: gates that share

@@ -32,6 +32,9 @@ const (
 	// enough calls are not kept waiting for more: it is as good to write them while
 	// others are being synced.
 	enough = 32
+	// unsyncedMost is how many transactions wait at most for the disk while another is being
+	// synced; one sync serves them all.
+	unsyncedMost = 8
 	// linger is how long a transaction waits for more calls while they come close
 	// on each other: it takes a third of a millisecond of CPU and a wait for the
 	// disk, whether for one entry or for fifty.
@@ -92,6 +95,8 @@ type Trail struct {
 	wrote time.Time
 	// found is the last entry that has in the database what it is found by.
 	found uint64
+	// tail is nil where the database is not in this process: others write to it as well.
+	tail *tail
 	// findable wakes finds.
 	findable chan struct{}
 	// unsynced are calls that are written and not yet on disk.
@@ -129,11 +134,15 @@ func New(ctx context.Context, o Options) (*Trail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit trail: %w", err)
 	}
-	t := &Trail{o: o, queue: make(chan *call, queued), stop: make(chan struct{}), over: make(chan struct{}), unsynced: make(chan []*call), findable: make(chan struct{}, 1)}
+	t := &Trail{o: o, queue: make(chan *call, queued), stop: make(chan struct{}), over: make(chan struct{}), unsynced: make(chan []*call, unsyncedMost), findable: make(chan struct{}, 1)}
 	if t.metrics, err = newMetrics(o.Registerer, o.MetricPrefix); err != nil {
 		return nil, fmt.Errorf("audit trail: %w", err)
 	}
-	if err := t.prepare(ctx); err != nil {
+	err = t.load(ctx)
+	if err == nil {
+		err = t.prepare(ctx)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("audit trail: %w", o.Dialect.Tidy(err))
 	}
 	go t.run()
@@ -225,107 +234,5 @@ func (t *Trail) wait(ctx context.Context, c *call) error {
 		default:
 			return t.unavailable(errClosed)
 		}
-	}
-}
-
-// run writes what is queued until Close.
-func (t *Trail) run() {
-	var syncing sync.WaitGroup
-	syncing.Go(t.syncs)
-	syncing.Go(t.finds)
-	t.wakeFinds()
-	defer func() {
-		close(t.unsynced)
-		syncing.Wait()
-		t.turn.Lock() // after the last that was alone
-		t.unprepare()
-		t.turn.Unlock()
-		close(t.over)
-	}()
-	for {
-		select {
-		case c := <-t.queue:
-			t.serve(c)
-			continue
-		default:
-		}
-		select {
-		case c := <-t.queue:
-			t.serve(c)
-		case <-t.stop:
-			return
-		}
-	}
-}
-
-// serve writes a call with those that wait behind it, and while there are several
-// at once, with those that come a moment later: as many as came last time.
-func (t *Trail) serve(first *call) {
-	t.turn.Lock()
-	defer t.turn.Unlock()
-	calls, n := []*call{first}, len(first.rows)
-	late := time.NewTimer(linger)
-	defer late.Stop()
-more:
-	for n < batch {
-		select {
-		case c := <-t.queue:
-			calls, n = append(calls, c), n+len(c.rows)
-			continue
-		default:
-		}
-		if len(calls) >= min(t.crowd, enough) {
-			break
-		}
-		select {
-		case c := <-t.queue:
-			calls, n = append(calls, c), n+len(c.rows)
-		case <-late.C:
-			break more
-		case <-t.stop:
-			break more
-		}
-	}
-	err := t.written(calls, n)
-	// Who is answered now may well come again, beside those who wait.
-	t.crowd = len(calls) + len(t.queue)
-	switch {
-	case err != nil || t.o.Sync == nil:
-		answer(calls, err)
-	case t.crowd == 1:
-		answer(calls, t.synced())
-	default:
-		t.unsynced <- calls
-	}
-}
-
-// written is write, which tells of an error.
-func (t *Trail) written(calls []*call, n int) error {
-	err := t.write(calls)
-	if err != nil {
-		t.o.Logger.Error("the audit trail cannot be written", "entries", n, "error", err)
-	}
-	return err
-}
-
-// syncs answers calls once they are on disk.
-func (t *Trail) syncs() {
-	for calls := range t.unsynced {
-		answer(calls, t.synced())
-	}
-}
-
-func (t *Trail) synced() error {
-	err := t.o.Sync()
-	if err != nil {
-		t.o.Logger.Error("the audit trail cannot be synced; once the disk is mended, start the gate anew", "error", err)
-		err = t.unavailable(err)
-	}
-	return err
-}
-
-func answer(calls []*call, err error) {
-	for _, c := range calls {
-		c.done <- err
 	}
 }

@@ -135,6 +135,7 @@ func (t *Trail) write(calls []*call) (err error) {
 		return err
 	}
 	t.head, t.last, t.wrote = &end, end.Number, time.Now()
+	t.tail.add(rows)
 	t.metrics.written(end.Number, len(rows))
 	if t.findsDue(end.Number) {
 		t.wakeFinds()
