@@ -27,6 +27,7 @@ type kept struct {
 	key         string
 	from, until int64 // nanoseconds since 1970
 	decision    *authz.Decision
+	blank       *blank // beside it, in a cache of those
 	size        int64
 }
 
@@ -35,6 +36,8 @@ const (
 	ways = 4
 	// usualEntry is the size that the number of places goes by.
 	usualEntry = 2 << 10
+	// leastCache is the least that a cache takes, in bytes.
+	leastCache = 64 << 10
 	// maxKey is the longest key that is worth keeping.
 	maxKey = 16 << 10
 )
@@ -42,7 +45,7 @@ const (
 // newCache returns a cache of at most limit bytes, nil for less than 64 KiB.
 func newCache(limit int64) *cache {
 	rows := uint64(1)
-	if limit < 64<<10 {
+	if limit < leastCache {
 		return nil
 	}
 	for 2*rows*ways*usualEntry <= uint64(limit) {
@@ -54,12 +57,19 @@ func newCache(limit int64) *cache {
 // get returns the decision for a key at an instant, nil if there is none. It is
 // shared: not to be changed.
 func (c *cache) get(hash uint64, key []byte, now int64) *authz.Decision {
+	if e := c.find(hash, key, now); e != nil {
+		return e.decision
+	}
+	return nil
+}
+
+func (c *cache) find(hash uint64, key []byte, now int64) *kept {
 	row := c.row(hash)
 	for i := range row {
 		// The whole key is compared: two keys of one hash are two keys.
 		if e := row[i].Load(); e != nil && e.hash == hash && e.key == string(key) {
 			if e.from <= now && now < e.until {
-				return e.decision
+				return e
 			}
 			return nil
 		}
@@ -74,15 +84,18 @@ func (c *cache) row(hash uint64) []atomic.Pointer[kept] {
 
 // put keeps a copy of a decision that was taken at from and holds until until.
 func (c *cache) put(hash uint64, key []byte, d *authz.Decision, from, until int64) {
-	if len(key) > maxKey {
+	if len(key) <= maxKey {
+		c.keep(&kept{hash: hash, key: string(key), from: from, until: until, decision: ownDecision(d)})
+	}
+}
+
+// keep is put of an entry that shares nothing with a request.
+func (c *cache) keep(e *kept) {
+	e.size = int64(len(e.key)) + decisionSize(e.decision) + e.blank.size()
+	if len(e.key) > maxKey || e.size > c.limit/ways {
 		return
 	}
-	e := &kept{hash: hash, key: string(key), from: from, until: until}
-	e.decision = ownDecision(d)
-	e.size = int64(len(key)) + decisionSize(d)
-	if e.size > c.limit/ways {
-		return
-	}
+	hash := e.hash
 	row := c.row(hash)
 	at := c.choose(row, e)
 	old := row[at].Swap(e)
@@ -119,6 +132,14 @@ func (c *cache) shrink(hash uint64) {
 			if old := row[j].Swap(nil); old != nil {
 				c.used.Add(-old.size)
 			}
+		}
+	}
+}
+
+func (c *cache) clear() {
+	for i := range c.places {
+		if old := c.places[i].Swap(nil); old != nil {
+			c.used.Add(-old.size)
 		}
 	}
 }

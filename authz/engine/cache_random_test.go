@@ -47,10 +47,18 @@ var values = []string{
 	`concat(",", sort([z | some z in data.zones]))`, `sprintf("%d", [time.clock(time.now_ns())[0]])`,
 }
 
+// echoes are what decisions only pass on.
+var echoes = []string{
+	"input.session.user.id", "input.session.user.email", "input.session.id", "input.session.expires_at", "input.session.kind",
+	"input.attributes.request.http.method", "input.attributes.request.http.headers.accept", "input.attributes.source.address.socketAddress.address",
+}
+
 // randomPolicy has some rules of some conditions each.
 func randomPolicy(r *rand.Rand) string {
 	var b strings.Builder
-	b.WriteString("decision := {\"allowed\": allowed, \"reasons\": reasons, \"response_headers_to_add\": {\"x-a\": said}}\n\ndefault allowed := false\n\ndefault said := \"\"\n\n")
+	b.WriteString("decision := {\"allowed\": allowed, \"reasons\": reasons, \"response_headers_to_add\": {\"x-a\": said, \"x-b\": echoed}}\n\n")
+	b.WriteString("default allowed := false\n\ndefault said := \"\"\n\ndefault echoed := []\n\n")
+	fmt.Fprintf(&b, "echoed := [%s, %s]\n\n", echoes[r.IntN(len(echoes))], echoes[r.IntN(len(echoes))])
 	zones := []string{"Asia/Kolkata", "America/Mexico_City", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC"}
 	body := func() {
 		b.WriteString(" if {\n")

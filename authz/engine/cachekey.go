@@ -59,6 +59,21 @@ func (k *keyer) append(to []byte, r *authz.Request) []byte {
 	return append(append(to, route...), of...)
 }
 
+// appendBlank writes the key of all requests that differ from r in the texts of its
+// open holes alone.
+func (k *keyer) appendBlank(to []byte, r *authz.Request, h *holes, open []string) []byte {
+	for _, list := range [][]slot{k.request, k.route, k.session} {
+		for i := range list {
+			if hole := h.at[list[i].index]; hole >= 0 && open[hole] != "" {
+				to = append(to, keyHole)
+			} else {
+				to = list[i].appendKey(to, k.builder, r)
+			}
+		}
+	}
+	return to
+}
+
 func (k *keyer) part(list []slot, r *authz.Request) (to []byte) {
 	for i := range list {
 		to = list[i].appendKey(to, k.builder, r)
@@ -78,6 +93,7 @@ const (
 	keyFalse
 	keyNull
 	keyAddressBytes
+	keyHole // a text, whichever
 )
 
 func (s *slot) appendKey(to []byte, b *builder, r *authz.Request) []byte {
@@ -119,6 +135,9 @@ func (s *slot) appendKey(to []byte, b *builder, r *authz.Request) []byte {
 	x, ok := s.value(r)
 	if !ok {
 		return append(to, keyAbsent)
+	}
+	if _, object := x.(map[string]any); object && !s.whole { // what is read of it has slots of its own
+		return append(to, keyPresent)
 	}
 	return appendJSON(to, x)
 }

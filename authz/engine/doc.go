@@ -20,7 +20,15 @@
 // What was decided is given again to equal requests (cache.go) until its horizon,
 // the instant at which the clock, as rules read it, would change it. Equal are
 // requests whose slots are equal: cachekey.go writes all that the program reads
-// into the key, each with its type, or that it is absent. That goes for what is
-// only passed on too, such as a user's id in a header: whoever it is of, a
-// decision that was kept says to nobody what was said to another.
+// into the key, each with its type, or that it is absent.
+//
+// People of one role would still have decisions of their own each, where a header
+// says who they are. So a text that does nothing but to become the value of a header,
+// or the key of a limit, is a hole (holes.go): for requests that differ in such texts
+// alone there is a decision with holes in their place (blanks.go), into which go the
+// texts of whoever asks. That nobody is told what was said to another has two grounds,
+// each enough by itself. The machine knows from the program which texts are only
+// passed on (machine.Echo): whatever it is not sure to be so counts as looked at. And
+// what is kept is no decision on somebody, but one on marks in place of texts, which
+// has been held against what was decided on two requests by themselves.
 package engine

@@ -87,6 +87,7 @@ type runner struct {
 	*fast
 	keys   *keyer // nil: nothing is cached
 	cache  *cache
+	blanks *blanks // nil: nothing is only echoed
 	facts  *facts
 	rules  []authz.Rule
 	buffer sync.Pool
@@ -100,6 +101,11 @@ func newRunner(f *fast, cacheBytes int64, facts *facts) *runner {
 	r.buffer.New = func() any { return new([]byte) }
 	if r.cache = newCache(cacheBytes); r.cache != nil {
 		r.keys = newKeyer(f.build, f.slots)
+	}
+	if r.keys != nil {
+		if h, share := newHoles(f), cacheBytes/blankShare; h != nil && share >= leastCache {
+			r.cache, r.blanks = newCache(cacheBytes-share), newBlanks(h, share)
+		}
 	}
 	return r
 }
@@ -122,6 +128,9 @@ func (x *runner) Decide(ctx context.Context, r *authz.Request, generation uint64
 	hash := maphash.Bytes(x.seed, key)
 	if d := x.cache.get(hash, key, r.Time.UnixNano()); d != nil {
 		return d, Cached, nil
+	}
+	if x.blanks != nil {
+		return x.filled(ctx, r, generation, hash, key)
 	}
 	return x.timed(ctx, r, generation, hash, key)
 }
@@ -150,12 +159,17 @@ func (x *runner) evaluate(ctx context.Context, r *authz.Request, generation, has
 		return nil, Machine, err
 	}
 	x.facts.note(j.hits)
-	j.decision.Generation = generation
-	j.decision.Trace = traceOf(x.rules, &j)
+	x.say(&j, generation)
 	if key != nil && j.horizon.Cacheable(r.Time) {
 		x.cache.put(hash, key, j.decision, r.Time.UnixNano(), j.horizon.Until)
 	}
 	return j.decision, Machine, nil
+}
+
+// say writes into a decision how it came about.
+func (x *runner) say(j *judgement, generation uint64) {
+	j.decision.Generation = generation
+	j.decision.Trace = traceOf(x.rules, j)
 }
 
 // panicked is a defect of the machine: the decision is OPA's to take, and the

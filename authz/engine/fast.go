@@ -101,6 +101,23 @@ func (f *fast) decide(ctx context.Context, frame *machine.Frame, r *authz.Reques
 	return f.read(frame, v, horizon)
 }
 
+// decideMarked is decide with marks for the texts that are not empty.
+func (f *fast) decideMarked(ctx context.Context, frame *machine.Frame, r *authz.Request, h *holes, open []string) (j judgement, err error) {
+	if err := f.slots.fill(f.build, frame, r); err != nil {
+		return j, failf(Evaluation, "input: %w", err)
+	}
+	for i, text := range open {
+		if text != "" {
+			frame.SetText(h.list[i].slot.index, h.list[i].mark)
+		}
+	}
+	v, horizon, err := f.machine.Run(ctx, frame, r.Time)
+	if err != nil {
+		return j, failure(err)
+	}
+	return f.read(frame, v, horizon)
+}
+
 // value is what the entry point says of r, which holds until frame is released.
 func (f *fast) value(ctx context.Context, frame *machine.Frame, r *authz.Request) (v *machine.Value, horizon machine.Horizon, err error) {
 	if err := judgeable(r); err != nil {

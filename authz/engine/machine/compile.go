@@ -33,6 +33,7 @@ type Program struct {
 	exits     []int32 // of code: where to go on when so many blocks are left
 	byPath    map[string]*fn
 	slots     []Path
+	echoes    []Echo
 	data      *Value
 	rules     []Rule
 	widest    int
@@ -73,6 +74,8 @@ type compiler struct {
 	strings []*Value
 	numbers map[int]*Value
 	facts   map[*ir.DotStmt]fact
+	visited map[ir.Stmt]bool // there is a way to it
+	makings map[ir.Stmt]*making
 	fresh   map[*ir.AssignVarOnceStmt]bool // the target is unset before
 	final   map[*ir.AssignVarOnceStmt]bool // the function has its value: see early.go
 	held    map[any]origins                // what a *ir.Operand or *ir.Local holds
@@ -107,7 +110,8 @@ func Compile(pol *ir.Policy, data any, entrypoint string, o Options) (*Program, 
 	c := &compiler{
 		Program: &Program{byPath: map[string]*fn{}, stepHints: map[int]Hint{}, limits: o, data: base},
 		pol:     pol, byName: map[string]*fn{}, numbers: map[int]*Value{},
-		facts: map[*ir.DotStmt]fact{}, fresh: map[*ir.AssignVarOnceStmt]bool{}, final: map[*ir.AssignVarOnceStmt]bool{},
+		facts: map[*ir.DotStmt]fact{}, visited: map[ir.Stmt]bool{}, makings: map[ir.Stmt]*making{},
+		fresh: map[*ir.AssignVarOnceStmt]bool{}, final: map[*ir.AssignVarOnceStmt]bool{},
 		held: map[any]origins{}, uses: map[any]use{}, passed: map[*ir.DotStmt]bool{}, void: map[ir.Stmt]bool{},
 		dead: map[ir.Stmt]bool{}, last: map[*ir.NotEqualStmt]bool{}, lastArg: map[*ir.CallStmt]bool{}, turns: map[*ir.ScanStmt]turns{}, input: &node{slot: -1}, library: newLibrary(),
 		ends: map[*ir.Block]*ends{}, hints: map[*ir.Block]map[int]Hint{},
@@ -120,6 +124,7 @@ func Compile(pol *ir.Policy, data any, entrypoint string, o Options) (*Program, 
 	}
 	c.analyse()
 	c.number(c.input)
+	c.echo()
 	if err := c.emit(); err != nil {
 		return nil, err
 	}

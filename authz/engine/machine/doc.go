@@ -32,7 +32,8 @@
 // caches, a third off one whose memory is not.
 //
 // Since a program sees nothing but its slots, data and the clock, equal slots
-// give equal results: the key of a cache.
+// give equal results: the key of a cache. echo.go tells which texts an evaluation
+// only passes on, so that it need not be made again for others.
 //
 // # An evaluation
 //

@@ -151,6 +151,7 @@ func markWhole(o origins) {
 func (w *flow) make(to ir.Local) { w.assign(to, unknown) }
 
 func (w *flow) stmt(s ir.Stmt) {
+	w.c.visited[s] = true
 	reads(s, func(o *ir.Operand) { w.saw(o, w.of(*o)) }, func(l *ir.Local) { w.saw(l, w.cur[*l]) })
 	switch s := s.(type) {
 	case *ir.BlockStmt:

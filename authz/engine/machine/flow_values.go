@@ -14,17 +14,20 @@ func (w *flow) values(s ir.Stmt) {
 	case *ir.MakeNumberRefStmt:
 		w.assign(s.Target, constant(w.c.literal(s.Index)))
 	case *ir.MakeArrayStmt:
-		w.make(s.Target)
+		w.assign(s.Target, w.making(s))
 	case *ir.MakeObjectStmt:
-		w.make(s.Target)
+		w.assign(s.Target, w.making(s))
 	case *ir.MakeSetStmt:
 		w.make(s.Target)
 	case *ir.ArrayAppendStmt:
 		w.use(s.Value)
+		w.put(&s.Array, s.Value)
 	case *ir.ObjectInsertStmt:
 		w.use(s.Key, s.Value)
+		w.put(&s.Object, s.Value)
 	case *ir.ObjectInsertOnceStmt:
 		w.use(s.Key, s.Value)
+		w.put(&s.Object, s.Value)
 	case *ir.ObjectMergeStmt:
 		w.useLocal(s.A)
 		w.useLocal(s.B)
@@ -33,6 +36,23 @@ func (w *flow) values(s ir.Stmt) {
 		w.use(s.Value)
 	case *ir.ResultSetAddStmt:
 		w.useLocal(s.Value)
+	}
+}
+
+func (w *flow) making(s ir.Stmt) origins {
+	m := w.c.makings[s]
+	if m == nil {
+		m = &making{fn: w.fn}
+		w.c.makings[s] = m
+	}
+	return origins{made: []*making{m}}
+}
+
+// put notes what is put into what was made.
+func (w *flow) put(into *ir.Local, value ir.Operand) {
+	w.saw(into, w.cur[*into])
+	for _, m := range w.cur[*into].made {
+		m.in, _ = join(m.in, w.of(value))
 	}
 }
 
@@ -50,7 +70,7 @@ func (w *flow) compare(a, b ir.Operand) {
 // once: that a value at one path is the same as itself needs no look at it.
 func (w *flow) once(s *ir.AssignVarOnceStmt) {
 	target, source := w.cur[s.Target], w.of(s.Source)
-	fresh := len(target.paths) == 0 && len(target.consts) == 0 && !target.other
+	fresh := !target.other && len(target.paths)+len(target.consts)+len(target.made) == 0
 	if again := target.path() != nil && target.path() == source.path(); !fresh && !again {
 		markWhole(target)
 		markWhole(source)
@@ -100,6 +120,7 @@ func (w *flow) dot(s *ir.DotStmt) {
 		return
 	default:
 		w.use(s.Source, s.Key)
+		result.made = source.made
 	}
 	// Where there is no input, there is nothing in its slots either.
 	known.sure = !source.unset || source.path() == w.c.input && s.Source.Value == ir.Input && !w.fn.replaced

@@ -16,6 +16,8 @@ type grammar struct {
 	funcs []string
 	fresh int
 	depth int
+	// narrow: neither with nor the input as a whole
+	narrow bool
 }
 
 func (g *grammar) n(below int) int {
@@ -199,6 +201,9 @@ func (g *grammar) every() string {
 }
 
 func (g *grammar) with() string {
+	if g.narrow {
+		return ""
+	}
 	return " with " + g.one("input.a", "input.b.c", "input", "data.d.n", "data.d.list", "input.b", "data.d.roles.admin") + " as " + g.value()
 }
 
@@ -228,6 +233,9 @@ func (g *grammar) value() string {
 	case 0:
 		return g.one("1", "0", "true", "false", `"a"`, `"admin"`, "null", "2.5", `"x y"`, "-3", `""`)
 	case 1:
+		if g.narrow {
+			return g.one("input.a", "input.b.c", "input.list", "input.s", "input.role", "input.n")
+		}
 		return g.one("input.a", "input.b.c", "input.b", "input.list", "input.b.c.d", "input.s", "input.role", "input", "input.n")
 	case 2:
 		return g.one("data.d.n.one", "data.d.list", "data.d.roles", "data.d.roles[input.role]", "data.d.list[input.n]", "data.d.roles[input.role].can", "data.d.n[input.role]", "data.d.none")

@@ -55,12 +55,20 @@ func (n *node) within() bool {
 }
 
 // origins says what a local may hold at some point of a function: nothing yet
-// (unset), the value at a path of the input, a value known at compile time, or
-// any other. The zero origins hold nothing at all, for what is never reached.
+// (unset), the value at a path of the input, a value known at compile time, one
+// that a statement makes, or any other. The zero origins hold nothing at all, for
+// what is never reached.
 type origins struct {
 	unset, other bool
 	paths        []*node
 	consts       []*Value
+	made         []*making // beside other: what the value may be a part of
+}
+
+// making is a statement that makes an array or object, and what is put into it.
+type making struct {
+	fn *fn
+	in origins
 }
 
 var (
@@ -77,12 +85,12 @@ func (o origins) set() origins {
 }
 
 func (o origins) empty() bool {
-	return !o.unset && !o.other && len(o.paths) == 0 && len(o.consts) == 0
+	return !o.unset && !o.other && len(o.paths)+len(o.consts)+len(o.made) == 0
 }
 
 // path returns the one path whose value is held, if anything is.
 func (o origins) path() *node {
-	if len(o.paths) == 1 && !o.other && len(o.consts) == 0 {
+	if len(o.paths) == 1 && !o.other && len(o.consts)+len(o.made) == 0 {
 		return o.paths[0]
 	}
 	return nil
@@ -90,7 +98,7 @@ func (o origins) path() *node {
 
 // value returns the one constant that is held, if anything is.
 func (o origins) value() *Value {
-	if len(o.consts) == 1 && !o.other && len(o.paths) == 0 {
+	if len(o.consts) == 1 && !o.other && len(o.paths)+len(o.made) == 0 {
 		return o.consts[0]
 	}
 	return nil
@@ -115,6 +123,11 @@ func join(a, b origins) (origins, bool) {
 			a.consts, a.other, more = nil, true, true
 		default:
 			a.consts, more = append(slices.Clip(a.consts), v), true
+		}
+	}
+	for _, m := range b.made {
+		if !slices.Contains(a.made, m) {
+			a.made, more = append(slices.Clip(a.made), m), true
 		}
 	}
 	return a, more

@@ -144,7 +144,13 @@ func (w *flow) says(s *ir.CallStmt) origins {
 			return constant(boolValue(k == want))
 		}
 	}
-	return unknown
+	o := unknown
+	if s.Func == "object.union" { // what is in the result was in one of them
+		for _, a := range s.Args {
+			o, _ = join(o, origins{made: w.of(a).made})
+		}
+	}
+	return o
 }
 
 // bare reports whether o is an empty list or object of the base data, in which
