@@ -10,7 +10,7 @@ import (
 )
 
 // encode returns an event of which the time is in UTC as encoding/json writes it, letter
-// by letter, in a quarter of the time: what is hashed and what columns are compared with.
+// by letter, in half the time: what is hashed and what columns are compared with.
 func encode(e session.Event) ([]byte, error) {
 	if y := e.Time.Year(); y < 0 || y > 9999 {
 		return json.Marshal(e) // which says what is wrong with it
