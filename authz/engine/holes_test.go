@@ -274,6 +274,21 @@ func TestABlankHoldsAsLongAsItsDecision(t *testing.T) {
 			t.Errorf("at %v: %v by %s, want it by %s", r.Time, d.Allowed, by, x.by)
 		}
 	}
+	r := person(2) // whose own was filled in before noon
+	r.Time = start.Add(33 * time.Minute)
+	c.ask(t, r)
+}
+
+// TestABlankIsOfTwoPeople: one alone makes none, however often they ask.
+func TestABlankIsOfTwoPeople(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, compiled(t, `decision := {"allowed": true, "headers": {"x-pomerium-t": input.session.user.id}}`, nil), 1<<20)
+	for i, n := range []int{0, 0, 0, 1, 2} {
+		c.cache.clear()
+		if _, by := c.ask(t, person(n)); (by == Cached) != (i == 4) {
+			t.Errorf("time %d: by %s", i, by)
+		}
+	}
 }
 
 // TestAnAnalysisThatIsWrongIsFoundOut: were a text looked at all the same, that is
