@@ -126,3 +126,18 @@ body := input.session.user.FIRST if input.session.user.FIRST`, "FIRST", first), 
 		}
 	}
 }
+
+// TestThePathIsNoHole: the key has its parts by it alone.
+func TestThePathIsNoHole(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t, compiled(t, `decision := {"allowed": input.parsed_path[0] == "a", "headers": headers, "reasons": reasons}
+default reasons := ["none"]
+reasons := input.parsed_query.q
+headers := {"x-pomerium-t": input.attributes.request.http.path, "x-pomerium-u": input.session.user.id} if input.parsed_path[0] == "a" else := {}
+`, nil), 1<<20)
+	for n, path := range []string{"/a/1", "/a/2", "/b/3", "/a/4", "/b/5?q=x", "/a/6?q=y", "/b/7"} {
+		r := person(n)
+		r.Path = path
+		c.ask(t, r)
+	}
+}
