@@ -184,7 +184,7 @@ func replayLog(ctx context.Context, r *report, s *stand) error {
 	if err != nil {
 		return err
 	}
-	logged, err := s.startGate(ctx, gateOptions{name: "logged", more: "decisions: {file: decisions.ndjson, max_mib: 16, files: 2, sync: 0s}\n"})
+	logged, err := s.startGate(ctx, gateOptions{name: "logged", more: "decisions: {file: decisions.ndjson}\n"})
 	if err != nil {
 		return err
 	}
