@@ -95,13 +95,21 @@ func checkMap(ctx context.Context, r *report, s *stand) error {
 	if err != nil {
 		return err
 	}
-	asked := []*contender{noop, tuned, gate}
-	for i, c := range asked {
-		if asked[i], err = c.withMap(ctx); err != nil {
-			return err
-		}
+	if err := withMaps(ctx, &noop, &tuned, &gate); err != nil {
+		return err
 	}
-	return compareChecks(ctx, r, asked[0], asked[1], asked[2])
+	return compareChecks(ctx, r, noop, tuned, gate)
+}
+
+// boundsOf are those of a check's CPU and p99, 0 for none, against the no-op's.
+func boundsOf(callers int) (cpu, p99 float64) {
+	switch callers {
+	case 1:
+		return maxAtOne, 0
+	case manyCallers:
+		return maxAtMany, maxP99
+	}
+	return maxAtMany, 0
 }
 
 // compareChecks measures at 1, 16 and 64 callers.
@@ -113,13 +121,7 @@ func compareChecks(ctx context.Context, r *report, noop, tuned, gate *contender)
 		if err != nil {
 			return fmt.Errorf("at %d callers: %w", callers, err)
 		}
-		most, p99 := maxAtMany, 0.0
-		switch callers {
-		case 1:
-			most = maxAtOne
-		case manyCallers:
-			p99 = maxP99
-		}
+		most, p99 := boundsOf(callers)
 		m.costs(r, callers)
 		m.cost(r, callers, gate, noop, most)
 		m.cost(r, callers, gate, tuned, maxOfTuned)

@@ -154,6 +154,16 @@ func (c *contender) withMap(ctx context.Context) (*contender, error) {
 	return m, m.connect(ctx)
 }
 
+// withMaps puts what withMap returns in place of each.
+func withMaps(ctx context.Context, all ...**contender) (err error) {
+	for _, c := range all {
+		if *c, err = (*c).withMap(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // allocations runs a warm server and returns how many allocations one Check
 // takes it.
 func (c *contender) allocations(ctx context.Context) (float64, error) {

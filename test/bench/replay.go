@@ -195,14 +195,11 @@ func replayLog(ctx context.Context, r *report, s *stand) error {
 	if err := logRun(ctx, r, noop, plain, logged, manyCallers); err != nil {
 		return err
 	}
-	asked := []*contender{noop, plain, logged}
-	for i, c := range asked {
-		if asked[i], err = c.withMap(ctx); err != nil {
-			return err
-		}
+	if err := withMaps(ctx, &noop, &plain, &logged); err != nil {
+		return err
 	}
 	for _, callers := range []int{1, manyCallers, 64} {
-		if err := logRun(ctx, r, asked[0], asked[1], asked[2], callers); err != nil {
+		if err := logRun(ctx, r, noop, plain, logged, callers); err != nil {
 			return err
 		}
 	}
@@ -216,13 +213,7 @@ func logRun(ctx context.Context, r *report, noop, plain, logged *contender, call
 	if err != nil {
 		return fmt.Errorf("at %d callers: %w", callers, err)
 	}
-	most, p99 := maxAtMany, 0.0
-	switch callers {
-	case 1:
-		most = maxAtOne
-	case manyCallers:
-		p99 = maxP99
-	}
+	most, p99 := boundsOf(callers)
 	m.costs(r, callers)
 	m.cost(r, callers, logged, noop, logMay*most)
 	m.times(r, callers, logged, noop, 0, logMay*p99)
