@@ -139,8 +139,8 @@ func (p *Procs) Handler(h http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		done := p.Busy()
-		late := time.AfterFunc(longest, done)
-		defer func() { late.Stop(); done() }()
+		p.o.After(longest, done)
+		defer done()
 		h.ServeHTTP(w, r)
 	})
 }

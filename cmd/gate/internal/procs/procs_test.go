@@ -215,6 +215,22 @@ func TestAPageHasAllThreads(t *testing.T) {
 	m.want(t, false, true, false)
 }
 
+func TestAPageThatIsReadSlowlyKeepsAllThreadsForAWhileOnly(t *testing.T) {
+	t.Parallel()
+	p, m := begin(t)
+	m.pass(p, window, 0.1, 1.5)
+	p.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		m.pass(p, longest-1, 0.1, 1.5)
+		m.want(t, false, true)
+		m.pass(p, linger+1, 0.1, 1.5)
+		m.want(t, false, true, false)
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	m.want(t, false, true, false)
+	if p.busy != 0 {
+		t.Errorf("%d are busy", p.busy)
+	}
+}
+
 func TestTheEndLeavesAllThreads(t *testing.T) {
 	t.Parallel()
 	p, m := begin(t)
