@@ -19,6 +19,7 @@ import (
 	"github.com/neosc/gate/authz/extauthz"
 	"github.com/neosc/gate/authz/observe"
 	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/cmd/gate/internal/procs"
 	"github.com/neosc/gate/session/web"
 )
 
@@ -36,6 +37,7 @@ func runServe(ctx context.Context, args []string, s streams) int {
 	if code, done := fs.parse(args, 0); done {
 		return code
 	}
+	procs.Relax()
 	cfg, err := config.Load(*file, os.Environ())
 	if err == nil {
 		err = serve(ctx, cfg, newLogger(cfg, s.err), s.out, *replace)

@@ -35,11 +35,18 @@ func main() {
 	flag.StringVar(&s.socket, "socket", "", "Unix socket to listen on")
 	flag.StringVar(&s.policies, "policies", "", "policy directory; empty answers without asking any")
 	flag.StringVar(&s.sessions, "sessions", "", "JSON file: Cookie header's session part → input.session")
-	flag.BoolVar(&s.tuned, "tuned", false, "with gate's options of gRPC and of the collector")
+	flag.BoolVar(&s.tuned, "tuned", false, "with gate's options of gRPC, of the collector and of threads")
 	flag.BoolVar(&s.bare, "bare", false, "take and give bytes, and nothing else, with gate's options of gRPC")
 	flag.StringVar(&s.stats, "stats", "", "Unix socket on which to serve /metrics")
 	flag.Parse()
-	if err := serve(s); err != nil {
+	err := error(nil)
+	if s.tuned || s.bare {
+		err = relax()
+	}
+	if err == nil {
+		err = serve(s)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "stock:", err)
 		os.Exit(1)
 	}
