@@ -35,13 +35,18 @@ func SecretName(name string) bool {
 // SecretHeader is SecretName for headers of requests. It knows the names that
 // nearly every request has, for which to look for secret words would be half of
 // what recording a decision costs.
-func SecretHeader(name string) bool {
+func SecretHeader(name string) bool { return !CommonHeader(name) && SecretName(name) }
+
+// CommonHeader reports whether a header's name is one that nearly every request
+// has and that holds no secret. All such are letters, dashes and a colon.
+func CommonHeader(name string) bool {
 	switch name {
-	case "accept", "accept-encoding", "accept-language", "origin", "referer", "user-agent", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site",
-		"x-envoy-external-address", "x-forwarded-for", "x-forwarded-proto", "x-request-id", "x-requested-with", "upgrade":
-		return false
+	case ":authority", ":method", ":path", ":scheme", "accept", "accept-encoding", "accept-language", "origin", "referer", "user-agent",
+		"sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "x-envoy-external-address", "x-forwarded-for", "x-forwarded-proto", "x-request-id",
+		"x-requested-with", "upgrade":
+		return true
 	}
-	return SecretName(name)
+	return false
 }
 
 // SecretParameter is SecretName for parameters of a path or query, where OAuth's
@@ -67,6 +72,9 @@ const minToken = 40
 // token (RFC 7515, 7516: three or five parts in base64url, the first of which is
 // an object's), whatever name it lies under, and whether there was one.
 func MaskTokens(s string) (string, bool) {
+	if strings.IndexByte(s, 'J') < 0 { // the rarest of the three letters: a fifth of the time of Index on a page's headers
+		return s, false
+	}
 	found := false
 	for from := 0; ; {
 		at := strings.Index(s[from:], "eyJ")

@@ -1,8 +1,10 @@
 package decisionlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"math/bits"
 	"slices"
@@ -32,6 +34,11 @@ type encoder struct {
 	erased   []byte
 	seen     []string // names of headers that are written
 	from, to int      // where the request's time is in b
+	looks    []byte   // at the headers, by their names
+	values   []string // of one parameter
+	second   int64    // of which spelt is the text
+	spelt    []byte
+	named    [16]nameSeen
 	// secrets are what the request has under the names of secrets: a policy may
 	// have copied them into what it decided, such as the key of a limit.
 	secrets []string
@@ -41,16 +48,14 @@ type encoder struct {
 type constant struct {
 	labels []byte // "labels":{…},
 	path   []byte // "path":"…",
-	boot   [8]byte
+	boot   []byte // "decision_id":" and the half of it that is a process's own
 }
 
 // encode makes the record of one decision, and a newline.
 func (e *encoder) encode(c *constant, parts *shared, n uint64, r *authz.Request, o *authz.Outcome, took time.Duration) {
 	e.b, e.masked, e.erased, e.seen, e.secrets = append(e.b[:0], '{'), e.masked[:0], e.erased[:0], e.seen[:0], e.secrets[:0]
 	e.b = append(e.b, c.labels...)
-	e.b = append(e.b, `"decision_id":"`...)
 	e.id(c, n)
-	e.b = append(e.b, `",`...)
 	if d := o.Decision; d != nil {
 		e.b = append(e.b, `"bundles":{"policy":{"revision":`...)
 		e.text(d.Revision, maxShort, "")
@@ -86,17 +91,20 @@ func (e *encoder) encode(c *constant, parts *shared, n uint64, r *authz.Request,
 	e.b = append(e.b, "}}\n"...)
 }
 
+// bootID is the half of a decision's id that is a process's own number.
+func bootID(number [8]byte) []byte {
+	return fmt.Appendf(nil, `"decision_id":"%x-%x-%x-`, number[:4], number[4:6], number[6:])
+}
+
 // id is a process's own number and the record's, spelt as a UUID.
 func (e *encoder) id(c *constant, n uint64) {
-	var id [16]byte
-	copy(id[:], c.boot[:])
-	binary.BigEndian.PutUint64(id[8:], n)
-	for i, part := range [...][2]int{{0, 4}, {4, 6}, {6, 8}, {8, 10}, {10, 16}} {
-		if i > 0 {
-			e.b = append(e.b, '-')
-		}
-		e.b = hex.AppendEncode(e.b, id[part[0]:part[1]])
-	}
+	var number [8]byte
+	binary.BigEndian.PutUint64(number[:], n)
+	e.b = append(e.b, c.boot...)
+	e.b = hex.AppendEncode(e.b, number[:2])
+	e.b = append(e.b, '-')
+	e.b = hex.AppendEncode(e.b, number[2:])
+	e.b = append(e.b, `",`...)
 }
 
 func (e *encoder) pointers(name string, list []byte) {
@@ -109,9 +117,14 @@ func (e *encoder) pointers(name string, list []byte) {
 // among what is masked, unless pointer is "".
 func (e *encoder) text(s string, limit int, pointer string) {
 	if len(s) <= limit && plainText(s) {
-		e.b = append(e.b, '"')
-		e.b = append(e.b, s...)
-		e.b = append(e.b, '"')
+		at := len(e.b)
+		end := at + len(s) + 2
+		if end > cap(e.b) {
+			e.b = slices.Grow(e.b, len(s)+2)
+		}
+		e.b = e.b[:end]
+		e.b[at], e.b[end-1] = '"', '"'
+		copy(e.b[at+1:], s)
 		return
 	}
 	if pointer != "" && (len(s) > limit || !utf8.ValidString(s)) {
@@ -133,6 +146,10 @@ func plainText(s string) bool {
 		if (w|(w-ones*0x20)|(quote-ones)|(slash-ones)|(del-ones))&high != 0 {
 			return false
 		}
+		if len(s) > 8 && len(s) < 16 { // the last eight, of which some are looked at twice
+			s = s[len(s)-8:]
+			continue
+		}
 		s = s[8:]
 	}
 	for i := range len(s) {
@@ -147,6 +164,8 @@ func plainText(s string) bool {
 func (e *encoder) forget() {
 	clear(e.seen[:cap(e.seen)])
 	clear(e.secrets[:cap(e.secrets)])
+	clear(e.values[:cap(e.values)])
+	clear(e.named[:])
 }
 
 // minSecret is how long a secret is that is looked for in other texts: a shorter
@@ -216,6 +235,24 @@ func (e *encoder) instant(t time.Time) {
 	e.b = append(e.b, '"')
 	e.b = t.UTC().AppendFormat(e.b, time.RFC3339Nano)
 	e.b = append(e.b, '"')
+}
+
+// now writes the instant of a request. That of another in the same second is known
+// but for its fraction.
+func (e *encoder) now(t time.Time) {
+	if second := t.Unix(); second != e.second || len(e.spelt) == 0 {
+		e.second, e.spelt = second, t.UTC().AppendFormat(e.spelt[:0], "2006-01-02T15:04:05")
+	}
+	e.b = append(append(e.b, '"'), e.spelt...)
+	if left := t.Nanosecond(); left != 0 {
+		fraction := [...]byte{'.', 0, 0, 0, 0, 0, 0, 0, 0, 0}
+		for i := len(fraction) - 1; i > 0; i-- {
+			fraction[i] = byte('0' + left%10)
+			left /= 10
+		}
+		e.b = append(e.b, bytes.TrimRight(fraction[:], "0")...)
+	}
+	e.b = append(e.b, 'Z', '"')
 }
 
 func (e *encoder) field(name, value string, limit int) {
@@ -321,13 +358,4 @@ func (e *encoder) held(names [][]byte, bitmap []uint64, word, start int) {
 		}
 		word++
 	}
-}
-
-// written reports whether a header of that name has been written, and notes it.
-func (e *encoder) written(name string) bool {
-	if slices.Contains(e.seen, name) {
-		return true
-	}
-	e.seen = append(e.seen, name)
-	return false
 }

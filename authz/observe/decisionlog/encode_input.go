@@ -32,7 +32,7 @@ func (e *encoder) input(parts *shared, r *authz.Request, o *authz.Outcome) {
 	e.peer(r.Destination, nil, "/input/attributes/destination")
 	e.b = append(e.b, `},"request":{"time":`...)
 	e.from = len(e.b)
-	e.instant(r.Time)
+	e.now(r.Time)
 	e.to = len(e.b)
 	e.b = append(e.b, `,"http":{"id":`...)
 	e.text(r.ID, maxShort, "/input/attributes/request/http/id")
@@ -110,67 +110,6 @@ func (e *encoder) member(start int, name string) {
 		e.b = append(e.b, ',')
 	}
 	e.b = append(e.b, name...)
-}
-
-// headers writes those that hold no secret by their name, repeated ones joined
-// as policy sees them (RFC 9110, 5.3).
-func (e *encoder) headers(r *authz.Request) {
-	start := len(e.b)
-	for i := range r.Headers {
-		name, value := r.Headers[i].Name, r.Headers[i].Value
-		secret := authz.SecretHeader(name)
-		if secret && name != "cookie" { // of those some are shown elsewhere, such as a user's id
-			e.secret(value)
-		}
-		if e.written(name) {
-			continue
-		}
-		if secret || len(e.seen) > maxHeaders {
-			e.erased = addPointer(e.erased, headerPointer, name)
-			continue
-		}
-		if len(e.b) > start {
-			e.b = append(e.b, ',')
-		}
-		e.text(name, maxShort, headerPointer)
-		e.b = append(e.b, ':')
-		value = joined(r.Headers[i+1:], name, value)
-		switch {
-		case name == ":path" && value == r.Path:
-			if e.path(value, false) {
-				e.masked = addPointer(e.masked, headerPointer, name)
-			}
-			continue
-		case strings.IndexByte(value, '?') >= 0 && addressHeader(name): // another query, of which nothing is known
-			value, _, _ = strings.Cut(value, "?")
-			e.masked = addPointer(e.masked, headerPointer, name)
-		case len(value) > maxValue:
-			e.masked = addPointer(e.masked, headerPointer, name)
-		}
-		if shown := e.shown(value); shown != value {
-			e.masked = addPointer(e.masked, headerPointer, name)
-			value = shown
-		}
-		e.text(value, maxValue, headerPointer)
-	}
-}
-
-func joined(rest authz.Headers, name, value string) string {
-	for i := range rest {
-		if rest[i].Name == name {
-			value += ", " + rest[i].Value
-		}
-	}
-	return value
-}
-
-// addressHeader knows the headers that hold addresses with queries.
-func addressHeader(name string) bool {
-	switch name {
-	case ":path", "referer", "location", "content-location", "x-envoy-original-path", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri":
-		return true
-	}
-	return false
 }
 
 // path writes a path and its query without the values of secret parameters, and
@@ -275,10 +214,15 @@ func (e *encoder) parsedPath(r *authz.Request) {
 		}
 		return
 	}
-	i := 0
-	for s := range strings.SplitSeq(strings.TrimLeft(path, "/"), "/") {
-		e.segment(i, s)
-		i++
+	rest := strings.TrimLeft(path, "/")
+	for i := 0; ; i++ {
+		at := strings.IndexByte(rest, '/')
+		if at < 0 {
+			e.segment(i, rest)
+			return
+		}
+		e.segment(i, rest[:at])
+		rest = rest[at+1:]
 	}
 }
 
@@ -308,46 +252,50 @@ func (e *encoder) parsedQuery(r *authz.Request) {
 			if i > 0 {
 				e.b = append(e.b, ',')
 			}
-			e.parameter(name, slices.Values(values[name]))
+			e.parameter(name, values[name])
 		}
 		return
 	}
 	start, before := len(e.b), 0
-	for pair := range strings.SplitSeq(query, "&") {
+	for rest := query; rest != ""; {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, "&")
 		name, _, _ := strings.Cut(pair, "=")
 		if at := before; pair != "" && !slices.Contains(e.seen[len(e.seen)-at:], name) {
 			e.seen, before = append(e.seen, name), before+1
 			if len(e.b) > start {
 				e.b = append(e.b, ',')
 			}
-			e.parameter(name, valuesOf(query, name))
+			e.parameter(name, e.valuesOf(query, name))
 		}
 	}
 }
 
-// valuesOf are the values of a parameter in a query without escapes.
-func valuesOf(query, name string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for pair := range strings.SplitSeq(query, "&") {
-			if n, value, _ := strings.Cut(pair, "="); pair != "" && n == name && !yield(value) {
-				return
-			}
+// valuesOf are the values of a parameter in a query without escapes, until it is
+// called again.
+func (e *encoder) valuesOf(query, name string) []string {
+	e.values = e.values[:0]
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		if n, value, _ := strings.Cut(pair, "="); pair != "" && n == name {
+			e.values = append(e.values, value)
 		}
 	}
+	return e.values
 }
 
-func (e *encoder) parameter(name string, values func(func(string) bool)) {
+func (e *encoder) parameter(name string, values []string) {
 	e.sent(name, maxShort, queryPointer)
 	e.b = append(e.b, `:[`...)
-	secret, first := authz.SecretParameter(name), true
+	secret := authz.SecretParameter(name)
 	if secret {
 		e.masked = addPointer(e.masked, queryPointer, name)
 	}
-	for v := range values {
-		if !first {
+	for i, v := range values {
+		if i > 0 {
 			e.b = append(e.b, ',')
 		}
-		first = false
 		if secret {
 			e.secret(v)
 			v = authz.Masked

@@ -66,7 +66,7 @@ func (e *encoder) resultHeaders(name string, hs []authz.Header) {
 		}
 		e.text(hs[i].Name, maxShort, pointer)
 		e.b = append(e.b, ':')
-		if authz.SecretHeader(hs[i].Name) {
+		if e.secretName(hs[i].Name) {
 			e.masked = addPointer(e.masked, pointer, hs[i].Name)
 			e.b = append(e.b, `"`+authz.Masked+`"`...)
 			continue

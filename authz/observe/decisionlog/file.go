@@ -143,7 +143,7 @@ func (s *fileSink) fitting(lines []byte) int {
 // turn makes the file Path.1, the one before it Path.2, and begins a new one.
 func (s *fileSink) turn() error {
 	defer s.o.Busy()()
-	err := errors.Join(s.f.Sync(), s.f.Close())
+	err := errors.Join(settle(s.f), s.f.Close())
 	s.f, s.dirty = nil, time.Time{}
 	if err != nil {
 		return err
@@ -174,10 +174,17 @@ func (s *fileSink) sync() error {
 	}
 	s.dirty = time.Time{}
 	defer s.o.Busy()()
-	if err := s.f.Sync(); err != nil {
+	if err := settle(s.f); err != nil {
 		return &LostError{0, fmt.Errorf("written, but not on disk: %w", err)}
 	}
 	return nil
+}
+
+// settle waits until a file is on disk. It need not be in memory then.
+func settle(f *os.File) error {
+	err := f.Sync()
+	uncache(f)
+	return err
 }
 
 // Idle implements Sink.
@@ -188,5 +195,5 @@ func (s *fileSink) Close() error {
 	if s.f == nil {
 		return s.trouble
 	}
-	return errors.Join(s.trouble, s.f.Sync(), s.f.Close())
+	return errors.Join(s.trouble, settle(s.f), s.f.Close())
 }

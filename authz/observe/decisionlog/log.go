@@ -154,7 +154,9 @@ func New(o Options) (*Log, error) {
 }
 
 func (l *Log) constants() error {
-	_, _ = rand.Read(l.boot[:])
+	var boot [8]byte
+	_, _ = rand.Read(boot[:])
+	l.boot = bootID(boot)
 	labels := l.o.Labels
 	if labels == nil {
 		labels = map[string]string{}

@@ -1,9 +1,13 @@
 package decisionlog
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,6 +30,97 @@ func TestTimesAreMicrosecondsToTwoDecimals(t *testing.T) {
 			t.Fatalf("%d ns are %s µs, want %s", d, e.b, want)
 		}
 	}
+}
+
+// An instant is spelt as time.RFC3339Nano has it, after whatever other.
+func TestInstantsOfRequestsAreRFC3339(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(5, 6))
+	e := encoder{}
+	second := int64(1_700_000_000)
+	for i := range 50_000 {
+		if rng.IntN(3) == 0 {
+			second = rng.Int64N(1 << 33)
+		}
+		nano := rng.Int64N(1_000_000_000)
+		for range rng.IntN(10) {
+			nano = nano / 10 * 10 // to all numbers of digits
+			nano -= nano % pow10(rng.IntN(10))
+		}
+		at := time.Unix(second, nano).In([]*time.Location{time.UTC, time.FixedZone("", -6*3600)}[i%2])
+		e.b = e.b[:0]
+		if e.now(at); string(e.b) != strconv.Quote(at.UTC().Format(time.RFC3339Nano)) {
+			t.Fatalf("%s is spelt %s", at.UTC().Format(time.RFC3339Nano), e.b)
+		}
+	}
+	for _, at := range []time.Time{{}, time.Unix(0, 0), time.Unix(-1, 1)} {
+		e = encoder{}
+		if e.now(at); string(e.b) != strconv.Quote(at.UTC().Format(time.RFC3339Nano)) {
+			t.Errorf("%s is spelt %s", at, e.b)
+		}
+	}
+}
+
+func pow10(n int) int64 { return int64(math.Pow10(n)) }
+
+// Headers in the order of their names are written by another way than others: the
+// record says the same of both.
+func TestHeadersAreRecordedAlikeInAnyOrder(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(7, 8))
+	names := []string{":path", "accept", "authorization", "cookie", "referer", "user-agent", "x-a", "x-api-token", "x-b"}
+	for range 2000 {
+		hs := authz.Headers{}
+		for _, n := range names {
+			if rng.IntN(2) == 0 {
+				hs = append(hs, authz.Header{Name: n, Value: []string{"v", "/p?code=s3cr3t", "s3cr3t-value"}[rng.IntN(3)]})
+			}
+		}
+		sorted := recordHeaders(t, hs)
+		rng.Shuffle(len(hs), func(i, j int) { hs[i], hs[j] = hs[j], hs[i] })
+		if shuffled := recordHeaders(t, hs); shuffled.headers != sorted.headers || shuffled.hidden != sorted.hidden {
+			t.Fatalf("%v\n%s\n%s", hs, sorted, shuffled)
+		}
+	}
+	if got := recordHeaders(t, authz.Headers{{Name: "x-a", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "x-b", Value: "3"}}); got.headers != `{"x-a":"1, 2","x-b":"3"}` {
+		t.Error(got)
+	}
+	for n := maxHeaders - 1; n < maxHeaders+2; n++ { // what is beyond is named
+		hs := authz.Headers{}
+		for i := range n {
+			hs = append(hs, authz.Header{Name: fmt.Sprintf("x-%03d", i), Value: "v"})
+		}
+		sorted := recordHeaders(t, hs)
+		hs[0], hs[1] = hs[1], hs[0]
+		if shuffled := recordHeaders(t, hs); shuffled != sorted || (sorted.hidden != "[]") != (n > maxHeaders) {
+			t.Errorf("of %d headers: %s, %s", n, sorted.hidden, shuffled.hidden)
+		}
+	}
+}
+
+// recorded are the headers of a record, as JSON with sorted names, and the sorted
+// pointers of those that are hidden.
+type recorded struct{ headers, hidden string }
+
+func recordHeaders(t *testing.T, hs authz.Headers) recorded {
+	t.Helper()
+	e := encoder{}
+	e.headers(&authz.Request{Headers: hs, Path: "/p?code=s3cr3t"})
+	var m map[string]string
+	if err := json.Unmarshal([]byte("{"+string(e.b)+"}"), &m); err != nil {
+		t.Fatalf("%v: %s", err, e.b)
+	}
+	var hidden, erased []string
+	if err := errors.Join(json.Unmarshal([]byte("["+string(e.masked)+"]"), &hidden), json.Unmarshal([]byte("["+string(e.erased)+"]"), &erased)); err != nil {
+		t.Fatal(err)
+	}
+	hidden = append(hidden, erased...)
+	slices.Sort(hidden)
+	text, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recorded{string(text), fmt.Sprint(hidden)}
 }
 
 // The rules of a record are those that held, wherever they are in the list.
@@ -99,6 +194,13 @@ func FuzzPlainText(f *testing.F) {
 		for at := range 9 {
 			b := []byte("a ~z09[]Z")
 			b[at] = byte(c)
+			f.Add(string(b))
+		}
+	}
+	for n := 10; n < 34; n++ { // each place of texts of several words and a rest
+		for at := range n {
+			b := bytes.Repeat([]byte("z"), n)
+			b[at] = '"'
 			f.Add(string(b))
 		}
 	}

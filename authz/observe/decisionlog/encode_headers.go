@@ -1,0 +1,139 @@
+package decisionlog
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/neosc/gate/authz"
+)
+
+// headers writes those that hold no secret by their name, repeated ones joined
+// as policy sees them (RFC 9110, 5.3).
+func (e *encoder) headers(r *authz.Request) {
+	e.look(r.Headers)
+	start, different := len(e.b), ascending(r.Headers)
+	for i := range r.Headers {
+		name, value := r.Headers[i].Name, r.Headers[i].Value
+		common, secret := e.looks[i] == commonName, e.looks[i] == secretName
+		n := i + 1 // of names so far
+		if !different {
+			if e.written(name) {
+				continue
+			}
+			n = len(e.seen)
+		}
+		if secret || n > maxHeaders {
+			e.erased = addPointer(e.erased, headerPointer, name)
+			continue
+		}
+		if len(e.b) > start {
+			e.b = append(e.b, ',')
+		}
+		if common {
+			e.b = append(append(append(e.b, '"'), name...), '"', ':')
+		} else {
+			e.text(name, maxShort, headerPointer)
+			e.b = append(e.b, ':')
+		}
+		if !different {
+			value = joined(r.Headers[i+1:], name, value)
+		}
+		switch {
+		case name == ":path" && value == r.Path:
+			if e.path(value, false) {
+				e.masked = addPointer(e.masked, headerPointer, name)
+			}
+			continue
+		case strings.IndexByte(value, '?') >= 0 && addressHeader(name): // another query, of which nothing is known
+			value, _, _ = strings.Cut(value, "?")
+			e.masked = addPointer(e.masked, headerPointer, name)
+		case len(value) > maxValue:
+			e.masked = addPointer(e.masked, headerPointer, name)
+		}
+		if shown := e.shown(value); shown != value {
+			e.masked = addPointer(e.masked, headerPointer, name)
+			value = shown
+		}
+		e.text(value, maxValue, headerPointer)
+	}
+}
+
+// look finds out which headers hold secrets and takes note of these, before any is
+// written: another that comes first may hold the same.
+func (e *encoder) look(hs authz.Headers) {
+	e.looks = e.looks[:0]
+	for i := range hs {
+		kind := otherName
+		switch name := hs[i].Name; {
+		case authz.CommonHeader(name):
+			kind = commonName
+		case authz.SecretName(name):
+			kind = secretName
+			if name != "cookie" { // of those some are shown elsewhere, such as a user's id
+				e.secret(hs[i].Value)
+			}
+		}
+		e.looks = append(e.looks, kind)
+	}
+}
+
+// What is known of headers by their names.
+const (
+	otherName byte = iota
+	commonName
+	secretName
+)
+
+// ascending reports whether each name comes after the one before it: none comes
+// twice. So do the headers of nearly all requests.
+func ascending(hs authz.Headers) bool {
+	for i := 1; i < len(hs); i++ {
+		if hs[i-1].Name >= hs[i].Name {
+			return false
+		}
+	}
+	return true
+}
+
+func joined(rest authz.Headers, name, value string) string {
+	for i := range rest {
+		if rest[i].Name == name {
+			value += ", " + rest[i].Value
+		}
+	}
+	return value
+}
+
+// addressHeader knows the headers that hold addresses with queries.
+func addressHeader(name string) bool {
+	switch name {
+	case ":path", "referer", "location", "content-location", "x-envoy-original-path", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri":
+		return true
+	}
+	return false
+}
+
+// nameSeen is a header's name of which is known whether it is one of a secret.
+type nameSeen struct {
+	name   string
+	secret bool
+}
+
+// written reports whether a header of that name has been written, and notes it.
+func (e *encoder) written(name string) bool {
+	if slices.Contains(e.seen, name) {
+		return true
+	}
+	e.seen = append(e.seen, name)
+	return false
+}
+
+// secretName is authz.SecretHeader for the names that a policy gives to headers: of
+// those there are a few.
+func (e *encoder) secretName(name string) bool {
+	at := &e.named[len(name)%len(e.named)]
+	if at.name != name || name == "" {
+		at.name, at.secret = name, authz.SecretHeader(name)
+	}
+	return at.secret
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package decisionlog
+
+import "os"
+
+func uncache(*os.File) {}
