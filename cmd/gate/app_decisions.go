@@ -8,6 +8,7 @@ import (
 	"github.com/neosc/gate/authz/engine"
 	"github.com/neosc/gate/authz/observe/decisionlog"
 	"github.com/neosc/gate/cmd/gate/internal/config"
+	"github.com/neosc/gate/cmd/gate/internal/procs"
 )
 
 // openDecisionLog has every decision kept, where the config asks for it.
@@ -16,7 +17,7 @@ func (a *app) openDecisionLog() error {
 	if !c.On() {
 		return nil
 	}
-	sink, err := decisionSink(c, a.procs.Busy)
+	sink, err := decisionSink(c, a.procs)
 	if err != nil {
 		return err
 	}
@@ -34,9 +35,9 @@ func (a *app) openDecisionLog() error {
 	return nil
 }
 
-func decisionSink(c config.Decisions, busy func() func()) (decisionlog.Sink, error) {
+func decisionSink(c config.Decisions, p *procs.Procs) (decisionlog.Sink, error) {
 	if c.URL != "" {
-		return decisionlog.NewHTTP(decisionlog.HTTPOptions{URL: c.URL, TokenFile: c.TokenFile, Busy: busy})
+		return decisionlog.NewHTTP(decisionlog.HTTPOptions{URL: c.URL, TokenFile: c.TokenFile, Busy: p.Busy})
 	}
-	return decisionlog.NewFile(decisionlog.FileOptions{Path: c.File, MaxBytes: int64(c.MaxMiB) << 20, Files: c.Files, Sync: c.Sync, Busy: busy})
+	return decisionlog.NewFile(decisionlog.FileOptions{Path: c.File, MaxBytes: int64(c.MaxMiB) << 20, Files: c.Files, Sync: c.Sync, Busy: p.Waits})
 }

@@ -116,16 +116,11 @@ func (e *encoder) pointers(name string, list []byte) {
 // text writes a string. One that is cut, or is no UTF-8, is named by pointer
 // among what is masked, unless pointer is "".
 func (e *encoder) text(s string, limit int, pointer string) {
-	if len(s) <= limit && plainText(s) {
-		at := len(e.b)
-		end := at + len(s) + 2
-		if end > cap(e.b) {
-			e.b = slices.Grow(e.b, len(s)+2)
+	if len(s) <= limit {
+		if plain, _ := plainText(s); plain {
+			e.asItIs(s)
+			return
 		}
-		e.b = e.b[:end]
-		e.b[at], e.b[end-1] = '"', '"'
-		copy(e.b[at+1:], s)
-		return
 	}
 	if pointer != "" && (len(s) > limit || !utf8.ValidString(s)) {
 		e.masked = addPointer(e.masked, pointer, "")
@@ -135,17 +130,44 @@ func (e *encoder) text(s string, limit int, pointer string) {
 	e.b = append(e.b, '"')
 }
 
+// direct writes a text that came with the request, if it can be without a second
+// look: no secret is in it.
+func (e *encoder) direct(s string, limit int) bool {
+	if len(s) > limit || len(e.secrets) > 0 {
+		return false
+	}
+	plain, token := plainText(s)
+	if plain = plain && !token; plain {
+		e.asItIs(s)
+	}
+	return plain
+}
+
+func (e *encoder) asItIs(s string) {
+	at := len(e.b)
+	end := at + len(s) + 2
+	if end > cap(e.b) {
+		e.b = slices.Grow(e.b, len(s)+2)
+	}
+	e.b = e.b[:end]
+	e.b[at], e.b[end-1] = '"', '"'
+	copy(e.b[at+1:], s)
+}
+
 // plainText reports whether s is in JSON as it is, eight bytes at a time: printable
-// ASCII without quotes and backslashes.
-func plainText(s string) bool {
+// ASCII without quotes and backslashes; and whether a plain one may have the form of
+// a token, since it has the rarest letter of what these begin with.
+func plainText(s string) (plain, token bool) {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
+	js := uint64(0)
 	for len(s) >= 8 {
 		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		quote, slash, del := w^ones*'"', w^ones*'\\', w^ones*0x7f
+		quote, slash, del, j := w^ones*'"', w^ones*'\\', w^ones*0x7f, w^ones*'J'
 		// A byte below n borrows from its high bit; one of 0 is below 1.
 		if (w|(w-ones*0x20)|(quote-ones)|(slash-ones)|(del-ones))&high != 0 {
-			return false
+			return false, false
 		}
+		js |= j - ones
 		if len(s) > 8 && len(s) < 16 { // the last eight, of which some are looked at twice
 			s = s[len(s)-8:]
 			continue
@@ -153,11 +175,14 @@ func plainText(s string) bool {
 		s = s[8:]
 	}
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-			return false
+		switch c := s[i]; {
+		case c < 0x20 || c >= 0x7f || c == '"' || c == '\\':
+			return false, false
+		case c == 'J':
+			js = high
 		}
 	}
-	return true
+	return true, js&high != 0
 }
 
 // forget lets go of the requests that it had texts of.
@@ -185,6 +210,9 @@ func (e *encoder) secret(value string) {
 // sent writes a text that came with the request, or was made of what came with
 // it: tokens and the request's secrets are masked in it, which is named.
 func (e *encoder) sent(s string, limit int, pointer string) {
+	if e.direct(s, limit) {
+		return
+	}
 	if shown := e.shown(s); shown != s {
 		e.masked = addPointer(e.masked, pointer, "")
 		s, pointer = shown, ""

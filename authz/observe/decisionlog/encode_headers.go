@@ -44,9 +44,11 @@ func (e *encoder) headers(r *authz.Request) {
 				e.masked = addPointer(e.masked, headerPointer, name)
 			}
 			continue
-		case strings.IndexByte(value, '?') >= 0 && addressHeader(name): // another query, of which nothing is known
+		case addressHeader(name) && strings.IndexByte(value, '?') >= 0: // another query, of which nothing is known
 			value, _, _ = strings.Cut(value, "?")
 			e.masked = addPointer(e.masked, headerPointer, name)
+		case e.direct(value, maxValue):
+			continue
 		case len(value) > maxValue:
 			e.masked = addPointer(e.masked, headerPointer, name)
 		}

@@ -202,10 +202,19 @@ func FuzzPlainText(f *testing.F) {
 			b := bytes.Repeat([]byte("z"), n)
 			b[at] = '"'
 			f.Add(string(b))
+			b[at] = 'J'
+			f.Add(string(b))
 		}
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if same := string(observe.AppendText(nil, s, len(s))) == s; plainText(s) && !same {
+		plain, token := plainText(s)
+		if _, is := authz.MaskTokens(s); is && plain && !token {
+			t.Errorf("%q has a token", s)
+		}
+		if plain && token != strings.Contains(s, "J") {
+			t.Errorf("%q: %v", s, token)
+		}
+		if same := string(observe.AppendText(nil, s, len(s))) == s; plain && !same {
 			t.Errorf("%q is not in JSON as it is", s)
 		}
 		for i := range len(s) {
@@ -213,7 +222,7 @@ func FuzzPlainText(f *testing.F) {
 				return
 			}
 		}
-		if !plainText(s) {
+		if !plain {
 			t.Errorf("%q is plain", s)
 		}
 	})

@@ -174,6 +174,26 @@ func TestWhoeverIsBusyHasAllThreadsUntilAMomentAfter(t *testing.T) {
 	m.want(t, false, true, false)
 }
 
+func TestWhoeverWaitsHasAllThreadsForNoLonger(t *testing.T) {
+	t.Parallel()
+	p, m := begin(t)
+	m.pass(p, window, 0.1, 1.5)
+	done := p.Waits()
+	m.want(t, false, true)
+	done()
+	m.want(t, false, true, false)
+	done = p.Waits()
+	p.Busy()() // another's moment stays
+	done()
+	m.want(t, false, true, false, true)
+	m.wait(linger)
+	m.want(t, false, true, false, true, false)
+	done = p.Waits()
+	m.pass(p, window, 1.9, 0.1) // a load that asks for more stays too
+	done()
+	m.want(t, false, true, false, true, false, true)
+}
+
 func TestTheMomentBeginsAnewWithEachThatIsBusy(t *testing.T) {
 	t.Parallel()
 	p, m := begin(t)
@@ -245,6 +265,7 @@ func TestWithoutAChoiceNothingIsDone(t *testing.T) {
 	t.Parallel()
 	var p *Procs
 	p.Busy()()
+	p.Waits()()
 	p.Run(context.Background())
 	h := http.NewServeMux()
 	if p.Handler(h) != http.Handler(h) {
