@@ -34,6 +34,8 @@ type encoder struct {
 	erased   []byte
 	seen     []string // names of headers that are written
 	from, to int      // where the request's time is in b
+	pathAt   int      // where its path is as a header, if it is
+	pathEnd  int
 	looks    []byte   // at the headers, by their names
 	values   []string // of one parameter
 	second   int64    // of which spelt is the text
@@ -54,6 +56,7 @@ type constant struct {
 // encode makes the record of one decision, and a newline.
 func (e *encoder) encode(c *constant, parts *shared, n uint64, r *authz.Request, o *authz.Outcome, took time.Duration) {
 	e.b, e.masked, e.erased, e.seen, e.secrets = append(e.b[:0], '{'), e.masked[:0], e.erased[:0], e.seen[:0], e.secrets[:0]
+	e.pathAt, e.pathEnd = 0, 0
 	e.b = append(e.b, c.labels...)
 	e.id(c, n)
 	if d := o.Decision; d != nil {

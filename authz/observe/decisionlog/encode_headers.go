@@ -40,9 +40,11 @@ func (e *encoder) headers(r *authz.Request) {
 		}
 		switch {
 		case name == ":path" && value == r.Path:
+			e.pathAt = len(e.b)
 			if e.path(value, false) {
 				e.masked = addPointer(e.masked, headerPointer, name)
 			}
+			e.pathEnd = len(e.b)
 			continue
 		case addressHeader(name) && strings.IndexByte(value, '?') >= 0: // another query, of which nothing is known
 			value, _, _ = strings.Cut(value, "?")

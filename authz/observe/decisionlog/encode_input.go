@@ -41,7 +41,11 @@ func (e *encoder) input(parts *shared, r *authz.Request, o *authz.Outcome) {
 	e.b = append(e.b, `,"headers":{`...)
 	e.headers(r)
 	e.b = append(e.b, `},"path":`...)
-	e.path(r.Path, true)
+	if written := e.b[e.pathAt:e.pathEnd]; len(written) == len(r.Path)+2 && string(written[1:len(written)-1]) == r.Path {
+		e.b = append(e.b, written...) // as in the header, with nothing to mask or to escape
+	} else {
+		e.path(r.Path, true)
+	}
 	e.b = append(e.b, `,"host":`...)
 	e.text(r.Host, maxShort, "/input/attributes/request/http/host")
 	e.b = append(e.b, `,"scheme":`...)

@@ -1,8 +1,12 @@
 package decisionlog
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +44,37 @@ func browsed() (*authz.Request, *authz.Outcome) {
 		Trace:   authz.Trace{Rules: rules, Held: [4]uint64{0x7ff}, Until: math.MaxInt64},
 	}
 	return r, &authz.Outcome{Verdict: authz.Allowed, Status: 200, Reasons: d.Reasons, Decision: d, Session: s}
+}
+
+// A path is recorded as it is without the header that repeats it.
+func TestAPathIsTheSameWithAndWithoutItsHeader(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/", "/a?tab=x", "/a?token=s3cr3t", "/a\"b", "/é", "/\xff", "/" + strings.Repeat("a", maxPath)} {
+		r, o := browsed()
+		encoded := func() (text, masked string) {
+			e := encoder{}
+			e.encode(&constant{boot: bootID([8]byte{1}), labels: []byte(`"labels":{},`), path: []byte(`"path":"p",`)}, &shared{}, 1, r, o, 0)
+			var x struct {
+				Masked []string
+				Input  struct {
+					Attributes struct {
+						Request struct{ HTTP struct{ Path string } }
+					}
+				}
+			}
+			if err := json.Unmarshal(e.b, &x); err != nil {
+				t.Fatalf("%s: %v", e.b, err)
+			}
+			x.Masked = slices.DeleteFunc(x.Masked, func(p string) bool { return p == headerPointer+"/:path" })
+			return x.Input.Attributes.Request.HTTP.Path, fmt.Sprint(x.Masked)
+		}
+		r.Path, r.Headers[2].Value = path, path
+		text, masked := encoded()
+		r.Headers = slices.Delete(r.Headers, 2, 3)
+		if want, hidden := encoded(); text != want || masked != hidden {
+			t.Errorf("%q: %q, %s, without the header %q, %s", path, text, masked, want, hidden)
+		}
+	}
 }
 
 // BenchmarkEncode makes one record.

@@ -95,6 +95,7 @@ type Log struct {
 	waiting *observe.Buffer // encoded, to be handed over
 	scratch sync.Pool
 	scribe  sync.Mutex // of who encodes notes
+	usual   encoder    // theirs
 
 	some    chan struct{} // there are notes enough to be encoded
 	wake    chan struct{}

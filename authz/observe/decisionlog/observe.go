@@ -94,14 +94,12 @@ func (l *Log) encodeNoted() {
 }
 
 func (l *Log) encodeTaken() {
-	e := l.scratch.Get().(*encoder)
 	list := l.noted.take()
 	for i := range list {
-		l.encodeNote(e, &list[i])
+		l.encodeNote(&l.usual, &list[i])
 		list[i].forget()
 	}
-	e.forget()
-	l.scratch.Put(e)
+	l.usual.forget()
 }
 
 // encodeNote makes one record. A defect here must not end the gate: no request is
