@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/neosc/gate/authz/engine"
+	"github.com/neosc/gate/bundles"
 	"github.com/neosc/gate/session/web/admin"
 )
 
@@ -24,6 +25,18 @@ const policyPath = "/v1/policy"
 type policyReport struct {
 	Revision   string `json:"revision"`
 	Generation uint64 `json:"generation"`
+	// Place is where policy comes from, LoadedAt when this one was activated, Signer
+	// the key that it is signed with.
+	Place    string    `json:"place"`
+	LoadedAt time.Time `json:"loaded_at"`
+	Signer   string    `json:"signer,omitempty"`
+	// Refused is what was offered since, and why it does not serve.
+	Refused *policyRefused `json:"refused,omitempty"`
+	// Held is the revision that the place has and that an operator went back from.
+	Held string `json:"held,omitempty"`
+	// SourceError is why the place could not be asked, since SourceSince.
+	SourceError string     `json:"source_error,omitempty"`
+	SourceSince *time.Time `json:"source_since,omitempty"`
 	// Evaluator is machine or opa, Why what keeps it from being the machine.
 	Evaluator string `json:"evaluator"`
 	Why       string `json:"why,omitempty"`
@@ -35,6 +48,13 @@ type policyReport struct {
 	// Evaluations are those on the machine, Rules what held in them.
 	Evaluations uint64       `json:"evaluations"`
 	Rules       []policyRule `json:"rules"`
+}
+
+// policyRefused is a policy that was offered last. Revision is "" if it has none.
+type policyRefused struct {
+	Revision string    `json:"revision,omitempty"`
+	At       time.Time `json:"at"`
+	Error    string    `json:"error"`
 }
 
 type policyRule struct {
@@ -59,11 +79,26 @@ func (a *app) showPolicy(w http.ResponseWriter, r *http.Request) {
 		Revision: x.Revision, Generation: x.Generation, Evaluator: x.Evaluator, Why: x.Why, Pending: x.Pending,
 		Compared: x.Inputs, Reach: x.Reach, Evaluations: x.Evaluations, Rules: []policyRule{},
 	}
+	out.tellSource(a.policy.Place(), a.policy.Status())
 	for _, f := range x.Rules {
 		out.Rules = append(out.Rules, policyRule{Rule: strings.TrimPrefix(f.Rule, "data."), At: f.At, Held: f.Held})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(out) // whoever asked is gone otherwise
+}
+
+// tellSource says where policy comes from and what came of asking there.
+func (x *policyReport) tellSource(place string, s bundles.Status) {
+	x.Place, x.LoadedAt, x.Held = place, s.LoadedAt, s.Held
+	if s.Bundle != nil {
+		x.Signer = s.Bundle.Signature.KeyID
+	}
+	if s.LastError != nil {
+		x.Refused = &policyRefused{Revision: s.Refused, At: s.LastAttempt, Error: s.LastError.Error()}
+	}
+	if s.SourceError != nil {
+		x.SourceError, x.SourceSince = s.SourceError.Error(), &s.SourceSince
+	}
 }
 
 // askPolicy gets the report of a running gate.
@@ -97,6 +132,7 @@ func policyStatus(ctx context.Context, args []string, s streams) int {
 
 func showPolicyStatus(w io.Writer, x *policyReport) {
 	fmt.Fprintf(w, "policy %s, generation %d\n", visible(x.Revision), x.Generation)
+	showPolicySource(w, x)
 	switch {
 	case x.Pending:
 		fmt.Fprintln(w, "runs on OPA's evaluator for now: the machine is being compared with it")
@@ -115,6 +151,23 @@ func showPolicyStatus(w io.Writer, x *policyReport) {
 		if more := x.Outcomes - x.Reached - len(x.Missed); more > 0 {
 			fmt.Fprintf(w, "  and %d more\n", more)
 		}
+	}
+}
+
+// showPolicySource says what keeps a newer policy from being the active one.
+func showPolicySource(w io.Writer, x *policyReport) {
+	if r := x.Refused; r != nil {
+		what := "what " + x.Place + " has"
+		if r.Revision != "" {
+			what = r.Revision + " of " + x.Place
+		}
+		fmt.Fprintf(w, "refused %s, %s: %s\n", visible(what), r.At.UTC().Format(time.RFC3339), visible(strings.TrimPrefix(strings.Join(strings.Fields(r.Error), " "), "policy refused: ")))
+	}
+	if x.Held != "" {
+		fmt.Fprintf(w, "%s has %s, which an operator went back from\n", visible(x.Place), visible(x.Held))
+	}
+	if x.SourceError != "" {
+		fmt.Fprintf(w, "%s has not answered since %s: %s\n", visible(x.Place), x.SourceSince.UTC().Format(time.RFC3339), visible(x.SourceError))
 	}
 }
 
