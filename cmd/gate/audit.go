@@ -75,7 +75,10 @@ func auditList(ctx context.Context, args []string, s streams) int {
 			return nil
 		})
 		return found, err
-	}, func(w io.Writer) { printEntries(w, found) })
+	}, func(w io.Writer) {
+		printEntries(w, found)
+		mayBeMore(w, len(found), *limit, "-limit shows them, gate audit export all")
+	})
 }
 
 // eachAuditPage reads on, page by page and where a search has paused, until there is

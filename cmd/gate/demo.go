@@ -46,6 +46,7 @@ func demoListCommand(ctx context.Context, args []string, s streams) int {
 				demoTime(g.RequestedAt), demoTime(g.ExpiresAt), demoTime(g.EndedAt), demoTime(g.CleanedAt))
 		}
 		_ = t.Flush() // an output that is gone has nobody to be told
+		mayBeMore(w, len(found), *limit, "-limit shows them; -user, -status and -live choose")
 	})
 }
 

@@ -162,6 +162,14 @@ func visible(s string) string {
 	}, s)
 }
 
+// mayBeMore says that a list has as many as it may: nobody would look for the rest
+// otherwise.
+func mayBeMore(w io.Writer, n, most int, how string) {
+	if n >= most {
+		fmt.Fprintf(w, "these are %d, the most that were asked for; there may be more: %s\n", n, how)
+	}
+}
+
 func visibleList(l []string) string {
 	if len(l) == 0 {
 		return "-"

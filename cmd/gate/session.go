@@ -89,6 +89,7 @@ func sessionList(ctx context.Context, args []string, s streams) int {
 				x.CreatedAt.UTC().Format("2006-01-02 15:04:05"), x.ExpiresAt.UTC().Format("2006-01-02 15:04:05"))
 		}
 		_ = t.Flush() // an output that is gone has nobody to be told
+		mayBeMore(w, len(found), *limit, "-limit shows them, -user and -email those of somebody")
 	})
 }
 
