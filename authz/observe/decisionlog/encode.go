@@ -159,7 +159,7 @@ func (e *encoder) asItIs(s string) {
 
 // plainText reports whether s is in JSON as it is, eight bytes at a time: printable
 // ASCII without quotes and backslashes; and whether a plain one may have the form of
-// a token, since it has the rarest letter of what these begin with.
+// a token: it is long enough and has the rarest letter of what these begin with.
 func plainText(s string) (plain, token bool) {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	js := uint64(0)
@@ -178,11 +178,8 @@ func plainText(s string) (plain, token bool) {
 		s = s[8:]
 	}
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c < 0x20 || c >= 0x7f || c == '"' || c == '\\':
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
 			return false, false
-		case c == 'J':
-			js = high
 		}
 	}
 	return true, js&high != 0

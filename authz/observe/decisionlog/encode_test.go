@@ -46,6 +46,22 @@ func browsed() (*authz.Request, *authz.Outcome) {
 	return r, &authz.Outcome{Verdict: authz.Allowed, Status: 200, Reasons: d.Reasons, Decision: d, Session: s}
 }
 
+// What is known of a name is not taken for another's in the same place.
+func TestNamesOfOneLengthAreToldApart(t *testing.T) {
+	t.Parallel()
+	e := encoder{}
+	for range 3 {
+		for name, want := range map[string]bool{"x-api-token": true, "x-workspace": false, "": false, "cookie": true, "accept": false, "x-sixteen-longer-than-most": false} {
+			if got := e.secretName(name); got != want || e.secretName(name) != want {
+				t.Errorf("%q is a secret's: %v", name, got)
+			}
+		}
+	}
+	if e.forget(); e.named != [len(e.named)]nameSeen{} {
+		t.Error("names are held on to")
+	}
+}
+
 // A path is recorded as it is without the header that repeats it.
 func TestAPathIsTheSameWithAndWithoutItsHeader(t *testing.T) {
 	t.Parallel()

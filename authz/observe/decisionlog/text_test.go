@@ -211,7 +211,7 @@ func FuzzPlainText(f *testing.F) {
 		if _, is := authz.MaskTokens(s); is && plain && !token {
 			t.Errorf("%q has a token", s)
 		}
-		if plain && token != strings.Contains(s, "J") {
+		if plain && token != (len(s) >= 8 && strings.Contains(s, "J")) {
 			t.Errorf("%q: %v", s, token)
 		}
 		if same := string(observe.AppendText(nil, s, len(s))) == s; plain && !same {
