@@ -58,7 +58,7 @@ func TestWrongSettingsNameThePlaceAndTheMend(t *testing.T) {
 
 func TestTheEnvironmentOverridesScalarsAndRefusesTheRest(t *testing.T) {
 	t.Parallel()
-	c, err := config.Parse("gate.yaml", []byte(least), []string{"PATH=/bin", "GATE_SESSION_STORE=memory", "GATE_SESSION_IDLE=30m", "GATE_COOKIE_INSECURE=false", "GATE_LIMITS_MAX_KEYS=5000", "GATE_ENVOY=/x/envoy"})
+	c, err := config.Parse("gate.yaml", []byte(least), []string{"PATH=/bin", "GATE_SESSION_STORE=memory", "GATE_SESSION_IDLE=30m", "GATE_COOKIE_INSECURE=false", "GATE_LIMITS_MAX_KEYS=5000", "GATE_ENVOY=/x/envoy", "GATE_TIMER_SLACK=off"})
 	if err != nil {
 		t.Fatal(err)
 	}

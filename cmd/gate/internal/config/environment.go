@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -10,8 +11,12 @@ import (
 )
 
 // envPrefix starts every variable that overrides a key: GATE_SESSION_STORE is
-// session.store. GATE_ENVOY names Envoy's binary and is no key.
+// session.store.
 const envPrefix = "GATE_"
+
+// noKeys are read elsewhere: GATE_ENVOY names Envoy's binary, GATE_TIMER_SLACK has
+// gate serve leave its threads' (procs.Relax).
+var noKeys = []string{"GATE_ENVOY", "GATE_TIMER_SLACK"}
 
 // override lets the environment replace scalar keys. An unknown GATE_ variable
 // is an error, since a misspelt one would silently leave a setting as it was.
@@ -27,7 +32,7 @@ func override(c *Config, environ []string) error {
 	overridePostgres(c, environ)
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, envPrefix) || name == "GATE_ENVOY" {
+		if !strings.HasPrefix(name, envPrefix) || slices.Contains(noKeys, name) {
 			continue
 		}
 		field, ok := keys[name]

@@ -147,7 +147,7 @@ func isDefault(v reflect.Value, said string) bool {
 func TestTheManualListsEveryVariable(t *testing.T) {
 	t.Parallel()
 	text := section(t, page(t, "operations.md"), "### Environment")
-	for _, name := range []string{redisVariable, postgresVariable, "ZITADEL_AUTHORITY", "ZITADEL_CLIENT_ID", "ZITADEL_PROJECT_ID", "GATE_ENVOY",
+	for _, name := range []string{redisVariable, postgresVariable, "ZITADEL_AUTHORITY", "ZITADEL_CLIENT_ID", "ZITADEL_PROJECT_ID", "GATE_ENVOY", "GATE_TIMER_SLACK",
 		"TRUST_POMERIUM_HEADERS", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "NOTIFY_SOCKET", "WATCHDOG_USEC", "HTTPS_PROXY"} {
 		if !strings.Contains(text, "`"+name+"`") {
 			t.Errorf("docs/operations.md does not tell of %s", name)
