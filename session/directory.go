@@ -14,6 +14,14 @@ type Directory interface {
 	// the same email, or the same subject at another issuer, is another person.
 	// LastSeen is exact to a minute.
 	SignedIn(ctx context.Context, id Identity, at time.Time) (first bool, err error)
-	// ListPeople returns at most limit (1 to 1000; 0 means 100) of them, by email.
-	ListPeople(ctx context.Context, limit int) ([]User, error)
+	// ListPeople returns them by email.
+	ListPeople(ctx context.Context, q PeopleQuery) ([]User, error)
+}
+
+// PeopleQuery selects people. Zero fields do not restrict.
+type PeopleQuery struct {
+	// Email is one in any case. Search is a part of the email or the name, in any case.
+	Email, Search string
+	// Limit is the most people to return: 1 to 1000; 0 means 100.
+	Limit int
 }

@@ -52,8 +52,8 @@ type NewUser struct {
 type Users interface {
 	// AddUser stores an account: ErrUserExists if its email is taken.
 	AddUser(ctx context.Context, u NewUser) (User, error)
-	// ListUsers returns at most limit accounts, by email.
-	ListUsers(ctx context.Context, limit int) ([]User, error)
+	// UserByEmail returns one account: ErrNoUser if there is none.
+	UserByEmail(ctx context.Context, email string) (User, error)
 	// SetPassword changes the password of one account: ErrNoUser if there is none.
 	// It does not end its sessions; callers do.
 	SetPassword(ctx context.Context, email, password string) (User, error)

@@ -116,13 +116,15 @@ func userRole(ctx context.Context, args []string, s streams) int {
 
 func userList(ctx context.Context, args []string, s streams) int {
 	f := operatorFlagSet("user list", "gate user list [flags]", "Lists the local accounts, and whom providers have signed in: by issuer and subject, so\nthat the same email may be there more than once. Times are UTC.", s)
+	search := f.String("search", "", "only those with this `text` in their email or name, in any case")
+	limit := f.Int("limit", 1000, "at most so `many`, 1 to 1000")
 	if _, code, done := f.operands(args, 0, 0); done {
 		return code
 	}
 	var users []session.User
 	return f.do(s, func(c *admin.Client) (any, error) {
 		var err error
-		users, err = c.Users(ctx)
+		users, err = c.Users(ctx, *search, *limit)
 		return users, err
 	}, func(w io.Writer) {
 		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
@@ -146,6 +148,7 @@ func userList(ctx context.Context, args []string, s streams) int {
 				provider, u.CreatedAt.UTC().Format("2006-01-02"), lastSeen, visibleList(notes))
 		}
 		_ = t.Flush() // an output that is gone has nobody to be told
+		mayBeMore(w, len(users), *limit, "-search finds somebody, -limit shows up to 1000")
 	})
 }
 

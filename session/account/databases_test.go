@@ -81,9 +81,9 @@ func aLife(t *testing.T, r *rig) {
 	_, err := r.AddUser(ctx, session.NewUser{Email: "ANA@example.com", Password: password})
 	wantErr(t, err, session.ErrUserExists)
 	r.add(t, "a-na@example.com")
-	users, err := r.ListUsers(ctx, 0)
+	users, err := r.PageUsers(ctx, session.UserQuery{})
 	var emails []string
-	for _, u := range users {
+	for _, u := range users.Users {
 		emails = append(emails, u.Email)
 	}
 	// Bytewise, whatever the database's collation is.

@@ -104,11 +104,24 @@ func TestWhatTheTrailCannotKeepOperatorsCannotDo(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	all, err := h.s.ListUsers(ctx, 0)
-	if err != nil || len(all) != 1 || !slices.Equal(all[0].Roles, []string{"user"}) {
+	all, err := h.s.PageUsers(ctx, session.UserQuery{})
+	if err != nil || len(all.Users) != 1 || !slices.Equal(all.Users[0].Roles, []string{"user"}) {
 		t.Errorf("accounts are %+v, error %v; want nothing changed", all, err)
 	}
 	if _, err := h.SignIn(ctx, "ana@example.com", password, "203.0.113.9"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnAccountIsFoundByEmailInAnyCase(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil, nil)
+	h.add(t, "ana@example.com")
+	if u, err := h.s.UserByEmail(t.Context(), " ana@EXAMPLE.com"); err != nil || u.Email != "ana@example.com" || u.ID == "" {
+		t.Errorf("%+v, %v", u, err)
+	}
+	for email, want := range map[string]error{"an@example.com": session.ErrNoUser, "na@example.com": session.ErrNoUser, "ana": session.ErrBadUser, "": session.ErrBadUser} {
+		_, err := h.s.UserByEmail(t.Context(), email)
+		wantErr(t, err, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/neosc/gate/session"
@@ -77,14 +78,28 @@ func (st *Store) provision(ctx context.Context, id session.Identity, at time.Tim
 }
 
 // ListPeople implements session.Directory.
-func (st *Store) ListPeople(ctx context.Context, limit int) ([]session.User, error) {
-	limit, err := session.Query{Limit: limit}.Rows()
+func (st *Store) ListPeople(ctx context.Context, q session.PeopleQuery) ([]session.User, error) {
+	limit, err := session.Query{Limit: q.Limit}.Rows()
 	if err != nil {
-		return nil, err
+		return nil, badUser("%v", err)
+	}
+	where, args := "1 = 1", []any{}
+	if q.Email != "" {
+		if err := checkText("an email", q.Email); err != nil {
+			return nil, err
+		}
+		where, args = where+" AND lower(email) = ?", append(args, strings.ToLower(q.Email))
+	}
+	if q.Search != "" {
+		if err := checkText("what is searched for", q.Search); err != nil {
+			return nil, err
+		}
+		p := likePattern(q.Search)
+		where, args = where+` AND (lower(email) LIKE ? ESCAPE '\' OR lower(name) LIKE ? ESCAPE '\')`, append(args, p, p)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := st.db.QueryContext(ctx, st.o.Dialect.Bind(`SELECT `+peopleColumns+` FROM people ORDER BY email, id LIMIT ?`), limit)
+	rows, err := st.db.QueryContext(ctx, st.o.Dialect.Bind(`SELECT `+peopleColumns+` FROM people WHERE `+where+` ORDER BY email, id LIMIT ?`), append(args, limit)...)
 	if err != nil {
 		return nil, st.unavailable(err)
 	}

@@ -34,7 +34,7 @@ func people(t *testing.T, r *rig) {
 	}
 	list := func(want int) []session.User {
 		t.Helper()
-		all, err := r.ListPeople(t.Context(), 0)
+		all, err := r.ListPeople(t.Context(), session.PeopleQuery{})
 		if err != nil || len(all) != want {
 			t.Fatalf("%+v, %v; want %d", all, err, want)
 		}
@@ -73,6 +73,18 @@ func people(t *testing.T, r *rig) {
 	sign(late, seen.Add(time.Minute), false)
 	if got = list(3)[i]; got.Email != "nora.v@example.com" {
 		t.Errorf("kept %+v", got)
+	}
+	for q, want := range map[session.PeopleQuery]int{
+		{Email: "NORA@example.com"}: 2, {Email: "ora@example.com"}: 0, {Search: "A.V@"}: 1, {Search: "nORA"}: 3, {Search: "n%a"}: 0, {Search: "n_ra"}: 0,
+		{Email: "nora@example.com", Search: "v@"}: 0, {Search: "nora", Limit: 1}: 1,
+	} {
+		if all, err := r.ListPeople(t.Context(), q); err != nil || len(all) != want {
+			t.Errorf("%+v: %+v, %v; want %d", q, all, err, want)
+		}
+	}
+	for _, q := range []session.PeopleQuery{{Email: "a\nb"}, {Search: "\xff"}, {Limit: 1001}} {
+		_, err := r.ListPeople(t.Context(), q)
+		wantErr(t, err, session.ErrBadUser)
 	}
 }
 
@@ -118,6 +130,6 @@ func TestNobodyInParticularIsNotKept(t *testing.T) {
 	}
 	_, err := r.SignedIn(t.Context(), nora("https://one.example", "9"), seen)
 	wantErr(t, err, session.ErrUnavailable)
-	_, err = r.ListPeople(t.Context(), 0)
+	_, err = r.ListPeople(t.Context(), session.PeopleQuery{})
 	wantErr(t, err, session.ErrUnavailable)
 }

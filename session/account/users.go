@@ -121,17 +121,3 @@ func (st *Store) Get(ctx context.Context, email string) (*User, error) {
 	}
 	return u, nil
 }
-
-// ListUsers returns the first accounts by email. limit is 1 to 1000; 0 means 100.
-func (st *Store) ListUsers(ctx context.Context, limit int) ([]session.User, error) {
-	limit, err := session.Query{Limit: limit}.Rows()
-	if err != nil {
-		return nil, err
-	}
-	users, err := st.users(ctx, "1 = 1", limit)
-	var out []session.User
-	for _, u := range users {
-		out = append(out, u.public())
-	}
-	return out, err
-}

@@ -25,11 +25,8 @@ func TestOperatorsKeepAccounts(t *testing.T) {
 	_, err = r.AddUser(t.Context(), session.NewUser{Email: "ANA@example.com", Password: password})
 	wantErr(t, err, session.ErrUserExists)
 	r.add(t, "aaa@example.com")
-	all, err := r.ListUsers(t.Context(), 0)
-	if err != nil || len(all) != 2 || all[0].Email != "aaa@example.com" {
-		t.Errorf("%+v, %v", all, err)
-	}
-	if all, err = r.ListUsers(t.Context(), 1); err != nil || len(all) != 1 {
+	all, err := r.PageUsers(t.Context(), session.UserQuery{})
+	if err != nil || len(all.Users) != 2 || all.Users[0].Email != "aaa@example.com" {
 		t.Errorf("%+v, %v", all, err)
 	}
 	if u, err = r.SetRoles(t.Context(), "ana@EXAMPLE.com", nil); err != nil || u.Roles == nil || len(u.Roles) != 0 {
@@ -206,7 +203,7 @@ func TestClosedDatabaseIsUnavailable(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"SignIn":    func() error { _, err := r.SignIn(t.Context(), "ana@example.com", password, ""); return err },
-		"ListUsers": func() error { _, err := r.ListUsers(t.Context(), 0); return err },
+		"PageUsers": func() error { _, err := r.PageUsers(t.Context(), session.UserQuery{}); return err },
 		"AddUser": func() error {
 			_, err := r.AddUser(t.Context(), session.NewUser{Email: "a@b.c", Password: password})
 			return err

@@ -47,22 +47,8 @@ func (a *API) handleAccounts() {
 
 // userID returns the id of the account of an email.
 func (a *API) userID(r *http.Request) (string, error) {
-	email := r.PathValue("email")
-	q := session.UserQuery{Search: strings.TrimSpace(email), Limit: maxUsers}
-	for {
-		page, err := a.o.Members.PageUsers(r.Context(), q)
-		if err != nil {
-			return "", err
-		}
-		for _, u := range page.Users {
-			if strings.EqualFold(u.Email, q.Search) {
-				return u.ID, nil
-			}
-		}
-		if q.After = page.Next; page.Next == "" {
-			return "", session.ErrNoUser
-		}
-	}
+	u, err := a.account(r.Context(), r.PathValue("email"))
+	return u.ID, err
 }
 
 // organizationID returns the id of an organization that is named by it or by its

@@ -203,7 +203,7 @@ func TestAccountChangesReachLiveSessions(t *testing.T) {
 	if changed, err = x.RemoveUser(ctx, "nora@kappa4.com"); err != nil || changed.SessionsEnded != 1 {
 		t.Errorf("removed: %+v, %v", changed, err)
 	}
-	if all, err := x.Users(ctx); err != nil || len(all) != 0 {
+	if all, err := x.Users(ctx, "", 1000); err != nil || len(all) != 0 {
 		t.Errorf("left: %v, %v", all, err)
 	}
 	if strings.Contains(x.log.String(), "a new one, long") {

@@ -44,10 +44,8 @@ func (a *API) audit(r *http.Request) (any, error) {
 			return nil, problem(http.StatusBadRequest, "before %q is not the number of an entry", v.Get("before"))
 		}
 	}
-	if v.Has("limit") {
-		if q.Limit, err = strconv.Atoi(v.Get("limit")); err != nil || q.Limit < 1 || q.Limit > maxList {
-			return nil, problem(http.StatusBadRequest, "limit %q is not a number from 1 to %d", v.Get("limit"), maxList)
-		}
+	if err := limited(v, &q.Limit); err != nil {
+		return nil, err
 	}
 	found, err := a.o.AuditLog.Entries(r.Context(), q)
 	if paused, ok := errors.AsType[*session.AuditPaused](err); ok {

@@ -83,10 +83,13 @@ func (c *Client) RevokeAll(ctx context.Context) (int, error) {
 	return out.Ended, err
 }
 
-// Users lists accounts by email.
-func (c *Client) Users(ctx context.Context) ([]session.User, error) {
+// Users lists accounts and whom providers have signed in, by email: at most limit,
+// and those whose email or name has search in it.
+func (c *Client) Users(ctx context.Context, search string, limit int) ([]session.User, error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	set(q, "search", search)
 	var out userList
-	err := c.do(ctx, "GET", "/v1/users", nil, nil, &out)
+	err := c.do(ctx, "GET", "/v1/users", q, nil, &out)
 	return out.Users, err
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/neosc/gate/session"
@@ -66,10 +65,8 @@ func (a *API) listDemos(r *http.Request) (any, error) {
 	if query.Status != "" && !query.Status.Known() {
 		return nil, problem(http.StatusBadRequest, "the state is %q; there are pending, starting, active, expired, revoked, failed and refused", query.Status)
 	}
-	if q.Has("limit") {
-		if query.Limit, err = strconv.Atoi(q.Get("limit")); err != nil || query.Limit < 1 || query.Limit > 1000 {
-			return nil, problem(http.StatusBadRequest, "limit is %q; it is a number from 1 to 1000", q.Get("limit"))
-		}
+	if err := limited(q, &query.Limit); err != nil {
+		return nil, err
 	}
 	page, err := a.o.Demos.PageGrants(r.Context(), query)
 	out := demoList{Demos: make([]DemoSession, 0, len(page.Grants)), Next: page.Next}
@@ -114,26 +111,35 @@ func (a *API) somebody(ctx context.Context, email string) (*session.Session, err
 	if err != nil || len(found) > 0 {
 		return first(found), err
 	}
-	users, err := a.o.Users.ListUsers(ctx, maxUsers)
-	if err == nil && a.o.People != nil {
-		var people []session.User
-		people, err = a.o.People.ListPeople(ctx, maxUsers)
-		users = append(users, people...)
+	u, err := a.known(ctx, email)
+	if errors.Is(err, session.ErrNoUser) {
+		return nil, NotFound("nobody with the email %s has an account, or was signed in here", email)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range users {
-		if !strings.EqualFold(u.Email, email) {
-			continue
-		}
-		id := session.Identity{UserID: u.ID, Email: u.Email, Organization: u.Organization, Issuer: u.Issuer, Subject: u.Subject}
-		if u.OrganizationID != "" {
-			id.Claims = map[string]any{"organization_id": u.OrganizationID}
-		}
-		return &session.Session{Identity: id}, nil
+	id := session.Identity{UserID: u.ID, Email: u.Email, Organization: u.Organization, Issuer: u.Issuer, Subject: u.Subject}
+	if u.OrganizationID != "" {
+		id.Claims = map[string]any{"organization_id": u.OrganizationID}
 	}
-	return nil, NotFound("nobody with the email %s has an account, or was signed in here", email)
+	return &session.Session{Identity: id}, nil
+}
+
+// known is the account of an email, or else somebody of that email whom a provider
+// has signed in: session.ErrNoUser if there is neither.
+func (a *API) known(ctx context.Context, email string) (session.User, error) {
+	u, err := a.account(ctx, email)
+	if !errors.Is(err, session.ErrNoUser) || a.o.People == nil || email == "" {
+		return u, err
+	}
+	people, wrong := a.o.People.ListPeople(ctx, session.PeopleQuery{Email: email, Limit: 1})
+	switch {
+	case wrong != nil:
+		return u, wrong
+	case len(people) == 0:
+		return u, err
+	}
+	return people[0], nil
 }
 
 func first(found []*session.Session) *session.Session {

@@ -37,7 +37,17 @@ func (u *users) AddUser(_ context.Context, n session.NewUser) (session.User, err
 	return u.by[n.Email], nil
 }
 
-func (u *users) ListUsers(context.Context, int) ([]session.User, error) {
+func (u *users) UserByEmail(_ context.Context, email string) (session.User, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	x, ok := u.by[strings.ToLower(email)]
+	if u.down == nil && !ok {
+		return x, session.ErrNoUser
+	}
+	return x, u.down
+}
+
+func (u *users) all() ([]session.User, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return slices.SortedFunc(maps.Values(u.by), func(a, b session.User) int { return strings.Compare(a.Email, b.Email) }), u.down
@@ -65,13 +75,14 @@ type members struct {
 	sessions *session.Manager
 }
 
-func (m members) PageUsers(ctx context.Context, _ session.UserQuery) (session.UserPage, error) {
-	all, err := m.ListUsers(ctx, 0)
-	return session.UserPage{Users: all}, err
+func (m members) PageUsers(_ context.Context, q session.UserQuery) (session.UserPage, error) {
+	all, err := m.all()
+	all = slices.DeleteFunc(all, func(u session.User) bool { return !strings.Contains(u.Email, strings.ToLower(q.Search)) })
+	return session.UserPage{Users: all[:min(len(all), q.Limit)]}, err
 }
 
 func (m members) UserByID(ctx context.Context, id string) (session.User, error) {
-	all, err := m.ListUsers(ctx, 0)
+	all, err := m.all()
 	for _, u := range all {
 		if u.ID == id {
 			return u, nil

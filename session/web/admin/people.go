@@ -1,8 +1,9 @@
 package admin
 
 import (
+	"context"
+	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/neosc/gate/session"
 )
@@ -31,19 +32,26 @@ func (a *API) person(r *http.Request) (any, error) {
 	if len(found) > 0 {
 		return Person{Key: found[0].Key.String(), Session: *a.shown(found[0])}, nil
 	}
-	users, err := a.o.Users.ListUsers(r.Context(), maxUsers)
+	u, err := a.account(r.Context(), email)
+	if errors.Is(err, session.ErrNoUser) {
+		return nil, NotFound("nobody with the email %s has a live session or a local account", email)
+	}
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range users {
-		if strings.EqualFold(u.Email, email) {
-			return Person{Session: session.Session{Kind: session.Browser, Identity: session.Identity{
-				Provider: "local", UserID: u.ID, Email: u.Email, EmailVerified: true, Name: u.Name, Organization: u.Organization,
-				Roles: nonNil(u.Roles), Claims: a.shown(&session.Session{Identity: session.Identity{Claims: u.Claims}}).Identity.Claims,
-			}}}, nil
-		}
+	return Person{Session: session.Session{Kind: session.Browser, Identity: session.Identity{
+		Provider: "local", UserID: u.ID, Email: u.Email, EmailVerified: true, Name: u.Name, Organization: u.Organization,
+		Roles: nonNil(u.Roles), Claims: a.shown(&session.Session{Identity: session.Identity{Claims: u.Claims}}).Identity.Claims,
+	}}}, nil
+}
+
+// account is the local one of an email. What no account's email can be is nobody's.
+func (a *API) account(ctx context.Context, email string) (session.User, error) {
+	u, err := a.o.Users.UserByEmail(ctx, email)
+	if errors.Is(err, session.ErrBadUser) {
+		err = session.ErrNoUser
 	}
-	return nil, NotFound("nobody with the email %s has a live session or a local account", email)
+	return u, err
 }
 
 // shown is a session without what may be a secret.

@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -12,16 +13,27 @@ import (
 // maxList is the most rows of one answer, as session.Query has it.
 const maxList = 1000
 
+// limited reads the parameter limit, if it is there.
+func limited(q url.Values, limit *int) error {
+	if !q.Has("limit") {
+		return nil
+	}
+	n, err := strconv.Atoi(q.Get("limit"))
+	if err != nil || n < 1 || n > maxList {
+		return problem(http.StatusBadRequest, "limit %q is not a number from 1 to %d", q.Get("limit"), maxList)
+	}
+	*limit = n
+	return nil
+}
+
 func (a *API) listSessions(r *http.Request) (any, error) {
 	q, err := parameters(r, "user", "email", "limit")
 	if err != nil {
 		return nil, err
 	}
 	query := session.Query{UserID: q.Get("user"), Email: q.Get("email"), Now: a.o.Clock(), Limit: 100}
-	if q.Has("limit") {
-		if query.Limit, err = strconv.Atoi(q.Get("limit")); err != nil || query.Limit < 1 || query.Limit > maxList {
-			return nil, problem(http.StatusBadRequest, "limit %q is not a number from 1 to %d", q.Get("limit"), maxList)
-		}
+	if err := limited(q, &query.Limit); err != nil {
+		return nil, err
 	}
 	found, err := a.o.Sessions.List(r.Context(), query)
 	if err != nil {

@@ -8,14 +8,16 @@ import (
 	"github.com/neosc/gate/session"
 )
 
-// maxUsers is the most accounts, and the most people, of one listing.
-const maxUsers = 1000
-
 func (a *API) listUsers(r *http.Request) (any, error) {
-	if _, err := parameters(r); err != nil {
+	q, err := parameters(r, "search", "limit")
+	if err != nil {
 		return nil, err
 	}
-	users, err := a.listed(r.Context())
+	limit := maxList
+	if err := limited(q, &limit); err != nil {
+		return nil, err
+	}
+	users, err := a.listed(r.Context(), q.Get("search"), limit)
 	if err != nil {
 		return nil, err
 	}
