@@ -192,12 +192,16 @@ func replayLog(ctx context.Context, r *report, s *stand) error {
 	if err != nil {
 		return err
 	}
-	if err := logRun(ctx, r, noop, plain, logged, manyCallers); err != nil {
+	if err := logRuns(ctx, r, noop, plain, logged); err != nil {
 		return err
 	}
 	if err := withMaps(ctx, &noop, &plain, &logged); err != nil {
 		return err
 	}
+	return logRuns(ctx, r, noop, plain, logged)
+}
+
+func logRuns(ctx context.Context, r *report, noop, plain, logged *contender) error {
 	for _, callers := range []int{1, manyCallers, 64} {
 		if err := logRun(ctx, r, noop, plain, logged, callers); err != nil {
 			return err
