@@ -38,7 +38,7 @@ func TestWhatAnotherEdgeMayNotHaveForwardedIsNeverTheSame(t *testing.T) {
 				q.Extensions["routes"] = c.recorded
 			}
 			j := engine.NewJudge(p)
-			r, err := replay.Files(t.Context(), replay.Options{Judge: j, Edge: replay.EdgeOf(j, "now", append(always, "x-tenant"), always)}, []string{masked(t, p, q)})
+			r, err := replay.Log(t.Context(), replay.Options{Judge: j, Edge: replay.EdgeOf(j, "now", append(always, "x-tenant"), always)}, masked(t, p, q))
 			switch {
 			case err != nil || r.Records != 1:
 				t.Fatalf("%v, report %+v", err, r)

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -44,16 +45,19 @@ type chunk struct {
 // chunkBytes is about how much a worker takes at once.
 const chunkBytes = 256 << 10
 
-// Files replays the records of files, oldest first, in memory that does not
-// grow with them. When ctx ends the report is of what was done until then, and
-// says so. An error is of reading alone.
-func Files(ctx context.Context, o Options, files []string) (*Report, error) {
+// Log replays the records of a log, those of its oldest file first, in memory that
+// does not grow with them. When ctx ends the report is of what was done until then,
+// and says so. An error is of reading alone.
+func Log(ctx context.Context, o Options, path string) (*Report, error) {
 	return run(ctx, o, func(ctx context.Context, each func(decisionlog.Line) error) error {
-		return decisionlog.Scan(ctx, files, each)
+		if err := decisionlog.Scan(ctx, path, each); err != nil {
+			return fmt.Errorf("decision log: %w", err)
+		}
+		return nil
 	})
 }
 
-// Reader is Files for what is open.
+// Reader is Log for what is open.
 func Reader(ctx context.Context, o Options, name string, from io.Reader) (*Report, error) {
 	return run(ctx, o, func(ctx context.Context, each func(decisionlog.Line) error) error {
 		return decisionlog.ScanReader(ctx, name, from, each)

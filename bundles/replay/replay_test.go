@@ -159,11 +159,7 @@ func outcome(ctx context.Context, e authz.Engine, r *authz.Request) *authz.Outco
 
 func replayed(t testing.TB, j *engine.Judge, file string) *replay.Report {
 	t.Helper()
-	files, err := decisionlog.Files(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := replay.Files(t.Context(), replay.Options{Judge: j}, files)
+	r, err := replay.Log(t.Context(), replay.Options{Judge: j}, file)
 	if err != nil {
 		t.Fatal(err)
 	}

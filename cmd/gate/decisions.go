@@ -133,10 +133,6 @@ func decisionFile(flag, config string) (string, error) {
 
 // find prints what is looked for.
 func (f *decisionFlags) find(ctx context.Context, file string, s streams) error {
-	files, err := decisionlog.Files(file)
-	if err != nil {
-		return fmt.Errorf("decision log: %w", err)
-	}
 	bad := &badLines{w: s.err}
 	var newest []string
 	print := func(l decisionlog.Line) error {
@@ -156,8 +152,8 @@ func (f *decisionFlags) find(ctx context.Context, file string, s streams) error 
 		_, err := io.WriteString(s.out, f.said(r, text))
 		return err
 	}
-	if err := decisionlog.Scan(ctx, files, print); err != nil {
-		return err
+	if err := decisionlog.Scan(ctx, file, print); err != nil {
+		return fmt.Errorf("decision log: %w", err)
 	}
 	for _, x := range newest {
 		if _, err := io.WriteString(s.out, x); err != nil {

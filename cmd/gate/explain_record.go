@@ -57,13 +57,9 @@ func (f *explainFlags) fromLog(ctx context.Context) (*report, error) {
 
 // findRecord returns the newest record of a decision's or a request's id.
 func findRecord(ctx context.Context, file, id string) (*decisionlog.Record, error) {
-	files, err := decisionlog.Files(file)
-	if err != nil {
-		return nil, fmt.Errorf("decision log: %w", err)
-	}
 	var found *decisionlog.Record
 	lines := 0
-	err = decisionlog.Scan(ctx, files, func(l decisionlog.Line) error {
+	err := decisionlog.Scan(ctx, file, func(l decisionlog.Line) error {
 		if lines++; l.Err != nil || !mayHave(l.Text, id) {
 			return nil
 		}
@@ -74,7 +70,7 @@ func findRecord(ctx context.Context, file, id string) (*decisionlog.Record, erro
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, fmt.Errorf("decision log: %w", err)
 	case found == nil:
 		return nil, fmt.Errorf("no decision %.64q is among the %d of %s", id, lines, file)
 	case found.Request == nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,9 +120,9 @@ func (f *replayFlags) replay(ctx context.Context, s streams) (*replay.Report, er
 	if f.decisions == "-" {
 		out, err = replay.Reader(ctx, o, "stdin", s.in)
 	} else {
-		var files []string
-		if files, err = f.files(cfg); err == nil {
-			out, err = replay.Files(ctx, o, files)
+		var file string
+		if file, err = f.file(cfg); err == nil {
+			out, err = replay.Log(ctx, o, file)
 		}
 	}
 	if err == nil {
@@ -130,19 +131,12 @@ func (f *replayFlags) replay(ctx context.Context, s streams) (*replay.Report, er
 	return out, err
 }
 
-func (f *replayFlags) files(cfg *config.Config) ([]string, error) {
-	file := f.decisions
+func (f *replayFlags) file(cfg *config.Config) (string, error) {
+	file := cmp.Or(f.decisions, cfg.Decisions.File)
 	if file == "" {
-		file = cfg.Decisions.File
+		return "", fmt.Errorf("%s keeps no decisions in a file: name one with -decisions", f.config)
 	}
-	if file == "" {
-		return nil, fmt.Errorf("%s keeps no decisions in a file: name one with -decisions", f.config)
-	}
-	files, err := decisionlog.Files(file)
-	if err != nil {
-		return nil, fmt.Errorf("decision log: %w", err)
-	}
-	return files, nil
+	return file, nil
 }
 
 // explain puts the command that explains it to each example.

@@ -54,7 +54,7 @@ func replayRecords(ctx context.Context, r *report) error {
 	var whole, decoded []float64
 	for range replayTurns {
 		took, err := cpuTime(func() error {
-			out, err := replay.Files(ctx, replay.Options{Judge: j}, []string{file})
+			out, err := replay.Log(ctx, replay.Options{Judge: j}, file)
 			if err == nil && (out.Same != replayed || out.Records != replayed) {
 				err = fmt.Errorf("of %d records %d are the same", out.Records, out.Same)
 			}
@@ -96,7 +96,7 @@ func cpuTime(f func() error) (float64, error) {
 func decodedTime(ctx context.Context, j *engine.Judge, file string) (float64, error) {
 	var records []*decisionlog.Record
 	shared := decisionlog.NewShared()
-	err := decisionlog.Scan(ctx, []string{file}, func(l decisionlog.Line) error {
+	err := decisionlog.Scan(ctx, file, func(l decisionlog.Line) error {
 		if len(records) == 4096 {
 			return nil
 		}

@@ -321,7 +321,7 @@ func TestAFileIsTurnedOverAndBounded(t *testing.T) {
 		t.Fatalf("files %v, %v", files, err)
 	}
 	last := -1
-	err = decisionlog.Scan(t.Context(), files, func(line decisionlog.Line) error {
+	err = decisionlog.Scan(t.Context(), file, func(line decisionlog.Line) error {
 		rec, err := decisionlog.Parse(string(line.Text))
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", line.File, line.Number, err)

@@ -5,8 +5,10 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +71,7 @@ func TestCompressedFilesAreRead(t *testing.T) {
 		t.Fatalf("%q, %v", files, err)
 	}
 	lines, cut := map[string]int{}, map[string]int{}
-	err = decisionlog.Scan(t.Context(), files, func(l decisionlog.Line) error {
+	err = decisionlog.Scan(t.Context(), file, func(l decisionlog.Line) error {
 		if _, err := decisionlog.Parse(string(l.Text)); l.Err == nil && err != nil {
 			return err
 		}
@@ -83,6 +85,33 @@ func TestCompressedFilesAreRead(t *testing.T) {
 	}
 	if _, err := decisionlog.Files(dir); err == nil || !strings.Contains(err.Error(), "is a folder") {
 		t.Errorf("a folder: %v", err)
+	}
+}
+
+// A gate that was killed while it turned the log over leaves a number out.
+func TestAMissingNumberHidesNoOlderFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "d.ndjson")
+	for _, name := range []string{"d.ndjson", "d.ndjson.2", "d.ndjson.3.gz", "d.ndjson.12", "d.ndjson.2.gz", "d.ndjson.x", "d.ndjson.01", "d.ndjson.-1", "d.ndjson.1.5", "e.ndjson.1", "d.ndjson.7.bak"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{file + ".12", file + ".3.gz", file + ".2", file}
+	if files, err := decisionlog.Files(file); err != nil || !slices.Equal(files, want) {
+		t.Errorf("%q, %v; want %q", files, err, want)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := decisionlog.Files(file); err != nil || !slices.Equal(files, want[:3]) {
+		t.Errorf("without the newest: %q, %v", files, err)
+	}
+	for _, none := range []string{filepath.Join(dir, "f.ndjson"), filepath.Join(dir, "none", "d.ndjson")} {
+		if files, err := decisionlog.Files(none); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), none) {
+			t.Errorf("%s: %q, %v", none, files, err)
+		}
 	}
 }
 

@@ -3,13 +3,18 @@ package decisionlog
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -32,55 +37,126 @@ type Line struct {
 var ErrCutOff = errors.New("the line is cut off")
 
 // Files returns those of a log that there are, oldest first: Path.2, Path.1,
-// Path; the older ones may have been compressed (Path.2.gz). It is an error if
-// there is none, or if path is a folder.
+// Path; the older ones may have been compressed (Path.2.gz). A number may be missing:
+// its file was being renamed when the gate was killed. It is an error if there is
+// none, or if path is a folder.
 func Files(path string) ([]string, error) {
-	var out []string
-	for i := 1; i < 10_000; i++ {
-		name := numbered(path, i)
-		if !exists(name) {
-			if name += ".gz"; !exists(name) {
-				break
-			}
-		}
-		out = append(out, name)
-	}
-	slices.Reverse(out)
 	info, err := os.Stat(path)
-	switch {
-	case err == nil && info.IsDir():
+	if err == nil && info.IsDir() {
 		return nil, fmt.Errorf("%s is a folder: name the file in it", path)
-	case err == nil:
-		out = append(out, path)
-	case len(out) == 0:
+	}
+	files, wrong := older(path)
+	switch {
+	case err == nil && wrong == nil:
+		return append(files, path), nil
+	case len(files) == 0:
+		return nil, cmp.Or(err, wrong)
+	}
+	return files, nil
+}
+
+// older are a log's files but the newest, oldest first.
+func older(path string) ([]string, error) {
+	dir, base := filepath.Split(path)
+	entries, err := os.ReadDir(cmp.Or(dir, "."))
+	if err != nil {
 		return nil, err
+	}
+	of := map[int]string{}
+	var numbers []int
+	for _, e := range entries {
+		text, is := strings.CutPrefix(e.Name(), base+".")
+		text, packed := strings.CutSuffix(text, ".gz")
+		n, err := strconv.Atoi(text)
+		if !is || err != nil || n < 1 || strconv.Itoa(n) != text || e.IsDir() {
+			continue
+		}
+		if _, twice := of[n]; !twice {
+			numbers = append(numbers, n)
+		} else if packed { // it is being compressed
+			continue
+		}
+		of[n] = dir + e.Name()
+	}
+	slices.Sort(numbers)
+	out := make([]string, 0, len(numbers)+1)
+	for _, n := range slices.Backward(numbers) {
+		out = append(out, of[n])
 	}
 	return out, nil
 }
 
-func exists(name string) bool {
-	_, err := os.Stat(name)
-	return err == nil
-}
-
-// Scan reads the lines of files, one after the other, in bounded memory. Empty
-// lines are passed over. It ends with what each returns, ctx's error or that of
-// reading.
-func Scan(ctx context.Context, files []string, each func(Line) error) error {
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		err = ScanReader(ctx, name, f, each)
-		if e := f.Close(); err == nil {
-			err = e
-		}
-		if err != nil {
+// Scan reads the lines of a log, those of its oldest file first, in bounded
+// memory. Empty lines are passed over. It ends with what each returns, ctx's error
+// or that of reading. All files are opened before the first is read: none is passed
+// over when the log is turned over meanwhile.
+func Scan(ctx context.Context, path string, each func(Line) error) error {
+	files, err := openAll(path, os.Open)
+	if err != nil {
+		return err
+	}
+	defer closeAll(files)
+	for _, f := range files {
+		if err := ScanReader(ctx, f.Name(), f, each); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// openAll opens the files of a log, oldest first. The newest is opened first: if
+// the log is turned over in between, the next name leads to a file that is open
+// already, or there is another name by now, and all begins anew.
+func openAll(path string, open func(string) (*os.File, error)) ([]*os.File, error) {
+	for range 10 {
+		names, err := Files(path)
+		if err != nil {
+			return nil, err
+		}
+		files, whole, err := openEach(names, open)
+		if err == nil && whole { // by now the oldest may have a name that was nobody's
+			var now []string
+			now, err = Files(path)
+			whole = slices.Equal(now, names)
+		}
+		if err == nil && whole {
+			return files, nil
+		}
+		closeAll(files)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // its name was another's meanwhile
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%s is turned over faster than its files can be opened", path)
+}
+
+// openEach returns what it has opened in any case, and whether each name led to
+// another file.
+func openEach(names []string, open func(string) (*os.File, error)) (files []*os.File, whole bool, err error) {
+	var seen []os.FileInfo
+	for _, name := range slices.Backward(names) {
+		f, err := open(name)
+		if err != nil {
+			return files, false, err
+		}
+		files = append(files, f)
+		info, err := f.Stat()
+		if err != nil {
+			return files, false, err
+		}
+		if slices.ContainsFunc(seen, func(x os.FileInfo) bool { return os.SameFile(x, info) }) {
+			return files, false, nil
+		}
+		seen = append(seen, info)
+	}
+	slices.Reverse(files)
+	return files, true, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // it was only read
+	}
 }
 
 // ScanReader is Scan for what is open. What is compressed with gzip is
