@@ -140,6 +140,7 @@ func (l *logRules) apply(ctx context.Context, record map[string]any) (drop bool,
 			return false, fmt.Errorf("data.system.log.mask: %w", err)
 		}
 	}
+	closeGaps(record)
 	return false, nil
 }
 
@@ -225,9 +226,32 @@ func change(in any, path []string, op string, value any) (out any, done bool) {
 			in[i] = value
 			return in, true
 		}
-		return slices.Delete(in, i, i+1), true
+		in[i] = gone{}
+		return in, true
 	}
 	return in, false
+}
+
+// gone stands where an element of an array was removed until all rules are applied:
+// they name elements by where those are in the record that they saw. With the places
+// moved up at once, of four removed elements two stayed.
+type gone struct{}
+
+// closeGaps moves up what comes after elements that were removed.
+func closeGaps(in any) any {
+	switch in := in.(type) {
+	case map[string]any:
+		for k, v := range in {
+			in[k] = closeGaps(v)
+		}
+	case []any:
+		in = slices.DeleteFunc(in, func(v any) bool { return v == gone{} })
+		for i, v := range in {
+			in[i] = closeGaps(v)
+		}
+		return in
+	}
+	return in
 }
 
 // note adds a path to the record's list of a name, once and in order.

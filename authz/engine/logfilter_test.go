@@ -72,6 +72,37 @@ drop if input.input.parsed_path[0] == "assets"
 	}
 }
 
+func TestElementsThatAreMaskedByTheirPlaceAreThoseOfTheRecord(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ rules, groups, want string }{
+		{`mask contains sprintf("/input/groups/%d", [i]) if some i, _ in input.input.groups`, `["a", "b", "c", "d"]`, `[]`},
+		{`mask := ["/input/groups/0", "/input/groups/2", "/input/groups/0"]`, `["a", "b", "c", "d"]`, `["b", "d"]`},
+		{`mask := ["/input/groups/0", {"op": "upsert", "path": "/input/groups/2", "value": "x"}]`, `["a", "b", "c"]`, `["b", "x"]`},
+		{`mask := ["/input/groups/1/0", "/input/groups/1/1", "/input/groups/0"]`, `["a", ["b", "c", "d"]]`, `[["d"]]`},
+		{`mask := ["/input/groups/1/x", "/input/groups/0"]`, `["a", {"x": 1, "y": ["z"]}]`, `[{"y": ["z"]}]`},
+		{`mask := ["/input/groups/7", "/input/groups/-1"]`, `["a"]`, `["a"]`},
+	} {
+		p, err := logPolicy(t, "package system.log\n\n"+c.rules+"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := engine.New(engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Activate(p)
+		var m, want map[string]any
+		for to, text := range map[*map[string]any]string{&m: c.groups, &want: c.want} {
+			if err := json.Unmarshal([]byte(`{"input": {"groups": `+text+`}}`), to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if drop, err := engine.NewLogFilter(e).Apply(t.Context(), m); drop || err != nil || !reflect.DeepEqual(m["input"], want["input"]) {
+			t.Errorf("%s of %s: %v, %v, %v; want %s", c.rules, c.groups, m["input"], drop, err, c.want)
+		}
+	}
+}
+
 func TestMasksThatCannotBeAppliedAreErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ rule, want string }{
