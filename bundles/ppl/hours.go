@@ -30,6 +30,38 @@ func (im *importer) zone(items []pair) string {
 	return "UTC"
 }
 
+// oneWindow reports hours that are no window: of two criteria of a kind, or of two
+// zones, each would be open at times at which the other is not.
+func (im *importer) oneWindow(items []pair) error {
+	zone, seen := "", map[string]bool{}
+	for _, p := range items {
+		if !isTime(p.key) {
+			continue
+		}
+		kind := "time"
+		if p.key == "day_of_week" {
+			kind = p.key
+		}
+		if seen[kind] {
+			return im.errorf(p.value, "%s: there is one in this rule already; write both as one, or beside what opens the route", p.key)
+		}
+		seen[kind] = true
+		if !isMap(p.value) {
+			continue
+		}
+		for _, k := range pairs(p.value) {
+			switch {
+			case k.key != "timezone" || k.value.Kind != yaml.ScalarNode:
+			case zone != "" && zone != k.value.Value:
+				return im.errorf(k.value, "timezone: %q and %q are in one rule; write one zone, or both beside what opens the route", clip(zone), clip(k.value.Value))
+			default:
+				zone = k.value.Value
+			}
+		}
+	}
+	return nil
+}
+
 // window is what day_of_week and time of one rule say together.
 func (im *importer) window(items []pair) (window, error) {
 	w := window{timezone: im.zone(items), days: map[string]bool{}, until: [3]int{24, 0, 0}}

@@ -284,6 +284,9 @@ func (im *importer) condition(r *routeModel, o pair, items []pair, limited bool)
 		return true, nil
 	}
 	if timed {
+		if err := im.oneWindow(items); err != nil {
+			return true, err
+		}
 		w, err := im.window(items)
 		if err != nil {
 			return true, err
