@@ -96,6 +96,9 @@ func (a *API) addDemo(r *http.Request) (any, error) {
 			return nil, problem(http.StatusBadRequest, "duration is %q; it is like 20m", n.Duration)
 		}
 	}
+	if n.Email == "" { // which would mean whoever signed in last
+		return nil, problem(http.StatusUnprocessableEntity, "email is missing: say for whom the demo session is")
+	}
 	who, err := a.somebody(r.Context(), n.Email)
 	if err != nil {
 		return nil, err
