@@ -83,18 +83,11 @@ func (l *loader) read(name string) ([]byte, error) {
 	if l.files++; l.files > maxFiles {
 		return nil, fmt.Errorf("more than %d policy files", maxFiles)
 	}
-	f, err := l.fsys.Open(name)
+	f, err := archive.OpenRegular(l.fsys, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", name)
-	}
 	text, err := io.ReadAll(io.LimitReader(f, maxBytes-l.bytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

@@ -3,8 +3,11 @@ package bundles_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -101,4 +104,21 @@ func FuzzLoadNeverPanics(f *testing.F) {
 			t.Fatal("no data and no error")
 		}
 	})
+}
+
+func TestAPipeInThePolicyFolderIsRefusedNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"f.rego", "f_test.rego", "data.json"} {
+		dir := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := bundles.Load(os.DirFS(dir))
+		if _, wrong := bundles.LoadTests(os.DirFS(dir)); err == nil {
+			err = wrong
+		}
+		if err == nil || !strings.Contains(err.Error(), name+" is no regular file") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -58,6 +58,28 @@ func TestASetWithoutSwitchesHasNone(t *testing.T) {
 	}
 }
 
+func TestSwitchesThatSomebodyNamesHaveToBeThere(t *testing.T) {
+	t.Parallel()
+	on, n := session.BooleanValue(true), session.NumberValue(7)
+	for _, c := range []struct {
+		given session.StoredSwitch
+		says  string
+	}{
+		{session.StoredSwitch{Name: "hours", Value: &on}, ""},
+		{session.StoredSwitch{Name: "burst", Value: &n}, ""},
+		{session.StoredSwitch{Name: "hour", Value: &on}, `the switch "hour" cannot be true: the policy declares no such switch; it has burst, hours`},
+		{session.StoredSwitch{Name: "burst", Value: &on}, `the switch "burst" cannot be true: `},
+		{session.StoredSwitch{Name: "hours", Value: &n}, `the switch "hours" cannot be 7: `},
+	} {
+		if err := Fits(set(t), []session.StoredSwitch{c.given}); (err == nil) != (c.says == "") || err != nil && !strings.HasPrefix(err.Error(), c.says) {
+			t.Errorf("%+v: %v, want %q", c.given, err, c.says)
+		}
+	}
+	if err := Fits(nil, []session.StoredSwitch{{Name: "x", Value: &on}}); err == nil || !strings.HasSuffix(err.Error(), "it declares none") {
+		t.Error(err)
+	}
+}
+
 // Whatever is stored: the set's own data stays as it was, each switch stands at
 // what it may stand at, and equal values alone have equal revisions.
 func TestFoldKeepsEveryBound(t *testing.T) {

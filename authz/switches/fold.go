@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/neosc/gate/session"
 )
@@ -26,6 +27,25 @@ func Fold(data map[string]any, revision string, stored []session.StoredSwitch) (
 		return nil, "", err
 	}
 	return data, f.revision, nil
+}
+
+// Fits reports the first of some values that a set has no place for: what is
+// stored and ignored in a running gate is a slip where somebody names it.
+func Fits(data map[string]any, given []session.StoredSwitch) error {
+	_, f, err := fold(data, "", given)
+	if err != nil || len(f.ignored) == 0 {
+		return err
+	}
+	names := make([]string, 0, len(f.switches))
+	for _, s := range f.switches {
+		names = append(names, s.Name)
+	}
+	there := "it declares none"
+	if len(names) > 0 {
+		there = "it has " + strings.Join(names, ", ")
+	}
+	bad := f.ignored[0]
+	return fmt.Errorf("the switch %q cannot be %s: %s; %s", bad.Name, bad.Value, bad.Why, there)
 }
 
 // fold puts stored values in the place of a set's defaults. data is not

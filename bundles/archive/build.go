@@ -117,14 +117,11 @@ func (p *packer) visit(name string, d fs.DirEntry, err error) error {
 }
 
 func (p *packer) read(name string) ([]byte, error) {
-	f, err := p.fsys.Open(name)
+	f, err := OpenRegular(p.fsys, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return nil, errors.Join(err, fmt.Errorf("%s is no regular file", name))
-	}
 	text, err := io.ReadAll(io.LimitReader(f, MaxBytes-p.bytes+1))
 	if p.bytes += int64(len(text)); err == nil && p.bytes > MaxBytes {
 		err = fmt.Errorf("%s: the files have more than %d bytes in all", name, MaxBytes)

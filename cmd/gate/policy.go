@@ -90,18 +90,22 @@ func switchSet(ctx context.Context, args []string, s streams) int {
 	if done {
 		return code
 	}
-	text := rest[1]
+	v, err := switchValue(rest[1])
+	if err != nil {
+		return fail(s.err, "policy switches set", err)
+	}
+	return turn(ctx, f, s, rest[0], &v)
+}
+
+// switchValue reads a switch's value as people write it.
+func switchValue(text string) (session.SwitchValue, error) {
 	switch text {
 	case "on":
 		text = "true"
 	case "off":
 		text = "false"
 	}
-	v, err := session.ParseSwitchValue(text)
-	if err != nil {
-		return fail(s.err, "policy switches set", err)
-	}
-	return turn(ctx, f, s, rest[0], &v)
+	return session.ParseSwitchValue(text)
 }
 
 func switchReset(ctx context.Context, args []string, s streams) int {

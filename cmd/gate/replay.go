@@ -205,6 +205,9 @@ func triedProgram(cfg *config.Config, place string, set []string) (*engine.Progr
 		err = errors.Join(src.Identify(), checkActions(&src))
 	}
 	if err == nil {
+		if err = switches.Fits(src.Data, stored); err != nil {
+			return nil, fmt.Errorf("-switch: %w", err)
+		}
 		src.Data, src.Revision, err = switches.Fold(src.Data, src.Revision, stored)
 	}
 	if err != nil {
@@ -231,7 +234,7 @@ func switchFlags(set []string) (stored []session.StoredSwitch, err error) {
 		if !ok {
 			return nil, fmt.Errorf("-switch %q: want NAME=VALUE", x)
 		}
-		v, err := session.ParseSwitchValue(text)
+		v, err := switchValue(text)
 		if err != nil {
 			return nil, fmt.Errorf("-switch %s: %w", name, err)
 		}
