@@ -302,5 +302,8 @@ func (s *keptState) target(name string) (*KeptBundle, error) {
 			return b, nil
 		}
 	}
+	if len(s.Left) > 0 && len(s.Bundles) > 1 {
+		return nil, errors.New("all that is kept besides is what was gone back from: name one, see gate bundle list")
+	}
 	return nil, errors.New("there is no kept bundle to go back to; see gate bundle list")
 }

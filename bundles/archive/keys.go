@@ -178,9 +178,15 @@ func ReadPrivateKey(file string) (PrivateKey, error) {
 }
 
 func privatePEM(text []byte) (key any, err error) {
-	block, _ := pem.Decode(text)
-	if block == nil {
+	block, rest := pem.Decode(text)
+	if block != nil && block.Type == "EC PARAMETERS" { // openssl ecparam -genkey writes them before the key
+		block, _ = pem.Decode(rest)
+	}
+	switch {
+	case block == nil:
 		return nil, errKeyKind
+	case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
+		return nil, errors.New("is encrypted; decrypt it, for example with openssl pkey")
 	}
 	switch block.Type {
 	case "PRIVATE KEY":
