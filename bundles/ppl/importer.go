@@ -248,7 +248,10 @@ func (im *importer) routeName(origin string) string {
 
 // finish sees to what concerns the whole file.
 func (im *importer) finish(root *yaml.Node) error {
-	if len(im.routes) == 0 {
+	switch {
+	case len(im.routes) == 0 && len(im.notes) == 0:
+		return im.errorf(root, "the list of routes is empty")
+	case len(im.routes) == 0:
 		return im.errorf(root, "there is no route that can be imported:\n%s", report(im.name, im.notes))
 	}
 	for host, roles := range im.options.Also {

@@ -207,6 +207,7 @@ func TestImportRefuses(t *testing.T) {
 		"OddRange":         {head + "  policy: {allow: {and: [{source_ip: office}]}}", "range"},
 		"OddLimit":         {head + "  rate_limit: {requests_per_second: -1}", "requests_per_second"},
 		"OddBoolean":       {head + "  allow_any_authenticated_user: maybe", "true or false"},
+		"EmptyList":        {"[]", "the list of routes is empty"},
 		"OnlyOtherSchemes": {"- {from: 'tcp+https://a.example.com:22', to: 'tcp://a:22'}", "no route that can be imported"},
 		"LineIsSaid":       {head + "  policy:\n    allow: {and: [{source_ip: office}]}", ":4:"},
 		"GateIsARoute":     {"authenticate_service_url: https://a.example.com\nroutes:\n" + head, "-gate"},

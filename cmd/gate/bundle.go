@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,7 +75,13 @@ func bundleBuild(_ context.Context, args []string, s streams) int {
 
 // writeWhole gives a file its name only when it is whole.
 func writeWhole(name string, text []byte, mode os.FileMode) (err error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: name the file in it", name)
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: there is no folder %s", name, filepath.Dir(name))
+	}
 	if err != nil {
 		return err
 	}

@@ -135,15 +135,16 @@ func decisionFile(flag, config string) (string, error) {
 func (f *decisionFlags) find(ctx context.Context, file string, s streams) error {
 	bad := &badLines{w: s.err}
 	var newest []string
+	lines, found := 0, 0
 	print := func(l decisionlog.Line) error {
-		if l.Err == nil && f.requestID != "" && !mayHave(l.Text, f.requestID) {
+		if lines++; l.Err == nil && f.requestID != "" && !mayHave(l.Text, f.requestID) {
 			return nil
 		}
 		r, text := f.record(l, bad)
-		switch {
-		case r == nil || !f.wants(r):
+		if r == nil || !f.wants(r) {
 			return nil
-		case f.most > 0:
+		}
+		if found++; f.most > 0 {
 			if newest = append(newest, f.said(r, text)); len(newest) > f.most {
 				newest = newest[1:]
 			}
@@ -162,6 +163,9 @@ func (f *decisionFlags) find(ctx context.Context, file string, s streams) error 
 	}
 	bad.sum()
 	if !f.follow {
+		if found == 0 {
+			fmt.Fprintf(s.err, "gate decisions: none of the %d lines of %s is what was asked for\n", lines, file)
+		}
 		return nil
 	}
 	if err := decisionlog.Follow(ctx, file, print); !errors.Is(err, context.Canceled) {
