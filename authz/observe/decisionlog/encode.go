@@ -9,7 +9,6 @@ import (
 	"math/bits"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -38,12 +37,13 @@ type encoder struct {
 	pathEnd  int
 	looks    []byte   // at the headers, by their names
 	values   []string // of one parameter
+	hidden   int      // parameters, so far
 	second   int64    // of which spelt is the text
 	spelt    []byte
 	named    [16]nameSeen
 	// secrets are what the request has under the names of secrets: a policy may
 	// have copied them into what it decided, such as the key of a limit.
-	secrets []string
+	secrets authz.Secrets
 }
 
 // constant is what is the same in all records of a process.
@@ -55,8 +55,9 @@ type constant struct {
 
 // encode makes the record of one decision, and a newline.
 func (e *encoder) encode(c *constant, parts *shared, n uint64, r *authz.Request, o *authz.Outcome, took time.Duration) {
-	e.b, e.masked, e.erased, e.seen, e.secrets = append(e.b[:0], '{'), e.masked[:0], e.erased[:0], e.seen[:0], e.secrets[:0]
-	e.pathAt, e.pathEnd = 0, 0
+	e.b, e.masked, e.erased, e.seen = append(e.b[:0], '{'), e.masked[:0], e.erased[:0], e.seen[:0]
+	e.secrets.Reset()
+	e.pathAt, e.pathEnd, e.hidden = 0, 0, 0
 	e.b = append(e.b, c.labels...)
 	e.id(c, n)
 	if d := o.Decision; d != nil {
@@ -136,7 +137,7 @@ func (e *encoder) text(s string, limit int, pointer string) {
 // direct writes a text that came with the request, if it can be without a second
 // look: no secret is in it.
 func (e *encoder) direct(s string, limit int) bool {
-	if len(s) > limit || len(e.secrets) > 0 {
+	if len(s) > limit || !e.secrets.None() {
 		return false
 	}
 	plain, token := plainText(s)
@@ -188,23 +189,9 @@ func plainText(s string) (plain, token bool) {
 // forget lets go of the requests that it had texts of.
 func (e *encoder) forget() {
 	clear(e.seen[:cap(e.seen)])
-	clear(e.secrets[:cap(e.secrets)])
+	e.secrets.Reset()
 	clear(e.values[:cap(e.values)])
 	clear(e.named[:])
-}
-
-// minSecret is how long a secret is that is looked for in other texts: a shorter
-// one would mask what only looks like it.
-const minSecret = 8
-
-// secret takes note of one, and of a credential without its scheme.
-func (e *encoder) secret(value string) {
-	if _, credential, has := strings.Cut(value, " "); has {
-		value = strings.TrimSpace(credential)
-	}
-	if len(value) >= minSecret {
-		e.secrets = append(e.secrets, value)
-	}
 }
 
 // sent writes a text that came with the request, or was made of what came with
@@ -213,21 +200,11 @@ func (e *encoder) sent(s string, limit int, pointer string) {
 	if e.direct(s, limit) {
 		return
 	}
-	if shown := e.shown(s); shown != s {
+	if shown := e.secrets.Hide(s); shown != s {
 		e.masked = addPointer(e.masked, pointer, "")
 		s, pointer = shown, ""
 	}
 	e.text(s, limit, pointer)
-}
-
-func (e *encoder) shown(s string) string {
-	s, _ = authz.MaskTokens(s)
-	for _, secret := range e.secrets {
-		if strings.Contains(s, secret) {
-			s = strings.ReplaceAll(s, secret, authz.Masked)
-		}
-	}
-	return s
 }
 
 // addPointer adds a JSON pointer (RFC 6901) to the inside of an array: a prefix,
@@ -321,7 +298,7 @@ func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took
 	if c := o.Charge; c != nil {
 		e.b = append(e.b, `,"limit":{"name":`...)
 		e.text(c.Name, 256, "")
-		e.field("key", e.shown(c.Key), 256)
+		e.field("key", e.secrets.Hide(c.Key), 256)
 		e.b = append(e.b, `,"remaining":`...)
 		e.b = strconv.AppendInt(e.b, int64(o.Spent.Remaining), 10)
 		e.b = append(e.b, `,"retry_after_ms":`...)

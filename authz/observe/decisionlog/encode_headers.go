@@ -54,7 +54,7 @@ func (e *encoder) headers(r *authz.Request) {
 		case len(value) > maxValue:
 			e.masked = addPointer(e.masked, headerPointer, name)
 		}
-		if shown := e.shown(value); shown != value {
+		if shown := e.secrets.Hide(value); shown != value {
 			e.masked = addPointer(e.masked, headerPointer, name)
 			value = shown
 		}
@@ -74,7 +74,7 @@ func (e *encoder) look(hs authz.Headers) {
 		case authz.SecretName(name):
 			kind = secretName
 			if name != "cookie" { // of those some are shown elsewhere, such as a user's id
-				e.secret(hs[i].Value)
+				e.secrets.Credential(hs[i].Value)
 			}
 		}
 		e.looks = append(e.looks, kind)
