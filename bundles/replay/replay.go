@@ -23,7 +23,7 @@ type Options struct {
 	Edge Edge
 	// Workers is how many records are decided at once; 0 means one for each CPU.
 	Workers int
-	// Only leaves records out, without counting them; nil takes all.
+	// Only leaves records out, which are counted as others; nil takes all.
 	Only func(*decisionlog.Record) bool
 	// Progress is told, about every second and from one goroutine, how many
 	// records have been read; nil is nobody.
@@ -192,9 +192,11 @@ func (t *tally) line(ctx context.Context, o *Options, p *player, text string, er
 		t.bad(at, err)
 		return
 	}
-	if o.Only == nil || o.Only(r) {
-		t.record(ctx, p, r, at)
+	if o.Only != nil && !o.Only(r) {
+		t.Others++
+		return
 	}
+	t.record(ctx, p, r, at)
 }
 
 func (t *tally) record(ctx context.Context, p *player, r *decisionlog.Record, at place) {

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -25,8 +26,12 @@ type Report struct {
 	NotReplayable int64 `json:"not_replayable"`
 	Same          int64 `json:"same"`
 	Changed       int64 `json:"changed"`
-	// BadLines are no records; Bad names the first.
+	// Others are records that Options.Only left out.
+	Others int64 `json:"others"`
+	// BadLines are no records; Bad names the first. CutOff of them are last lines of
+	// a file without an end: what a killed gate, or one that is writing, leaves.
 	BadLines int64     `json:"bad_lines"`
+	CutOff   int64     `json:"cut_off"`
 	Bad      []BadLine `json:"bad"`
 	// Disagreed counts decisions on which the machine and OPA's evaluator did not
 	// say the same; OPA's counts.
@@ -46,6 +51,13 @@ type Report struct {
 
 // Replayed is how many records were decided anew.
 func (r *Report) Replayed() int64 { return r.Same + r.Changed }
+
+// Broken is how many lines are no records and have no reason to be none.
+func (r *Report) Broken() int64 { return r.BadLines - r.CutOff }
+
+// Unreadable reports whether more lines are broken than are records: that is
+// another kind of file, or one that was damaged, and says little of the traffic.
+func (r *Report) Unreadable() bool { return r.Broken() > r.Records+r.Others }
 
 // BadLine is a line that is no record.
 type BadLine struct {
@@ -132,6 +144,9 @@ func newTally() *tally {
 
 func (t *tally) bad(at place, err error) {
 	t.BadLines++
+	if errors.Is(err, decisionlog.ErrCutOff) {
+		t.CutOff++
+	}
 	if len(t.Bad) < maxBad {
 		t.Bad = append(t.Bad, BadLine{at.file, at.line, err.Error()})
 	}
@@ -181,7 +196,9 @@ func (t *tally) add(o *tally) {
 	t.NotReplayable += o.NotReplayable
 	t.Same += o.Same
 	t.Changed += o.Changed
+	t.Others += o.Others
 	t.BadLines += o.BadLines
+	t.CutOff += o.CutOff
 	t.Disagreed += o.Disagreed
 	t.Left += o.Left
 	t.Bad = append(t.Bad, o.Bad...)

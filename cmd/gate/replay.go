@@ -38,8 +38,8 @@ headers and limits, by route, roles and the rules that made the difference, each
 example and the command that explains it. Nothing is charged and nothing is changed.
 A request of which the policy may read something that is not in its record (secrets, what
 the policy masks, what was too long) is counted as not replayable, never as the same.
-Exit codes: 0 nothing changes, 1 something does, 2 trouble, interrupted, or no request was
-decided anew.`
+Exit codes: 0 nothing changes, 1 something does, 2 trouble, interrupted, no request was
+decided anew, or more lines are broken than are records.`
 
 // replayFlags are gate replay's flags.
 type replayFlags struct {
@@ -48,7 +48,7 @@ type replayFlags struct {
 	switches                         list
 	json, quiet                      bool
 	workers, most                    int
-	notReplayable                    bool
+	strict                           bool
 }
 
 func newReplayFlags(s streams) *replayFlags {
@@ -62,7 +62,7 @@ func newReplayFlags(s streams) *replayFlags {
 	f.BoolVar(&f.quiet, "q", false, "no progress on stderr")
 	f.IntVar(&f.workers, "workers", 0, "records decided at once (default: one for each CPU)")
 	f.IntVar(&f.most, "n", 40, "print at most `N` groups; 0 prints all")
-	f.BoolVar(&f.notReplayable, "strict", false, "exit with 1 also when a request was not replayable")
+	f.BoolVar(&f.strict, "strict", false, "exit with 1 also when a request was not replayable, or a line is no record; a last line\nthat is cut off does not count")
 	return f
 }
 
@@ -83,10 +83,13 @@ func runReplay(ctx context.Context, args []string, s streams) int {
 	case r.Interrupted:
 		fmt.Fprintf(s.err, "gate replay: interrupted; this is what %d records came to\n", r.Records)
 		return exitTrouble
+	case r.Unreadable():
+		fmt.Fprintf(s.err, "gate replay: %d lines are no records and %d are, so little is known of the traffic: is this a decision log, and whole?\n", r.Broken(), r.Records+r.Others)
+		return exitTrouble
 	case r.Replayed() == 0: // a check that looked at nothing must not pass
 		fmt.Fprintf(s.err, "gate replay: of %d records none was decided anew, so nothing is known of the policy\n", r.Records)
 		return exitTrouble
-	case r.Changed > 0 || f.notReplayable && r.NotReplayable > 0:
+	case r.Changed > 0 || f.strict && r.NotReplayable+r.Broken() > 0:
 		return exitDifferent
 	}
 	return exitSame
