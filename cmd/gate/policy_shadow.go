@@ -44,6 +44,10 @@ func shadowStart(ctx context.Context, args []string, s streams) int {
 		fmt.Fprintln(s.err, "gate policy shadow start: want one of -dir and -bundle; see gate policy shadow start -h")
 		return exitUsage
 	}
+	if !(*share > 0 && *share <= 1) {
+		fmt.Fprintf(s.err, "gate policy shadow start: -share %g is not above 0 and up to 1\n", *share)
+		return exitUsage
+	}
 	var out shadow.Report
 	return f.do(s, func(c *admin.Client) (any, error) {
 		packed, err := packedCandidate(*dir, *file)

@@ -71,6 +71,10 @@ func runReplay(ctx context.Context, args []string, s streams) int {
 	if _, code, done := f.operands(args, 0, 0); done {
 		return code
 	}
+	if f.workers < 0 || f.most < 0 {
+		fmt.Fprintln(s.err, "gate replay: -workers and -n are 0 or more")
+		return exitUsage
+	}
 	r, err := f.replay(ctx, s)
 	if err == nil {
 		err = f.print(s.out, r)
