@@ -88,12 +88,11 @@ func owned(a *archive.Archive, f *archive.File) error {
 // examined reads a bundle, and says what is wrong with its form and signature.
 func (m *Manager) examined(packed []byte) (*archive.Archive, archive.Signature, error) {
 	defer m.opt.Busy()()
-	a, err := archive.Read(packed)
-	if err != nil || m.opt.Trust == nil {
+	if m.opt.Trust == nil {
+		a, err := archive.Read(packed)
 		return a, archive.Signature{}, err
 	}
-	s, err := m.opt.Trust.Verify(a, m.opt.Now())
-	return a, s, err
+	return m.opt.Trust.Read(packed, m.opt.Now())
 }
 
 // candidateOf makes a candidate of a bundle, whose tests have passed if test

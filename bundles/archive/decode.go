@@ -17,8 +17,11 @@ const maxDepth = 64
 var errTooDeep = fmt.Errorf("data nests deeper than %d", maxDepth)
 
 // DecodeYAML reads one YAML document; yaml.v3 refuses keys that are there twice
-// and aliases that expand without bound.
-func DecodeYAML(text []byte) (any, error) {
+// and aliases that expand without bound. It takes up to 450
+// times the memory of its text: a bundle has at most MaxYAML of it.
+func DecodeYAML(text []byte) (any, error) { return decodeYAML(text, newBudget()) }
+
+func decodeYAML(text []byte, b *budget) (any, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var v any
 	if err := d.Decode(&v); err != nil {
@@ -28,17 +31,23 @@ func DecodeYAML(text []byte) (any, error) {
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, errors.New("more follows after the first YAML document")
 	}
-	return yamlValue(v, 0)
+	return yamlValue(v, 0, b)
 }
 
-// yamlValue turns what yaml.v3 decodes into JSON values.
-func yamlValue(v any, depth int) (any, error) {
+// yamlValue turns what yaml.v3 decodes into JSON values. Each alias has become
+// values of its own by then, 400,000 of a few bytes.
+func yamlValue(v any, depth int, b *budget) (any, error) {
 	if depth > maxDepth {
 		return nil, errTooDeep
 	}
+	if err := b.spend(costValue); err != nil {
+		return nil, err
+	}
 	switch v := v.(type) {
-	case nil, bool, string:
+	case nil, bool:
 		return v, nil
+	case string:
+		return v, b.spend(len(v))
 	case int:
 		return json.Number(strconv.Itoa(v)), nil
 	case int64:
@@ -50,7 +59,7 @@ func yamlValue(v any, depth int) (any, error) {
 		return n, checkNumber(n)
 	case []any:
 		for i := range v {
-			x, err := yamlValue(v[i], depth+1)
+			x, err := yamlValue(v[i], depth+1, b)
 			if err != nil {
 				return nil, err
 			}
@@ -58,8 +67,16 @@ func yamlValue(v any, depth int) (any, error) {
 		}
 		return v, nil
 	case map[string]any:
+		room, n, err := 0, 0, b.spend(costObject)
 		for k := range v {
-			x, err := yamlValue(v[k], depth+1)
+			if err == nil {
+				room, err = b.member(k, n, room)
+			}
+			if err != nil {
+				return nil, err
+			}
+			n++
+			x, err := yamlValue(v[k], depth+1, b)
 			if err != nil {
 				return nil, err
 			}

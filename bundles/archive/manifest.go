@@ -95,9 +95,8 @@ func checkRevision(s string) error {
 	return nil
 }
 
-// check holds the manifest against itself and the files of data against its
-// roots. Those of Rego are for whoever parses them: see Owns.
-func (m *Manifest) check(files []File) error {
+// check holds the manifest against itself.
+func (m *Manifest) check() error {
 	if err := checkRevision(m.Revision); err != nil {
 		return err
 	}
@@ -108,6 +107,12 @@ func (m *Manifest) check(files []File) error {
 			}
 		}
 	}
+	return nil
+}
+
+// checkData holds the files of data against the roots. Those of Rego are for
+// whoever parses them: see Owns.
+func (m *Manifest) checkData(files []File) error {
 	for i := range files {
 		if f := &files[i]; f.Data() {
 			if err := m.ownsValue(f); err != nil {

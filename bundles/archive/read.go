@@ -75,7 +75,8 @@ func (f *File) Rego() (module, test bool) {
 // Read unpacks a bundle. It refuses what is too big, has an entry that is no
 // plain file, leads out of the bundle or is there twice, and what this gate has
 // no use for though it would change what is decided (patches, WebAssembly). The
-// signature is not looked at: see Verify.
+// signature is not looked at: see Verify, and Trust.Read for what comes from where
+// anybody may have put it.
 func Read(packed []byte) (*Archive, error) {
 	a, err := read(packed)
 	if err != nil {
@@ -85,6 +86,27 @@ func Read(packed []byte) (*Archive, error) {
 }
 
 func read(packed []byte) (*Archive, error) {
+	a, err := unpacked(packed)
+	if err != nil {
+		return nil, err
+	}
+	return a, a.decode()
+}
+
+// decode sets the values of the files of data, and holds them against the roots.
+func (a *Archive) decode() error {
+	b := newBudget()
+	for i := range a.Files {
+		if err := b.decode(&a.Files[i]); err != nil {
+			return fmt.Errorf("%s: %w", a.Files[i].Name, err)
+		}
+	}
+	return a.Manifest.checkData(a.Files)
+}
+
+// unpacked is an archive of which only manifest and signatures are decoded, which
+// are small: what the data is may cost thousands of times what was sent.
+func unpacked(packed []byte) (*Archive, error) {
 	if len(packed) > MaxPacked {
 		return nil, fmt.Errorf("has more than %d bytes, which is the most that a gate takes", MaxPacked)
 	}
@@ -107,7 +129,7 @@ func read(packed []byte) (*Archive, error) {
 	}
 	slices.SortFunc(a.Files, func(x, y File) int { return strings.Compare(x.Name, y.Name) })
 	a.ID = a.hash()
-	return a, a.Manifest.check(a.Files)
+	return a, a.Manifest.check()
 }
 
 // bounded ends a stream that unpacks to more than a bundle may have.
@@ -198,8 +220,10 @@ func entryName(h *tar.Header) (string, error) {
 // take keeps one file, if it is of a kind that is understood.
 func (a *Archive) take(f File) (err error) {
 	switch base := path.Base(f.Name); {
+	case (f.Name == manifestName || f.Name == signaturesName) && len(f.Text) > maxSmall:
+		return fmt.Errorf("has more than %d bytes", maxSmall)
 	case f.Name == manifestName:
-		if f.Value, err = DecodeJSON(f.Text); err != nil {
+		if f.Value, err = decodeJSON(f.Text, &budget{left: maxDecodedSmall}); err != nil {
 			return err
 		}
 		a.manifest = &f
@@ -211,13 +235,9 @@ func (a *Archive) take(f File) (err error) {
 		return errors.New("stands in a folder; it belongs to the top of the bundle")
 	case base == "patch.json" || base == ".manifest.pb" || base == "plan.json" || base == "plan.pb" || strings.HasSuffix(base, ".wasm"):
 		return errors.New("is not taken: only whole bundles of Rego and data with a .manifest in JSON are (opa build, without -t)")
-	case base == "data.json":
-		f.Value, err = DecodeJSON(f.Text)
-	case yamlData(base):
-		f.Value, err = DecodeYAML(f.Text)
 	}
 	a.Files = append(a.Files, f)
-	return err
+	return nil
 }
 
 // onlyPadding reads to the end of what is unpacked: tar ends with zeros.

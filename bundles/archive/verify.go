@@ -47,43 +47,79 @@ const leeway = time.Minute
 // with ErrExpired. A file that is not signed, or signed and not there, is as bad
 // as one with another content.
 func (t *Trust) Verify(a *Archive, now time.Time) (Signature, error) {
-	s, err := t.verify(a, now)
-	if err != nil {
-		return s, fmt.Errorf("%s: %w", strings.TrimSpace("bundle "+a.Manifest.Revision), err)
+	s, stated, err := t.stated(a, now)
+	if err == nil {
+		err = a.asSigned(&s, stated, now)
 	}
-	return s, nil
+	return s, a.named(err)
 }
 
-func (t *Trust) verify(a *Archive, now time.Time) (Signature, error) {
+// Read is Read and Verify for what anybody on the way may have sent: no data is
+// decoded before it is known that somebody who is trusted has signed files of just
+// these names. An archive whose signature does not hold is returned with the
+// error, for its name; its data is not decoded.
+func (t *Trust) Read(packed []byte, now time.Time) (*Archive, Signature, error) {
+	a, err := unpacked(packed)
+	if err != nil {
+		return nil, Signature{}, fmt.Errorf("bundle: %w", err)
+	}
+	s, stated, err := t.stated(a, now)
+	if err != nil {
+		return a, s, a.named(err)
+	}
+	if err := a.decode(); err != nil {
+		return nil, s, fmt.Errorf("bundle: %w", err)
+	}
+	return a, s, a.named(a.asSigned(&s, stated, now))
+}
+
+// named says which bundle an error is about.
+func (a *Archive) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", strings.TrimSpace("bundle "+a.Manifest.Revision), err)
+}
+
+// stated is all of verifying that needs no data: whose signature it is, what it
+// states, and that it does for the files that there are.
+func (t *Trust) stated(a *Archive, now time.Time) (s Signature, stated statement, err error) {
 	switch len(a.signatures) {
 	case 0:
-		return Signature{}, fmt.Errorf("%w; sign it with gate bundle sign or opa sign", ErrUnsigned)
+		return s, stated, fmt.Errorf("%w; sign it with gate bundle sign or opa sign", ErrUnsigned)
 	case 1:
 	default:
-		return Signature{}, fmt.Errorf("%s has %d signatures; one is taken", signaturesName, len(a.signatures))
+		return s, stated, fmt.Errorf("%s has %d signatures; one is taken", signaturesName, len(a.signatures))
 	}
 	payload, s, err := t.opened(a.signatures[0])
 	if err != nil {
-		return s, err
+		return s, stated, err
 	}
-	var stated statement
 	if err := json.Unmarshal(payload, &stated); err != nil {
-		return s, fmt.Errorf("signature by %s: its payload is not what OPA writes: %w", s.KeyID, err)
+		return s, stated, fmt.Errorf("signature by %s: its payload is not what OPA writes: %w", s.KeyID, err)
 	}
 	s.Issuer, s.IssuedAt, s.ExpiresAt = stated.Issuer, instant(stated.IssuedAt), instant(stated.Expires)
 	if stated.Scope != t.Scope {
-		return s, fmt.Errorf("signature by %s is of scope %.100q; this gate wants %q", s.KeyID, stated.Scope, t.Scope)
+		return s, stated, fmt.Errorf("signature by %s is of scope %.100q; this gate wants %q", s.KeyID, stated.Scope, t.Scope)
 	}
 	if from := instant(max(stated.IssuedAt, stated.Before)); from.After(now.Add(leeway)) {
-		return s, fmt.Errorf("signature by %s holds from %s on only; are both clocks right?", s.KeyID, from.Format(time.RFC3339))
+		return s, stated, fmt.Errorf("signature by %s holds from %s on only; are both clocks right?", s.KeyID, from.Format(time.RFC3339))
 	}
+	if err := a.signedNames(stated.Files); err != nil {
+		return s, stated, fmt.Errorf("signature by %s: %w", s.KeyID, err)
+	}
+	return s, stated, nil
+}
+
+// asSigned holds the content against what s states, and then its end against now.
+func (a *Archive) asSigned(s *Signature, stated statement, now time.Time) error {
 	if err := a.matches(stated.Files); err != nil {
-		return s, fmt.Errorf("signature by %s: %w", s.KeyID, err)
+		return fmt.Errorf("signature by %s: %w", s.KeyID, err)
 	}
 	if !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt) {
-		return s, fmt.Errorf("%w at %s; sign the bundle anew", ErrExpired, s.ExpiresAt.Format(time.RFC3339))
+		return fmt.Errorf("%w at %s; sign the bundle anew", ErrExpired, s.ExpiresAt.Format(time.RFC3339))
 	}
-	return s, nil
+	return nil
 }
 
 func instant(seconds int64) time.Time {
@@ -125,27 +161,49 @@ func btoi(b bool) int {
 	return 0
 }
 
-// matches holds the files against those that are signed.
+// all are the files that are signed.
+func (a *Archive) all() []File {
+	if a.manifest == nil {
+		return a.Files
+	}
+	return append(slices.Clone(a.Files), *a.manifest)
+}
+
+func signedName(f signedFile) string { return strings.TrimPrefix(f.Name, "/") }
+
+// signedNames holds the names of the files against those that are signed.
+func (a *Archive) signedNames(signed []signedFile) error {
+	want := map[string]bool{}
+	for _, f := range signed {
+		name := signedName(f)
+		if want[name] {
+			return fmt.Errorf("it names %.100q twice", name)
+		}
+		want[name] = true
+	}
+	for _, f := range a.all() {
+		if !want[f.Name] {
+			return fmt.Errorf("%s is not signed; sign the bundle after the last change to it", f.Name)
+		}
+		delete(want, f.Name)
+	}
+	for name := range want {
+		return fmt.Errorf("%.100q is signed and not there", name)
+	}
+	return nil
+}
+
+// matches holds the content of the files against what is signed for their names,
+// which signedNames has found.
 func (a *Archive) matches(signed []signedFile) error {
 	want := map[string]signedFile{}
 	for _, f := range signed {
-		name := strings.TrimPrefix(f.Name, "/")
-		if _, twice := want[name]; twice {
-			return fmt.Errorf("it names %.100q twice", name)
-		}
-		want[name] = f
+		want[signedName(f)] = f
 	}
-	all := a.Files
-	if a.manifest != nil {
-		all = append(slices.Clone(all), *a.manifest)
-	}
+	all := a.all()
 	for i := range all {
 		f := &all[i]
-		w, ok := want[f.Name]
-		if !ok {
-			return fmt.Errorf("%s is not signed", f.Name)
-		}
-		delete(want, f.Name)
+		w := want[f.Name]
 		size := map[string]int{string(bundle.SHA256): sha256.Size, string(bundle.SHA384): sha512.Size384, string(bundle.SHA512): sha512.Size}[w.Algorithm]
 		if size == 0 {
 			return fmt.Errorf("%s: hash algorithm %.40q is not taken; SHA-256, SHA-384 and SHA-512 are", f.Name, w.Algorithm)
@@ -157,9 +215,6 @@ func (a *Archive) matches(signed []signedFile) error {
 		if said, err := hex.DecodeString(w.Hash); err != nil || !bytes.Equal(said, sum) {
 			return fmt.Errorf("%s is not as it was signed; sign the bundle after the last change to it", f.Name)
 		}
-	}
-	for name := range want {
-		return fmt.Errorf("%.100q is signed and not there", name)
 	}
 	return nil
 }
@@ -186,7 +241,7 @@ func digest(f *File, size int) ([]byte, error) {
 
 // signaturesOf reads .signatures.json.
 func signaturesOf(text []byte) ([]string, error) {
-	if _, err := DecodeJSON(text); err != nil { // keys that are there twice
+	if _, err := decodeJSON(text, &budget{left: maxDecodedSmall}); err != nil { // keys that are there twice
 		return nil, err
 	}
 	var f struct {
