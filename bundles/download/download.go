@@ -62,6 +62,8 @@ type Client struct {
 	opt  Options
 	url  *url.URL
 	http *http.Client
+	// sleep pauses for about a time; false when ctx ended. Tests have their own.
+	sleep func(ctx context.Context, d time.Duration) bool
 
 	mu    sync.Mutex
 	etag  string
@@ -95,7 +97,7 @@ func New(o Options) (*Client, error) {
 		}
 	}
 	o.Poll, o.Timeout = cmp.Or(o.Poll, time.Minute), cmp.Or(o.Timeout, time.Minute)
-	return &Client{opt: o, url: u, http: &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return &Client{opt: o, url: u, sleep: sleep, http: &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}}, nil
 }
@@ -146,15 +148,17 @@ func (c *Client) Run(ctx context.Context, offer func([]byte) error, told func(er
 			}
 		}
 		// A server that has kept the question has paused already. One that has
-		// always something new is not asked all the time.
+		// always something new is not asked all the time, and one that sends the same
+		// again, for it does not look at the tag, no more often than configured.
 		switch {
 		case err != nil || wait == 0:
+		case packed != nil && tag == etag:
 		case packed != nil:
 			next = min(retry, next)
 		case time.Since(began) >= wait/2:
 			next = 0
 		}
-		if !sleep(ctx, next) {
+		if !c.sleep(ctx, next) {
 			return
 		}
 	}

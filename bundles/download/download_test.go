@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -281,6 +282,30 @@ func TestRunWaitsAtTheServer(t *testing.T) {
 		if got := next(t, waiting); got != "modes=snapshot;wait=300" {
 			t.Fatalf("prefers %q", got)
 		}
+	}
+}
+
+// A server that says that it can wait and does not look at the tag would be asked,
+// and what it sends be read whole, every second.
+func TestRunComesBackSoonOnlyForANewTag(t *testing.T) {
+	t.Parallel()
+	tags := []string{"v1", "v1", "v1", "v2", "v2", "v3"}
+	want := []time.Duration{time.Minute, time.Minute, time.Minute, time.Second, time.Minute, time.Second}
+	var asked atomic.Int64
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.openpolicyagent.bundles")
+		w.Header().Set("ETag", `"`+tags[asked.Add(1)-1]+`"`)
+		_, _ = w.Write(bundle)
+	})
+	c := client(t, s.URL, func(o *download.Options) { o.Poll, o.Wait = time.Minute, 5*time.Minute })
+	var pauses []time.Duration
+	c.SetSleep(func(_ context.Context, d time.Duration) bool {
+		pauses = append(pauses, d)
+		return len(pauses) < len(tags)
+	})
+	c.Run(t.Context(), func([]byte) error { return nil }, func(error) {})
+	if !slices.Equal(pauses, want) {
+		t.Errorf("pauses are %v, want %v", pauses, want)
 	}
 }
 
