@@ -35,7 +35,7 @@ func (m *Manager) start() error {
 		return m.refuse(nil, FromKept, err)
 	}
 	if s.Active != "" {
-		err = m.startKept(&s)
+		err = m.startKept()
 	}
 	begun := s.Active != "" && err == nil
 	if begun && m.opt.Remote != nil {
@@ -48,7 +48,13 @@ func (m *Manager) start() error {
 	return errors.Join(next, err)
 }
 
-func (m *Manager) startKept(s *keptState) error {
+func (m *Manager) startKept() error {
+	m.order.Lock()
+	defer m.order.Unlock()
+	s, err := m.kept.read()
+	if err != nil || m.Status().Generation != 0 { // an operator was there before
+		return err
+	}
 	c, err := m.keptCandidate(s.Active)
 	if err == nil {
 		err = m.take(c, FromKept)
@@ -127,36 +133,54 @@ func (m *Manager) asked(err error) {
 	m.status.SourceError = err
 }
 
-// offer activates a bundle of the source if there is nothing against it.
+// offer activates a bundle of the source if there is nothing against it, before
+// its tests, which may take minutes, and after them: an operator may have gone back
+// meanwhile. The caller holds offers.
 func (m *Manager) offer(packed []byte) error {
 	a, sig, err := m.examined(packed)
 	if err != nil {
 		return m.refuse(a, FromSource, err)
 	}
+	if done, err := m.judged(a, sig, packed, nil); done {
+		return err
+	}
+	c, err := m.candidateOf(a, sig, packed, true)
+	_, err = m.judged(a, sig, packed, func() error {
+		if err != nil {
+			return err
+		}
+		return m.take(c, FromSource)
+	})
+	return err
+}
+
+// judged does with a bundle of the source what the kept state says by now, and then
+// what take does, if it may become active. With no take it is not done then.
+func (m *Manager) judged(a *archive.Archive, sig archive.Signature, packed []byte, take func() error) (done bool, err error) {
+	m.order.Lock()
+	defer m.order.Unlock()
 	s, err := m.kept.read()
 	if err != nil {
-		return m.refuse(a, FromSource, err)
+		return true, m.refuse(a, FromSource, err)
 	}
 	active := m.Status()
 	if slices.Contains(s.Left, a.ID) && active.Generation != 0 {
 		m.hold(shown(a))
-		return nil
+		return true, nil
 	}
 	if a.ID == idOf(active.Bundle) {
-		return m.renewSignature(a, sig, packed, &s)
+		return true, m.renewSignature(a, sig, packed, &s)
 	}
-	err = s.admits(a)
-	var c *candidate
-	if err == nil {
-		c, err = m.candidateOf(a, sig, packed, true)
+	if err = s.admits(a); err == nil && take == nil {
+		return false, nil
 	}
 	if err == nil {
-		err = m.take(c, FromSource)
+		err = take()
 	}
 	if err != nil {
-		return m.refuse(a, FromSource, fmt.Errorf("bundle %s: %w", shown(a), err))
+		err = m.refuse(a, FromSource, fmt.Errorf("bundle %s: %w", shown(a), err))
 	}
-	return nil
+	return true, err
 }
 
 // take compiles a candidate as the switches stand by now, has the next start
@@ -253,13 +277,14 @@ func (m *Manager) Kept() (all []KeptBundle, active string, err error) {
 // Rollback activates a kept bundle: the one of a revision (or of an ID), or, if
 // name is "", the one that was active before, without those that an operator
 // went back from. What the source has does not come again until it is another.
-// Errors change nothing.
+// It waits for no bundle's tests: one that is newer becomes active when they have
+// passed, one that is being promoted does not. Errors change nothing.
 func (m *Manager) Rollback(name string) (Status, error) {
 	if m.kept == nil {
 		return m.Status(), ErrNoBundles
 	}
-	m.offers.Lock()
-	defer m.offers.Unlock()
+	m.order.Lock()
+	defer m.order.Unlock()
 	s, err := m.kept.read()
 	if err != nil {
 		return m.Status(), err
@@ -279,6 +304,7 @@ func (m *Manager) Rollback(name string) (Status, error) {
 	if err != nil {
 		return m.Status(), fmt.Errorf("bundle %s: %w; the active one goes on", to.Revision, err)
 	}
+	m.backs.Add(1)
 	m.reload.Lock()
 	defer m.reload.Unlock()
 	now := m.Status()

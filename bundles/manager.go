@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -112,9 +113,11 @@ type Manager struct {
 	opt     Options
 	kept    *kept // nil: there are no bundles
 	metrics *meters
-	offers  sync.Mutex // one bundle at a time; its tests keep no switch from being turned
-	reload  sync.Mutex // one activation at a time; taken after offers
-	mu      sync.Mutex // guards status and seen
+	offers  sync.Mutex    // one bundle at a time is asked for and tested, for minutes: no Rollback waits for it
+	order   sync.Mutex    // from what the kept state says to what becomes of it; taken after offers
+	reload  sync.Mutex    // one activation at a time; taken after order
+	backs   atomic.Uint64 // rollbacks that were done
+	mu      sync.Mutex    // guards status and seen
 	status  Status
 	seen    *sighting     // of File, when it was read last
 	read    engine.Source // that the active program was made of, before Adjust

@@ -1,6 +1,7 @@
 package bundles
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/neosc/gate/authz/engine"
@@ -12,6 +13,7 @@ import (
 // source brings no other than a newer one. Else lasting is false: it goes on
 // until its place changes or the gate starts again. Errors change nothing.
 func (m *Manager) Promote(packed []byte) (s Status, lasting bool, err error) {
+	backs := m.backs.Load()
 	m.offers.Lock()
 	defer m.offers.Unlock()
 	a, sig, err := m.examined(packed)
@@ -19,6 +21,11 @@ func (m *Manager) Promote(packed []byte) (s Status, lasting bool, err error) {
 		return m.Status(), false, err
 	}
 	c, err := m.candidateOf(a, sig, packed, true)
+	m.order.Lock()
+	defer m.order.Unlock()
+	if err == nil && m.backs.Load() != backs {
+		err = errors.New("an operator has gone back to another bundle meanwhile; promote it again if it is wanted still")
+	}
 	if err == nil {
 		if m.kept != nil {
 			err = m.take(c, FromOperator)
