@@ -58,7 +58,7 @@ conformance: ## says which of OPA's conformance cases are left to OPA's evaluato
 
 unit: ## go test ./... with the race detector, and what deploy/ promises
 	go test $(RACE) -timeout 20m $$(go list ./... | grep -v /test/)
-	go test -timeout 10m ./bundles/replay # 100,000 records and 20 changes, too many for the race detector
+	go test -timeout 10m ./bundles/replay ./bundles/archive # 100,000 records, bundles of a gigabyte: too much for the race detector
 	go test $(RACE) -timeout 25m -p 1 ./test/... # each of these fills two cores by itself
 	go -C test/deploy test -timeout 10m ./...
 

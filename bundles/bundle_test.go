@@ -160,7 +160,7 @@ func TestRollback(t *testing.T) {
 	s.restart()
 	s.must(s.Reload())
 	s.decides("one")
-	if _, err := s.Rollback(""); err == nil || !strings.Contains(err.Error(), "no kept bundle to go back to") {
+	if _, err := s.Rollback(""); err == nil || !strings.Contains(err.Error(), "all that is kept besides is what was gone back from") {
 		t.Errorf("%v", err)
 	}
 	if _, err := s.Rollback("one"); err == nil || !strings.Contains(err.Error(), "active already") {

@@ -1,3 +1,7 @@
+//go:build !race
+
+// Without the race detector, under which a bomb takes minutes.
+
 package archive_test
 
 import (

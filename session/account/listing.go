@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -29,7 +30,16 @@ func clip(s string) string {
 
 // likePattern finds a part of a text; what it is looked for means nothing else.
 func likePattern(part string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(part)) + "%"
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part) + "%"
+}
+
+// searched is the condition that one of two columns has a part, in any case. What
+// databases do not know as letters, such as "Á", they do not lower either: so it is
+// looked for as it is written too.
+func searched(one, other, part string) (where string, args []any) {
+	low, as := likePattern(strings.ToLower(part)), likePattern(part)
+	where = fmt.Sprintf(`(lower(%[1]s) LIKE ? ESCAPE '\' OR lower(%[2]s) LIKE ? ESCAPE '\' OR %[1]s LIKE ? ESCAPE '\' OR %[2]s LIKE ? ESCAPE '\')`, one, other)
+	return where, []any{low, low, as, as}
 }
 
 // PageUsers lists accounts by email, as session.Members says.
@@ -47,8 +57,8 @@ func (st *Store) PageUsers(ctx context.Context, q session.UserQuery) (session.Us
 		add("organization_id = ?", q.Organization)
 	}
 	if q.Search != "" {
-		p := likePattern(q.Search)
-		add(`(email LIKE ? ESCAPE '\' OR lower(name) LIKE ? ESCAPE '\')`, p, p)
+		condition, values := searched("email", "name", q.Search)
+		add(condition, values...)
 	}
 	if q.After != "" {
 		after, err := openCursor(q.After)

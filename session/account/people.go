@@ -88,14 +88,14 @@ func (st *Store) ListPeople(ctx context.Context, q session.PeopleQuery) ([]sessi
 		if err := checkText("an email", q.Email); err != nil {
 			return nil, err
 		}
-		where, args = where+" AND lower(email) = ?", append(args, strings.ToLower(q.Email))
+		where, args = where+" AND (lower(email) = ? OR email = ?)", append(args, strings.ToLower(q.Email), q.Email)
 	}
 	if q.Search != "" {
 		if err := checkText("what is searched for", q.Search); err != nil {
 			return nil, err
 		}
-		p := likePattern(q.Search)
-		where, args = where+` AND (lower(email) LIKE ? ESCAPE '\' OR lower(name) LIKE ? ESCAPE '\')`, append(args, p, p)
+		condition, values := searched("email", "name", q.Search)
+		where, args = where+" AND "+condition, append(args, values...)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
