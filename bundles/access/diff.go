@@ -22,7 +22,10 @@ type Difference struct {
 	Changed    int64    `json:"changed"`
 	Disagreed  int64    `json:"disagreed"`
 	Unexplored []string `json:"unexplored"`
-	Groups     []Group  `json:"groups"`
+	// Relevant are those of Unexplored that rules read which changed, or whose data
+	// did: there Changed says nothing.
+	Relevant []string `json:"unexplored_by_changed_rules"`
+	Groups   []Group  `json:"groups"`
 }
 
 // Group are changes of one kind for the same person on one route.
@@ -46,7 +49,8 @@ const (
 
 // Diff asks both about every combination. Names are routes; none means all.
 func (u *Universe) Diff(ctx context.Context, old, now *engine.Judge, names []string) (*Difference, error) {
-	out := &Difference{Old: old.Program().Revision(), New: now.Program().Revision(), Unexplored: append([]string{}, u.Unexplored...), Groups: []Group{}}
+	out := &Difference{Old: old.Program().Revision(), New: now.Program().Revision(), Unexplored: append([]string{}, u.Unexplored...),
+		Relevant: append([]string{}, u.Relevant...), Groups: []Group{}}
 	var mu sync.Mutex
 	groups := map[[5]string]*Group{}
 	err := u.Each(ctx, names, func(c Cell, r *authz.Request) error {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/netip"
 	"strings"
@@ -37,6 +38,9 @@ type situation struct {
 	kind     session.Kind
 	provider string
 	unproven bool // the email is not verified
+	person   session.Identity
+	host     string
+	source   netip.Addr
 }
 
 // named is a change of one thing.
@@ -48,8 +52,11 @@ type named struct {
 // situations are the usual one, first, and those that differ from it in one
 // thing, or in a setting of the route and one thing.
 func (u *Universe) situations() []situation {
-	usual := situation{at: u.clock(time.Wednesday, (u.Opens+u.Closes)/2), amr: []string{"pwd"}, since: time.Minute, kind: session.Browser, provider: "local"}
-	out := []situation{usual}
+	h := u.Hours[0]
+	usual := situation{at: h.clock(time.Wednesday, (h.Opens+h.Closes)/2), amr: []string{"pwd"}, since: time.Minute, kind: session.Browser, provider: "local",
+		person: session.Identity{UserID: "somebody", Email: "somebody@example.com", Name: "Somebody", Organization: "1", Groups: []string{"a-group"}},
+		host:   "host.example", source: netip.MustParseAddr("203.0.113.9")}
+	out, known := []situation{usual}, map[string]bool{}
 	one := func(n named, also ...named) {
 		s, names := usual, []string{n.name}
 		s.claims, s.settings = map[string]any{}, map[string]any{}
@@ -58,8 +65,10 @@ func (u *Universe) situations() []situation {
 			names = append(names, x.name)
 			x.change(&s)
 		}
-		s.name = strings.Join(names, ", ")
-		out = append(out, s)
+		if s.name = strings.Join(names, ", "); !known[s.name] { // rules may name what is tried anyway
+			known[s.name] = true
+			out = append(out, s)
+		}
 	}
 	times, factors := u.times(usual.at), factors()
 	for _, list := range [][]named{times, factors, demos(usual.at), kinds()} {
@@ -72,10 +81,15 @@ func (u *Universe) situations() []situation {
 		one(c, factors[0])
 		one(c, kinds()[0])
 	}
+	for _, n := range u.others {
+		one(n)
+	}
 	for _, s := range u.Settings {
-		for _, set := range settings(s) {
-			one(set)
-			for _, list := range [][]named{times[:5], factors, kinds()[:1]} {
+		for i, set := range u.settings(s) {
+			if one(set); i > 0 { // what rules compare it with is tried alone
+				continue
+			}
+			for _, list := range [][]named{times, factors, kinds()[:1]} {
 				for _, n := range list {
 					one(set, n)
 				}
@@ -86,19 +100,33 @@ func (u *Universe) situations() []situation {
 }
 
 // clock is an instant in the week of Wednesday the 4th of March 2026.
-func (u *Universe) clock(day time.Weekday, of time.Duration) time.Time {
-	return time.Date(2026, 3, 1+int(day), 0, 0, 0, 0, u.Zone).Add(of)
+func (h *Hours) clock(day time.Weekday, of time.Duration) time.Time {
+	return time.Date(2026, 3, 1+int(day), 0, 0, 0, 0, h.Zone).Add(of)
 }
 
-func (u *Universe) times(usual time.Time) []named {
-	at := func(name string, t time.Time) named {
-		return named{name, func(s *situation) { s.at = t }}
+// times are the edges of all hours that are known, each day of the week, and the
+// instants that rules name.
+func (u *Universe) times(usual time.Time) (out []named) {
+	at := func(name string, t time.Time) {
+		out = append(out, named{name, func(s *situation) { s.at = t }})
 	}
-	return []named{
-		at("a second before opening", u.clock(time.Wednesday, u.Opens-time.Second)), at("at opening", u.clock(time.Wednesday, u.Opens)),
-		at("in the last second", u.clock(time.Wednesday, u.Closes-time.Second)), at("at closing", u.clock(time.Wednesday, u.Closes)),
-		at("on Saturday", usual.AddDate(0, 0, 3)), at("on Sunday", usual.AddDate(0, 0, 4)), at("on Monday", usual.AddDate(0, 0, -2)), at("on Friday", usual.AddDate(0, 0, 2)),
+	for i, h := range u.Hours {
+		of := ""
+		if i > 0 {
+			of = fmt.Sprintf(" of the hours from %v until %v in %s", h.Opens, h.Closes, h.Zone)
+		}
+		at("a second before opening"+of, h.clock(time.Wednesday, h.Opens-time.Second))
+		at("at opening"+of, h.clock(time.Wednesday, h.Opens))
+		at("in the last second"+of, h.clock(time.Wednesday, h.Closes-time.Second))
+		at("at closing"+of, h.clock(time.Wednesday, h.Closes))
 	}
+	for _, day := range []time.Weekday{time.Saturday, time.Sunday, time.Monday, time.Tuesday, time.Thursday, time.Friday} {
+		at("on "+day.String(), usual.AddDate(0, 0, int(day-time.Wednesday)))
+	}
+	for _, t := range u.instants {
+		at("at "+t.Format(time.RFC3339), t)
+	}
+	return out
 }
 
 func factors() []named {
@@ -138,8 +166,8 @@ func kinds() []named {
 // claims give each claim that policy reads a few values.
 func (u *Universe) claims() (out []named) {
 	for _, c := range u.Claims {
-		for _, v := range []any{"required", "admins", true, false} {
-			text, _ := json.Marshal(v) // a text or boolean
+		for _, v := range append([]any{"required", "admins", true, false}, u.values["session.claims."+c]...) {
+			text, _ := json.Marshal(v) // a text, number or boolean, or a list of one
 			out = append(out, named{"with the claim " + c + " " + string(text), func(s *situation) { s.claims[c] = v }})
 		}
 	}
@@ -147,21 +175,26 @@ func (u *Universe) claims() (out []named) {
 }
 
 // settings turn one setting of a route on; one that says how long has a number.
-func settings(name string) []named {
+// What rules compare it with comes besides.
+func (u *Universe) settings(name string) (out []named) {
 	v := any(true)
 	if strings.HasSuffix(name, "_within") || strings.HasSuffix(name, "_seconds") {
 		v = json.Number("900")
 	}
-	return []named{{"where the route has " + name, func(s *situation) { s.settings[name] = v }}}
+	out = append(out, named{"where the route has " + name, func(s *situation) { s.settings[name] = v }})
+	for _, v := range u.values["route.policy."+name] {
+		text, _ := json.Marshal(v) // as above
+		out = append(out, named{"where the route has " + name + " " + string(text), func(s *situation) { s.settings[name] = v }})
+	}
+	return out
 }
 
 // request is what somebody asks for in a situation.
 func (s *situation) request(route *authz.Route, p *session.Session, method, path string) *authz.Request {
-	host := "host.example"
 	return &authz.Request{
-		Time: s.at, ID: "access", Method: method, Scheme: "https", Host: host, Path: path, Protocol: "HTTP/2",
+		Time: s.at, ID: "access", Method: method, Scheme: "https", Host: s.host, Path: path, Protocol: "HTTP/2",
 		Headers: authz.Headers{{Name: "accept", Value: "text/html"}}, Route: route, RouteName: route.Name,
-		Extensions: map[string]string{"route": route.Name}, Source: authz.Peer{Addr: netip.MustParseAddrPort("203.0.113.9:40000")},
+		Extensions: map[string]string{"route": route.Name}, Source: authz.Peer{Addr: netip.AddrPortFrom(s.source, 40000)},
 		Destination: authz.Peer{Addr: netip.MustParseAddrPort("192.0.2.1:443")}, Session: p,
 	}
 }
@@ -171,12 +204,11 @@ func (s *situation) session(p person) *session.Session {
 	if p.none {
 		return nil
 	}
+	id := s.person
+	id.Provider, id.EmailVerified, id.Roles, id.Claims, id.AMR, id.AuthenticatedAt = s.provider, !s.unproven, p.roles, s.claims, s.amr, s.at.Add(-s.since)
 	return &session.Session{
 		Kind: s.kind, CreatedAt: s.at.Add(-s.since), ExpiresAt: s.at.Add(8 * time.Hour), IdleExpiresAt: s.at.Add(8 * time.Hour),
-		Identity: session.Identity{
-			Provider: s.provider, UserID: "somebody", Email: "somebody@example.com", EmailVerified: !s.unproven, Name: "Somebody", Organization: "1",
-			Roles: p.roles, Groups: []string{"a-group"}, Claims: s.claims, AMR: s.amr, AuthenticatedAt: s.at.Add(-s.since),
-		},
+		Identity: id,
 	}
 }
 

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -24,12 +25,24 @@ type Universe struct {
 	Settings []string
 	// Claims that the policy reads besides those of demos.
 	Claims []string
-	// Zone and the clock of its hours, in nanoseconds since midnight.
-	Zone       *time.Location
-	Opens      time.Duration
-	Closes     time.Duration
-	HasHours   bool
-	Unexplored []string // inputs that the policy reads and the matrix leaves alone
+	// Hours of all policies, never none; the first are those of the usual day.
+	Hours []Hours
+	// Unexplored are inputs that a policy reads and that are not tried, or not with
+	// all that could make a difference, and what a bound cut off: after ": " why.
+	Unexplored []string
+	// Relevant are those of them that rules read which are not the same in all
+	// policies, or whose data is not.
+	Relevant []string
+
+	values   map[string][]any // of claims and settings, from rules and data, by the input's name
+	others   []named
+	instants []time.Time
+}
+
+// Hours are a zone and a clock in it, since midnight.
+type Hours struct {
+	Zone          *time.Location
+	Opens, Closes time.Duration
 }
 
 // Bounds of a universe: a policy's data may name thousands of roles.
@@ -39,30 +52,45 @@ const (
 	maxPaths  = 60
 )
 
-// Of makes the universe of policies: what any of them names.
+// Of is OfPolicies without the texts of their rules.
 func Of(routes map[string]*authz.Route, judges ...*engine.Judge) *Universe {
-	u := &Universe{Routes: map[string]*authz.Route{}, Paths: map[string][]string{}, Zone: time.UTC, Opens: 8 * time.Hour, Closes: 20 * time.Hour,
-		Methods: []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"}}
-	roles, unexplored := map[string]bool{}, map[string]bool{}
+	var policies []Policy
 	for _, j := range judges {
-		p := j.Program()
-		walk(p.Data(), "", func(key string, v any) { rolesIn(key, v, roles) })
+		policies = append(policies, Policy{Judge: j})
+	}
+	return OfPolicies(routes, policies...)
+}
+
+// OfPolicies makes the universe of policies: what any of them names.
+func OfPolicies(routes map[string]*authz.Route, policies ...Policy) *Universe {
+	u := &Universe{Routes: map[string]*authz.Route{}, Paths: map[string][]string{}, values: map[string][]any{},
+		Methods: []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"}}
+	f := &finder{u: u, policies: policies, roles: map[string]bool{}, paths: map[string]bool{}, left: map[string]string{}}
+	for name, r := range routes { // those that there are come before what data names
+		u.Routes[name] = r
+	}
+	for _, x := range policies {
+		p := x.Judge.Program()
+		walk(p.Data(), "", func(key string, v any) { rolesIn(key, v, f.roles) })
 		u.routesOf(p)
 		u.hoursOf(p)
-		u.inputsOf(j, unexplored)
+		u.inputsOf(x.Judge)
+		f.rules = append(f.rules, rulesOf(x.Modules))
 	}
-	for name, r := range routes {
-		if len(u.Routes) < maxRoutes {
-			u.Routes[name] = r
-		}
+	if u.Hours == nil {
+		u.Hours = []Hours{{time.UTC, 8 * time.Hour, 20 * time.Hour}}
 	}
+	f.find()
 	for name := range u.Routes {
-		u.Paths[name] = slices.Compact(slices.Sorted(slices.Values(append(u.Paths[name], "/", "/some/thing"))))
-		u.Paths[name] = u.Paths[name][:min(len(u.Paths[name]), maxPaths)]
+		list := slices.AppendSeq(append(u.Paths[name], "/", "/some/thing"), maps.Keys(f.paths))
+		slices.Sort(list)
+		u.Paths[name] = cut(f, "paths of the route "+name, slices.Compact(list), maxPaths)
 	}
-	u.Roles = slices.Sorted(maps.Keys(roles))
-	u.Roles = u.Roles[:min(len(u.Roles), maxRoles)]
-	u.Unexplored = slices.Sorted(maps.Keys(unexplored))
+	u.Roles = cut(f, "roles", slices.Sorted(maps.Keys(f.roles)), maxRoles)
+	if len(u.Routes) >= maxRoutes {
+		f.left["routes"] = fmt.Sprintf("at most %d are taken from data", maxRoutes)
+	}
+	f.say()
 	return u
 }
 
@@ -71,8 +99,8 @@ func walk(v any, key string, f func(key string, v any)) {
 	f(key, v)
 	switch v := v.(type) {
 	case map[string]any:
-		for k, x := range v {
-			walk(x, k, f)
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			walk(v[k], k, f)
 		}
 	case []any:
 		for _, x := range v {
@@ -111,14 +139,14 @@ func (u *Universe) routesOf(p *engine.Program) {
 		if !ok || key != "routes" {
 			return
 		}
-		for name, x := range routes {
-			if len(u.Routes) == maxRoutes {
-				return
-			}
+		for _, name := range slices.Sorted(maps.Keys(routes)) {
 			if _, known := u.Routes[name]; !known {
+				if len(u.Routes) >= maxRoutes {
+					continue
+				}
 				u.Routes[name] = nil
 			}
-			walk(x, "", func(key string, v any) {
+			walk(routes[name], "", func(key string, v any) {
 				if m, ok := v.(map[string]any); ok {
 					for path := range m {
 						if strings.HasPrefix(path, "/") {
@@ -142,11 +170,11 @@ func (u *Universe) path(route, path, under string) {
 	u.Paths[route] = list
 }
 
-// hoursOf finds business hours: an object with a time zone.
+// hoursOf finds business hours: objects with a time zone.
 func (u *Universe) hoursOf(p *engine.Program) {
 	walk(p.Data(), "", func(_ string, v any) {
 		m, ok := v.(map[string]any)
-		if !ok || u.HasHours {
+		if !ok {
 			return
 		}
 		name, _ := m["timezone"].(string)
@@ -154,21 +182,25 @@ func (u *Universe) hoursOf(p *engine.Program) {
 		if name == "" || err != nil {
 			return
 		}
-		u.Zone, u.HasHours = zone, true
+		h := Hours{zone, 8 * time.Hour, 20 * time.Hour}
 		if d, ok := clockOf(m["from"]); ok {
-			u.Opens = d
+			h.Opens = d
 		}
 		if d, ok := clockOf(m["until"]); ok {
-			u.Closes = d
+			h.Closes = d
+		}
+		known := func(x Hours) bool {
+			return x.Zone.String() == h.Zone.String() && x.Opens == h.Opens && x.Closes == h.Closes
+		}
+		if !slices.ContainsFunc(u.Hours, known) {
+			u.Hours = append(u.Hours, h)
 		}
 	})
 }
 
-// inputsOf finds settings and claims that the policy reads, and what else it
-// does that the matrix has no values for.
-func (u *Universe) inputsOf(j *engine.Judge, unexplored map[string]bool) {
+// inputsOf finds settings and claims that the policy reads.
+func (u *Universe) inputsOf(j *engine.Judge) {
 	for _, path := range j.Inputs() {
-		name := strings.Join(path, ".")
 		switch {
 		case len(path) == 3 && path[0] == "route" && path[1] == "policy":
 			if !slices.Contains(u.Settings, path[2]) {
@@ -178,9 +210,6 @@ func (u *Universe) inputsOf(j *engine.Judge, unexplored map[string]bool) {
 			if !demoClaim(path[2]) && !slices.Contains(u.Claims, path[2]) {
 				u.Claims = append(u.Claims, path[2])
 			}
-		case len(path) > 2 && (strings.HasPrefix(name, "attributes.request.http.headers.") || strings.HasPrefix(name, "attributes.source.principal") ||
-			strings.HasPrefix(name, "attributes.source.certificate")), len(path) == 2 && path[0] == "parsed_query":
-			unexplored["input."+name] = true
 		}
 	}
 	slices.Sort(u.Settings)

@@ -20,13 +20,14 @@ const accessUsage = `gate access [-route NAME] [-bundle PLACE] [flags]
        gate access -diff [-route NAME] OLD NEW [flags]`
 
 const accessPurpose = `Asks a policy about every combination of roles, methods, paths, demo claims, hours, second
-factors and settings of routes that its data and its rules name, and lists who reaches a
-route and what that depends on. -diff asks two policies and lists what they decide
-otherwise. A policy is a folder or a bundle .tar.gz; without -bundle it is that of the
+factors, settings of routes and constants that its data and its rules name, and lists who
+reaches a route and what that depends on. -diff asks two policies and lists what they decide
+otherwise. What they read that is not tried is listed, and first of all what rules read
+that changed. A policy is a folder or a bundle .tar.gz; without -bundle it is that of the
 configuration. Settings of routes are those of the routes file. Only what policy decides is
 in it: not who may sign in, and no limit is charged.
-Exit codes: 0 listed, or no difference; 1 with -diff, something is decided otherwise;
-2 trouble.`
+Exit codes: 0 listed, or no difference; 1 with -diff, something is decided otherwise (with
+-strict also: changed rules read what is unexplored); 2 trouble.`
 
 // accessFlags are gate access's flags.
 type accessFlags struct {
@@ -34,6 +35,7 @@ type accessFlags struct {
 	config, bundle string
 	routes         list
 	diff, json     bool
+	strict         bool
 	verbose        bool
 }
 
@@ -44,6 +46,7 @@ func runAccess(ctx context.Context, args []string, s streams) int {
 	f.Var(&f.routes, "route", "`name` of a route (default: all); may be given more than once")
 	f.BoolVar(&f.diff, "diff", false, "compare two policies")
 	f.BoolVar(&f.json, "json", false, "print JSON")
+	f.BoolVar(&f.strict, "strict", false, "with -diff exit with 1 also when rules that changed read what is not explored")
 	f.BoolVar(&f.verbose, "v", false, "list every situation that is not usual, and not only their first reasons")
 	rest, code, done := f.operands(args, 0, 2)
 	if done {
@@ -77,31 +80,31 @@ func (f *accessFlags) run(ctx context.Context, s streams, places []string) (int,
 	if !f.diff {
 		places = []string{f.bundle}
 	}
-	var judges []*engine.Judge
+	var policies []access.Policy
 	for _, place := range places {
-		p, err := triedProgram(cfg, place, nil)
+		p, modules, err := triedRules(cfg, place, nil)
 		if err != nil {
 			if place != "" {
 				err = fmt.Errorf("%s: %w", place, err)
 			}
 			return 0, err
 		}
-		judges = append(judges, engine.NewJudge(p))
+		policies = append(policies, access.Policy{Judge: engine.NewJudge(p), Modules: modules})
 	}
-	u := access.Of(routes, judges...)
+	u := access.OfPolicies(routes, policies...)
 	out := &operatorFlags{json: f.json}
 	if !f.diff {
-		g, err := u.Grid(ctx, judges[0], f.routes)
+		g, err := u.Grid(ctx, policies[0].Judge, f.routes)
 		if err != nil {
 			return 0, err
 		}
 		return exitSame, out.print(s.out, g, func(w io.Writer) { gridText(w, g, f.verbose) })
 	}
-	d, err := u.Diff(ctx, judges[0], judges[1], f.routes)
+	d, err := u.Diff(ctx, policies[0].Judge, policies[1].Judge, f.routes)
 	if err != nil {
 		return 0, err
 	}
-	if d.Changed > 0 {
+	if d.Changed > 0 || f.strict && len(d.Relevant) > 0 {
 		return exitDifferent, out.print(s.out, d, func(w io.Writer) { differenceText(w, d) })
 	}
 	return exitSame, out.print(s.out, d, func(w io.Writer) { differenceText(w, d) })
@@ -179,12 +182,24 @@ func answerText(a *access.Answer) string {
 
 func unexploredText(w io.Writer, inputs []string) {
 	if len(inputs) > 0 {
-		fmt.Fprintf(w, "\nThe policy also reads what is absent in all of these combinations:\n  %s\n", visible(strings.Join(inputs, "\n  ")))
+		fmt.Fprintf(w, "\nUnexplored, since these combinations do not vary it, or not with all that could matter:\n  %s\n", visibleItems(inputs))
 	}
+}
+
+// visibleItems has each on a line of its own.
+func visibleItems(list []string) string {
+	var out []string
+	for _, s := range list {
+		out = append(out, visible(s))
+	}
+	return strings.Join(out, "\n  ")
 }
 
 func differenceText(w io.Writer, d *access.Difference) {
 	fmt.Fprintf(w, "old %s, new %s: of %d combinations %d are decided otherwise\n", visible(d.Old), visible(d.New), d.Asked, d.Changed)
+	if len(d.Relevant) > 0 {
+		fmt.Fprintf(w, "but rules that changed, or whose data did, read what is unexplored, and of that this says nothing:\n  %s\n", visibleItems(d.Relevant))
+	}
 	for _, g := range d.Groups {
 		fmt.Fprintf(w, "\n%s: %s → %s\n  route %s, %s, %s\n  paths      %s\n  situations %s\n", g.Kind, orDash(visible(g.From)), orDash(visible(g.To)), visible(g.Route), visible(g.Who),
 			visible(strings.Join(g.Methods, " ")), visible(shortList(g.Paths, 4)), visible(shortList(usual(g.Situations), 4)))

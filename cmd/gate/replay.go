@@ -198,13 +198,19 @@ const triedTimeout = 5 * time.Second
 // triedProgram compiles the policy at a place, or that of the config, for trying
 // it out: with switches as given, else at their defaults.
 func triedProgram(cfg *config.Config, place string, set []string) (*engine.Program, error) {
+	p, _, err := triedRules(cfg, place, set)
+	return p, err
+}
+
+// triedRules is triedProgram with the texts of the rules.
+func triedRules(cfg *config.Config, place string, set []string) (*engine.Program, map[string]string, error) {
 	routes, err := loadRoutes(cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	src, err := triedSet(cfg, place)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	src.EntryPoint, src.Timeout = cfg.Policy.Entrypoint, triedTimeout
 	stored, err := switchFlags(set)
@@ -218,9 +224,10 @@ func triedProgram(cfg *config.Config, place string, set []string) (*engine.Progr
 		src.Data, src.Revision, err = switches.Fold(src.Data, src.Revision, stored)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("policy refused: %w", err)
+		return nil, nil, fmt.Errorf("policy refused: %w", err)
 	}
-	return engine.Compile(src, edge(cfg, routes))
+	p, err := engine.Compile(src, edge(cfg, routes))
+	return p, src.Modules, err
 }
 
 func triedSet(cfg *config.Config, place string) (engine.Source, error) {
