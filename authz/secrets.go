@@ -20,7 +20,10 @@ const (
 // have copied one into another text. The zero value has none. Not safe for
 // concurrent use.
 type Secrets struct {
-	list []string // longest first, or a part would be masked out of the whole
+	// path is the request's, with its query; shown is what of it may be seen.
+	path, shown string
+	inPath      bool     // they differ
+	list        []string // longest first, or a part would be masked out of the whole
 	// starts are what those begin with for which list has no room.
 	starts map[string]struct{}
 }
@@ -28,14 +31,48 @@ type Secrets struct {
 // Reset forgets all secrets.
 func (s *Secrets) Reset() {
 	clear(s.list)
-	s.list, s.starts = s.list[:0], nil
+	*s = Secrets{list: s.list[:0]}
 }
 
 // None reports whether Hide masks nothing but tokens.
-func (s *Secrets) None() bool { return len(s.list) == 0 }
+func (s *Secrets) None() bool { return len(s.list) == 0 && !s.inPath }
 
-// Credential takes note of a header's value, without the scheme of its credential.
-func (s *Secrets) Credential(value string) {
+// Path takes note of a request's path and query, and of the secrets in it.
+func (s *Secrets) Path(path string) {
+	s.path, s.shown = path, MaskAddress(path)
+	if s.inPath = s.shown != path; s.inPath {
+		s.Address(path)
+	}
+}
+
+// InPath reports whether something of the path itself is masked.
+func (s *Secrets) InPath() bool { return s.inPath }
+
+// ShownPath is the path without its secrets and without what is noted.
+func (s *Secrets) ShownPath() string {
+	if s.None() {
+		return s.shown
+	}
+	return s.hideNoted(s.shown)
+}
+
+// Address takes note of the secrets in an address.
+func (s *Secrets) Address(address string) {
+	if strings.IndexByte(address, '=') >= 0 || strings.IndexByte(address, '%') >= 0 {
+		(&addressMask{secrets: s}).address(address)
+	}
+}
+
+// Header takes note of what a header holds that SecretName knows, but for cookies:
+// of those some are shown elsewhere, such as a user's id.
+func (s *Secrets) Header(name, value string) {
+	if name != "cookie" {
+		s.credential(value)
+	}
+}
+
+// credential takes note of a value without its scheme.
+func (s *Secrets) credential(value string) {
 	if _, credential, has := strings.Cut(value, " "); has {
 		value = strings.TrimSpace(credential)
 	}
@@ -44,7 +81,7 @@ func (s *Secrets) Credential(value string) {
 
 // Add takes note of a secret, and of what it is in an address.
 func (s *Secrets) Add(value string) {
-	if len(value) < minSecret {
+	if len(value) < minSecret || value == Masked {
 		return
 	}
 	s.add(value)
@@ -69,10 +106,19 @@ func (s *Secrets) add(value string) {
 	s.starts[value[:minSecret]] = struct{}{}
 }
 
-// Hide returns a text with Masked in place of tokens and of what is noted. From
-// where one of too many secrets begins it masks all that follows.
+// Hide returns a text with Masked in place of tokens and of what is noted, and with
+// the path as it may be seen in place of the path: in it are secrets that are too
+// short to be looked for. From where one of too many secrets begins it masks all
+// that follows.
 func (s *Secrets) Hide(text string) string {
+	if s.inPath {
+		text = s.hidePath(text)
+	}
 	text, _ = MaskTokens(text)
+	return s.hideNoted(text)
+}
+
+func (s *Secrets) hideNoted(text string) string {
 	for _, secret := range s.list {
 		if strings.Contains(text, secret) {
 			text = strings.ReplaceAll(text, secret, Masked)
@@ -87,4 +133,19 @@ func (s *Secrets) Hide(text string) string {
 		}
 	}
 	return text
+}
+
+// hidePath replaces the path, and either of its halves that has something masked.
+func (s *Secrets) hidePath(text string) string {
+	text = replaced(text, s.path, s.shown)
+	path, query, _ := strings.Cut(s.path, "?")
+	p, q, _ := strings.Cut(s.shown, "?")
+	return replaced(replaced(text, path, p), query, q)
+}
+
+func replaced(text, was, shown string) string {
+	if was == shown || len(text) < len(was) {
+		return text
+	}
+	return strings.ReplaceAll(text, was, shown)
 }

@@ -39,7 +39,7 @@ func TestSecretsAreMaskedWhole(t *testing.T) {
 	s.Add("longish-secret-and-more")
 	s.Add("a+b/c=d 1")
 	s.Add("short")
-	s.Credential("Bearer of-credit")
+	s.Header("authorization", "Bearer of-credit")
 	for text, want := range map[string]string{
 		"x longish-secret-and-more y": "x (masked) y",
 		"a longish-secret":            "a (masked)",

@@ -286,8 +286,8 @@ func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took
 	e.b = append(e.b, `","status":`...)
 	e.b = strconv.AppendInt(e.b, int64(o.Status), 10)
 	e.b = append(e.b, `,"reasons":`...)
-	e.texts(o.Reasons[:min(len(o.Reasons), 32)], "")
-	e.field("request_id", r.ID, maxShort)
+	e.sentTexts(o.Reasons[:min(len(o.Reasons), 32)], "")
+	e.field("request_id", e.secrets.Hide(r.ID), maxShort)
 	e.field("route", r.RouteName, maxShort)
 	if s := o.Session; s != nil {
 		e.field("user", s.Identity.UserID, maxShort)
@@ -297,7 +297,7 @@ func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took
 	e.micros(took)
 	if c := o.Charge; c != nil {
 		e.b = append(e.b, `,"limit":{"name":`...)
-		e.text(c.Name, 256, "")
+		e.text(e.secrets.Hide(c.Name), 256, "")
 		e.field("key", e.secrets.Hide(c.Key), 256)
 		e.b = append(e.b, `,"remaining":`...)
 		e.b = strconv.AppendInt(e.b, int64(o.Spent.Remaining), 10)

@@ -2,7 +2,6 @@ package decisionlog
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/neosc/gate/authz"
 )
@@ -10,7 +9,6 @@ import (
 // headers writes those that hold no secret by their name, repeated ones joined
 // as policy sees them (RFC 9110, 5.3).
 func (e *encoder) headers(r *authz.Request) {
-	e.look(r.Headers)
 	start, different := len(e.b), ascending(r.Headers)
 	for i := range r.Headers {
 		name, value := r.Headers[i].Name, r.Headers[i].Value
@@ -46,9 +44,15 @@ func (e *encoder) headers(r *authz.Request) {
 			}
 			e.pathEnd = len(e.b)
 			continue
-		case addressHeader(name) && strings.IndexByte(value, '?') >= 0: // another query, of which nothing is known
-			value, _, _ = strings.Cut(value, "?")
-			e.masked = addPointer(e.masked, headerPointer, name)
+		case e.looks[i] == addressName || name == ":path":
+			address := authz.MaskForeign(value)
+			if address == value && e.direct(value, maxValue) {
+				continue
+			}
+			if address != value || len(value) > maxValue {
+				e.masked = addPointer(e.masked, headerPointer, name)
+				value = address
+			}
 		case e.direct(value, maxValue):
 			continue
 		case len(value) > maxValue:
@@ -62,20 +66,25 @@ func (e *encoder) headers(r *authz.Request) {
 	}
 }
 
-// look finds out which headers hold secrets and takes note of these, before any is
-// written: another that comes first may hold the same.
-func (e *encoder) look(hs authz.Headers) {
+// look finds out which headers hold secrets and takes note of these, and of those in
+// addresses, before anything is written: what comes first may hold the same.
+func (e *encoder) look(r *authz.Request) {
+	e.secrets.Path(r.Path)
 	e.looks = e.looks[:0]
-	for i := range hs {
-		kind := otherName
-		switch name := hs[i].Name; {
+	for i := range r.Headers {
+		kind, name, value := otherName, r.Headers[i].Name, r.Headers[i].Value
+		switch {
 		case authz.CommonHeader(name):
-			kind = commonName
+			if kind = commonName; name == "referer" || name == ":path" && value != r.Path {
+				kind = addressName
+				e.secrets.Address(value)
+			}
+		case authz.AddressHeader(name):
+			kind = addressName
+			e.secrets.Address(value)
 		case authz.SecretName(name):
 			kind = secretName
-			if name != "cookie" { // of those some are shown elsewhere, such as a user's id
-				e.secrets.Credential(hs[i].Value)
-			}
+			e.secrets.Header(name, value)
 		}
 		e.looks = append(e.looks, kind)
 	}
@@ -85,6 +94,7 @@ func (e *encoder) look(hs authz.Headers) {
 const (
 	otherName byte = iota
 	commonName
+	addressName
 	secretName
 )
 
@@ -106,15 +116,6 @@ func joined(rest authz.Headers, name, value string) string {
 		}
 	}
 	return value
-}
-
-// addressHeader knows the headers that hold addresses with queries.
-func addressHeader(name string) bool {
-	switch name {
-	case ":path", "referer", "location", "content-location", "x-envoy-original-path", "x-original-url", "x-original-uri", "x-rewrite-url", "x-forwarded-uri":
-		return true
-	}
-	return false
 }
 
 // nameSeen is a header's name of which is known whether it is one of a secret.

@@ -17,15 +17,13 @@ const (
 	queryPointer  = "/input/parsed_query"
 )
 
-// maskedParameter stands in paths, where authz.Masked would have to be escaped.
-const maskedParameter = "masked"
-
 // pointerEscapes are RFC 6901's.
 var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 // input writes the document that policy decided on, without secrets. Of requests
 // that policy was not asked about it is what would have been.
 func (e *encoder) input(parts *shared, r *authz.Request, o *authz.Outcome) {
+	e.look(r)
 	e.b = append(e.b, `{"version":{"encoding":"protojson","ext_authz":"v3"},"attributes":{"source":{`...)
 	e.peer(r.Source, r.Certificate, "/input/attributes/source")
 	e.b = append(e.b, `},"destination":{`...)
@@ -35,9 +33,9 @@ func (e *encoder) input(parts *shared, r *authz.Request, o *authz.Outcome) {
 	e.now(r.Time)
 	e.to = len(e.b)
 	e.b = append(e.b, `,"http":{"id":`...)
-	e.text(r.ID, maxShort, "/input/attributes/request/http/id")
+	e.sent(r.ID, maxShort, "/input/attributes/request/http/id")
 	e.b = append(e.b, `,"method":`...)
-	e.text(r.Method, maxShort, "/input/attributes/request/http/method")
+	e.sent(r.Method, maxShort, "/input/attributes/request/http/method")
 	e.b = append(e.b, `,"headers":{`...)
 	e.headers(r)
 	e.b = append(e.b, `},"path":`...)
@@ -47,7 +45,7 @@ func (e *encoder) input(parts *shared, r *authz.Request, o *authz.Outcome) {
 		e.path(r.Path, true)
 	}
 	e.b = append(e.b, `,"host":`...)
-	e.text(r.Host, maxShort, "/input/attributes/request/http/host")
+	e.sent(r.Host, maxShort, "/input/attributes/request/http/host")
 	e.b = append(e.b, `,"scheme":`...)
 	e.text(r.Scheme, maxShort, "/input/attributes/request/http/scheme")
 	e.b = append(e.b, `,"protocol":`...)
@@ -116,14 +114,14 @@ func (e *encoder) member(start int, name string) {
 	e.b = append(e.b, name...)
 }
 
-// path writes a path and its query without the values of secret parameters, and
-// reports whether there are any.
+// path writes a path and its query without secrets, and reports whether there are
+// any.
 func (e *encoder) path(whole string, named bool) (hidden bool) {
 	pointer := ""
 	if named {
 		pointer = pathPointer
 	}
-	shown := maskPath(whole)
+	shown := e.secrets.ShownPath()
 	if hidden = shown != whole; hidden && named {
 		e.masked = addPointer(e.masked, pathPointer, "")
 		pointer = ""
@@ -132,87 +130,14 @@ func (e *encoder) path(whole string, named bool) (hidden bool) {
 	return hidden
 }
 
-// maskPath returns whole itself where nothing is to be masked.
-func maskPath(whole string) string {
-	shown, _ := authz.MaskTokens(whole)
-	path, query, _ := strings.Cut(shown, "?")
-	p, q := maskMatrix(path), maskQuery(query)
-	switch {
-	case p == path && q == query:
-		return shown
-	case query == "":
-		return p
-	}
-	return p + "?" + q
-}
-
-// maskQuery masks the values of secret parameters. A ";" parts them too: policy
-// is not asked about such a query, but it is recorded.
-func maskQuery(query string) string {
-	if !secretPairs(query, "&;") {
-		return query
-	}
-	return maskPairs(query, "&;")
-}
-
-// maskMatrix masks those of a path's segments, such as "/a;jsessionid=…/b".
-func maskMatrix(path string) string {
-	if strings.IndexByte(path, ';') < 0 || !secretPairs(path, "/;") {
-		return path
-	}
-	return maskPairs(path, "/;")
-}
-
-func maskPairs(text, separators string) string {
-	var b strings.Builder
-	for text != "" {
-		pair, at := text, strings.IndexAny(text, separators)
-		if at >= 0 {
-			pair = text[:at]
-		}
-		name, value, has := strings.Cut(pair, "=")
-		b.WriteString(name)
-		if has {
-			if secretParameter(name) {
-				value = maskedParameter
-			}
-			b.WriteByte('=')
-			b.WriteString(value)
-		}
-		if at < 0 {
-			break
-		}
-		b.WriteByte(text[at])
-		text = text[at+1:]
-	}
-	return b.String()
-}
-
-// secretParameter takes an escaped name for a secret one: nobody writes
-// "t%6Fken" by accident.
-func secretParameter(name string) bool {
-	return strings.Contains(name, "%") || authz.SecretParameter(name)
-}
-
-func secretPairs(text, separators string) bool {
-	for text != "" {
-		pair, at := text, strings.IndexAny(text, separators)
-		if at >= 0 {
-			pair, text = text[:at], text[at+1:]
-		} else {
-			text = ""
-		}
-		if name, _, has := strings.Cut(pair, "="); has && secretParameter(name) {
-			return true
-		}
-	}
-	return false
-}
-
 func (e *encoder) parsedPath(r *authz.Request) {
 	path, _ := r.SplitPath()
-	if strings.Contains(path, "%") {
-		segments, _ := r.ParsedPath() // what cannot be read policy was not asked about
+	if wary := !e.secrets.None(); wary || strings.Contains(path, "%") {
+		segments, _ := r.ParsedPath()                                                     // what cannot be read policy was not asked about
+		if whole := strings.Join(segments, "/"); wary && e.secrets.Hide(whole) != whole { // a secret may have been parted
+			e.masked = addPointer(e.masked, "/input/parsed_path", "")
+			segments = strings.Split(e.secrets.Hide(whole), "/")
+		}
 		for i, s := range segments {
 			e.segment(i, s)
 		}
@@ -234,9 +159,11 @@ func (e *encoder) segment(i int, s string) {
 	if i > 0 {
 		e.b = append(e.b, ',')
 	}
-	if shown := maskMatrix(s); shown != s {
-		e.masked = addPointer(e.masked, "/input/parsed_path", "")
-		s = shown
+	if e.secrets.InPath() { // what is in it escaped is no longer
+		if shown := authz.MaskAddress(s); shown != s {
+			e.masked = addPointer(e.masked, "/input/parsed_path", "")
+			s = shown
+		}
 	}
 	e.sent(s, maxPath, "/input/parsed_path")
 }
@@ -298,10 +225,17 @@ func (e *encoder) valuesOf(query, name string) []string {
 }
 
 func (e *encoder) parameter(name string, values []string) {
-	e.sent(name, maxShort, queryPointer)
+	secret, hidden := authz.SecretParameter(name), e.secrets.InPath()
+	shown := name
+	if hidden {
+		shown = authz.MaskAddress(name)
+	}
+	if shown = e.secrets.Hide(shown); shown != name {
+		e.masked = addPointer(e.masked, queryPointer, "")
+	}
+	e.text(shown, maxShort, queryPointer)
 	e.b = append(e.b, `:[`...)
-	secret := authz.SecretParameter(name)
-	if secret {
+	if secret && shown == name {
 		e.secretParameter(name)
 	}
 	for i, v := range values {
@@ -309,8 +243,12 @@ func (e *encoder) parameter(name string, values []string) {
 			e.b = append(e.b, ',')
 		}
 		if secret {
-			e.secrets.Add(v)
 			v = authz.Masked
+		} else if hidden {
+			if address := authz.MaskAddress(v); address != v {
+				e.masked = addPointer(e.masked, queryPointer, "")
+				v = address
+			}
 		}
 		e.sent(v, maxPath, queryPointer)
 	}

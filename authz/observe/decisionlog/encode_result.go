@@ -3,7 +3,6 @@ package decisionlog
 import (
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/neosc/gate/authz"
 )
@@ -13,7 +12,7 @@ func (e *encoder) result(d *authz.Decision) {
 	e.b = append(e.b, `{"allowed":`...)
 	e.b = strconv.AppendBool(e.b, d.Allowed)
 	e.b = append(e.b, `,"reasons":`...)
-	e.texts(d.Reasons, "/result/reasons")
+	e.sentTexts(d.Reasons, "/result/reasons")
 	if d.Status != 0 {
 		e.b = append(e.b, `,"http_status":`...)
 		e.b = strconv.AppendInt(e.b, int64(d.Status), 10)
@@ -47,7 +46,7 @@ func (e *encoder) resultTexts(name string, list []string) {
 		return
 	}
 	e.b = append(append(append(e.b, `,"`...), name...), `":`...)
-	e.texts(list, "/result/"+name)
+	e.sentTexts(list, "/result/"+name)
 }
 
 // resultHeaders writes names to values, or lists of values.
@@ -64,7 +63,7 @@ func (e *encoder) resultHeaders(name string, hs []authz.Header) {
 		if i > 0 {
 			e.b = append(e.b, ',')
 		}
-		e.text(hs[i].Name, maxShort, pointer)
+		e.sent(hs[i].Name, maxShort, pointer)
 		e.b = append(e.b, ':')
 		if e.secretName(hs[i].Name) {
 			e.masked = addPointer(e.masked, pointer, hs[i].Name)
@@ -91,8 +90,8 @@ func (e *encoder) resultHeaders(name string, hs []authz.Header) {
 
 // headerValue writes one, an address without its query.
 func (e *encoder) headerValue(h authz.Header, pointer string) {
-	if addressHeader(h.Name) {
-		if address, _, has := strings.Cut(h.Value, "?"); has {
+	if authz.AddressHeader(h.Name) {
+		if address := authz.MaskForeign(h.Value); address != h.Value {
 			e.masked = addPointer(e.masked, pointer, h.Name)
 			h.Value = address
 		}
@@ -136,7 +135,7 @@ func (e *encoder) charges(list []authz.Charge) {
 			e.b = append(e.b, ',')
 		}
 		e.b = append(e.b, `{"name":`...)
-		e.text(c.Name, 256, "/result/rate_limits")
+		e.sent(c.Name, 256, "/result/rate_limits")
 		e.b = append(e.b, `,"key":`...)
 		e.sent(c.Key, 256, "/result/rate_limits")
 		e.b = append(e.b, `,"requests_per_second":`...)
@@ -150,6 +149,17 @@ func (e *encoder) charges(list []authz.Charge) {
 		e.b = append(e.b, `,"cost":`...)
 		e.b = strconv.AppendInt(e.b, int64(c.Cost), 10)
 		e.b = append(e.b, '}')
+	}
+	e.b = append(e.b, ']')
+}
+
+func (e *encoder) sentTexts(list []string, pointer string) {
+	e.b = append(e.b, '[')
+	for i, s := range list {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		e.sent(s, maxValue, pointer)
 	}
 	e.b = append(e.b, ']')
 }

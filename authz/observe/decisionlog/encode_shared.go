@@ -182,14 +182,7 @@ func (e *encoder) value(v any, pointer string, depth int) {
 			if i > 0 {
 				e.b = append(e.b, ',')
 			}
-			e.text(k, maxShort, pointer) // whatever lies under a name that is cut is not known by it
-			e.b = append(e.b, ':')
-			if authz.SecretName(k) {
-				e.masked = addPointer(e.masked, pointer, k)
-				e.b = append(e.b, `"`+authz.Masked+`"`...)
-				continue
-			}
-			e.value(v[k], below(pointer, k), depth+1)
+			e.entry(k, v[k], pointer, depth)
 		}
 		e.b = append(e.b, '}')
 	case []any:
@@ -210,5 +203,24 @@ func (e *encoder) value(v any, pointer string, depth int) {
 			text = []byte(`"` + authz.Masked + `"`)
 		}
 		e.b = append(e.b, text...)
+	}
+}
+
+// entry writes one member of an object. Of one whose name is masked nothing is
+// told by its name.
+func (e *encoder) entry(k string, v any, pointer string, depth int) {
+	e.sent(k, maxShort, pointer) // whatever lies under a name that is cut is not known by it
+	e.b = append(e.b, ':')
+	shown := e.secrets.Hide(k) == k
+	switch {
+	case authz.SecretName(k) && shown:
+		e.masked = addPointer(e.masked, pointer, k)
+		fallthrough
+	case authz.SecretName(k):
+		e.b = append(e.b, `"`+authz.Masked+`"`...)
+	case shown:
+		e.value(v, below(pointer, k), depth+1)
+	default:
+		e.value(v, pointer, depth+1)
 	}
 }

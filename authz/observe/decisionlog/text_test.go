@@ -105,7 +105,9 @@ type recorded struct{ headers, hidden string }
 func recordHeaders(t *testing.T, hs authz.Headers) recorded {
 	t.Helper()
 	e := encoder{}
-	e.headers(&authz.Request{Headers: hs, Path: "/p?code=s3cr3t"})
+	r := &authz.Request{Headers: hs, Path: "/p?code=s3cr3t"}
+	e.look(r)
+	e.headers(r)
 	var m map[string]string
 	if err := json.Unmarshal([]byte("{"+string(e.b)+"}"), &m); err != nil {
 		t.Fatalf("%v: %s", err, e.b)
