@@ -72,7 +72,7 @@ const minToken = 40
 // token (RFC 7515, 7516: three or five parts in base64url, the first of which is
 // an object's), whatever name it lies under, and whether there was one.
 func MaskTokens(s string) (string, bool) {
-	if strings.IndexByte(s, 'J') < 0 { // the rarest of the three letters: a fifth of the time of Index on a page's headers
+	if len(s) < minToken || strings.IndexByte(s, 'J') < 0 { // the rarest of the three letters: a fifth of the time of Index on a page's headers
 		return s, false
 	}
 	var b strings.Builder

@@ -63,6 +63,26 @@ func (s *Secrets) Address(address string) {
 	}
 }
 
+// Request takes note of all secrets of a request's path and headers, and returns a
+// bit for each of the first 64 headers that SecretHeader knows.
+func (s *Secrets) Request(r *Request) (secret uint64) {
+	s.Path(r.Path)
+	for i := range r.Headers {
+		switch name, value := r.Headers[i].Name, r.Headers[i].Value; {
+		case CommonHeader(name):
+			if name == "referer" {
+				s.Address(value)
+			}
+		case AddressHeader(name):
+			s.Address(value)
+		case SecretName(name):
+			secret |= 1 << i
+			s.Header(name, value)
+		}
+	}
+	return secret
+}
+
 // Header takes note of what a header holds that SecretName knows, but for cookies:
 // of those some are shown elsewhere, such as a user's id.
 func (s *Secrets) Header(name, value string) {

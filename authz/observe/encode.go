@@ -37,7 +37,7 @@ func appendLine(b []byte, r *authz.Request, o *authz.Outcome, took time.Duration
 		b = append(b, `,"user":"","email":""`...)
 	}
 	path, _ := r.SplitPath()
-	path, _ = authz.MaskTokens(path) // some applications have them in links
+	path = authz.MaskAddress(path) // some applications have sessions and tokens in links
 	b = appendField(b, "method", r.Method, maxMethod)
 	b = appendField(b, "path", path, maxPath)
 	b = appendField(b, "host", r.Host, maxHost)

@@ -72,7 +72,7 @@ var leftOutNames = []struct {
 	name string
 }{
 	{leftCredentials, "headers that may hold credentials (cookie, authorization, …)"},
-	{leftParameters, "values of query parameters that may be secrets"},
+	{leftParameters, "values of parameters that may be secrets, and where they stand elsewhere"},
 	{leftClaims, "the session's claims, which are larger than is remembered"},
 	{leftShortened, "parts of the request that are longer than is remembered"},
 }
@@ -90,14 +90,16 @@ func (s *recentSlot) record(r *authz.Request, o *authz.Outcome, took time.Durati
 	s.id = s.put(r.ID, maxID)
 	s.method = s.put(r.Method, maxMethod)
 	s.scheme = s.put(r.Scheme, maxMethod)
-	s.host = s.put(r.Host, maxHost)
+	var secrets authz.Secrets
+	secret := secrets.Request(r)
+	s.host = s.put(s.hidden(r.Host, &secrets), maxHost)
 	s.protocol = s.put(r.Protocol, maxMethod)
 	s.routeName = s.put(r.RouteName, maxID)
 	s.principal = s.put(r.Source.Principal, maxRecordedText)
-	s.recordPath(r)
-	s.recordHeaders(r.Headers)
+	s.recordPath(r.Path, &secrets)
+	s.recordHeaders(r.Headers, &secrets, secret)
 	for i := range min(len(o.Reasons), maxRecordedReasons) {
-		s.reasons[i] = s.put(o.Reasons[i], 64)
+		s.reasons[i] = s.put(s.hidden(o.Reasons[i], &secrets), 64)
 		s.nReasons++
 	}
 	if o.Decision != nil {
@@ -106,7 +108,7 @@ func (s *recentSlot) record(r *authz.Request, o *authz.Outcome, took time.Durati
 	}
 	if c := o.Charge; c != nil {
 		s.limited, s.limit = true, authz.Charge{Rate: c.Rate, Burst: c.Burst, Cost: c.Cost}
-		s.limitName, s.limitKey = s.put(c.Name, 256), s.put(c.Key, 256)
+		s.limitName, s.limitKey = s.put(s.hidden(c.Name, &secrets), 256), s.put(s.hidden(c.Key, &secrets), 256)
 	}
 }
 
@@ -123,65 +125,44 @@ func (s *recentSlot) put(text string, limit int) span {
 
 // recordPath keeps the query, since policy may have read it, but masks what may
 // be secret: links to sign in or to share carry codes and signatures.
-func (s *recentSlot) recordPath(r *authz.Request) {
-	path, query := r.SplitPath()
-	if query == "" {
-		s.path = s.put(r.Path, maxRecordedPath)
-		return
+func (s *recentSlot) recordPath(path string, secrets *authz.Secrets) {
+	shown := secrets.ShownPath()
+	if shown != path {
+		s.left |= leftParameters
 	}
-	start := s.put(path, maxRecordedPath)
-	end := s.put("?", 1)
-	for first := true; query != ""; first = false {
-		var pair string
-		pair, query, _ = strings.Cut(query, "&")
-		name, value, has := strings.Cut(pair, "=")
-		if !first {
-			end = s.put("&", 1)
-		}
-		end = s.put(name, maxRecordedText)
-		if !has {
-			continue
-		}
-		if secretParameter(name) {
-			value = maskedParameter
-			s.left |= leftParameters
-		}
-		s.put("=", 1)
-		end = s.put(value, maxRecordedText)
-	}
-	s.path = span{start.from, end.to}
+	s.path = s.put(shown, maxRecordedPath)
 }
 
-// maskedParameter stands in queries, where authz.Masked would have to be escaped.
-const maskedParameter = "masked"
-
-// secretParameter takes an escaped name for a secret one: nobody writes
-// "t%6Fken" by accident.
-func secretParameter(name string) bool {
-	return strings.Contains(name, "%") || authz.SecretParameter(name)
-}
-
-func (s *recentSlot) recordHeaders(hs authz.Headers) {
+// recordHeaders leaves out those that secret has a bit for.
+func (s *recentSlot) recordHeaders(hs authz.Headers, secrets *authz.Secrets, secret uint64) {
 	for i := range hs {
-		name := hs[i].Name
+		name, value := hs[i].Name, hs[i].Value
 		if strings.HasPrefix(name, ":") {
 			continue // the path and the host again, unmasked
 		}
-		if authz.SecretHeader(name) {
+		if secret>>i&1 != 0 || i >= 64 && authz.SecretHeader(name) {
 			s.left |= leftCredentials
 			continue
 		}
-		value := hs[i].Value
-		if name == "referer" { // another page's query, of which nothing is known
-			value, _, _ = strings.Cut(value, "?")
+		if authz.AddressHeader(name) {
+			value = authz.MaskForeign(value)
 		}
 		if s.nHeaders == maxRecordedHeaders {
 			s.left |= leftShortened
 			return
 		}
-		s.headers[s.nHeaders] = [2]span{s.put(name, maxID), s.put(value, maxRecordedText)}
+		s.headers[s.nHeaders] = [2]span{s.put(name, maxID), s.put(s.hidden(value, secrets), maxRecordedText)}
 		s.nHeaders++
 	}
+}
+
+// hidden is a text without the request's secrets.
+func (s *recentSlot) hidden(text string, secrets *authz.Secrets) string {
+	shown := secrets.Hide(text)
+	if shown != text {
+		s.left |= leftParameters
+	}
+	return shown
 }
 
 func (s *recentSlot) get(x span) string { return string(s.text[x.from:x.to]) }

@@ -230,3 +230,39 @@ func TestNoHeaderThatMayHoldASecretIsTakenForHarmless(t *testing.T) {
 		}
 	}
 }
+
+func TestRecentAndTheAccessLogMaskWhatTheDecisionLogMasks(t *testing.T) {
+	t.Parallel()
+	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbmEifQ.c2VjcmV0-_c2VjcmV0c2VjcmV0"
+	const key = "k3y-0123456789"
+	with := func(name, value string) func(*authz.Request) {
+		return func(r *authz.Request) { r.Headers = append(r.Headers, authz.Header{Name: name, Value: value}) }
+	}
+	at := func(path string) func(*authz.Request) { return func(r *authz.Request) { r.Path = path } }
+	for name, change := range map[string]func(*authz.Request){
+		"LimitByKey":       with("x-api-key", key),
+		"SemicolonInQuery": at("/a?x=1;token=" + key),
+		"SessionInPath":    at("/a;jsessionid=" + key + "/b"),
+		"TokenInPath":      at("/reset/" + token),
+		"TokenInParameter": at("/a?x=" + token),
+		"TokenInHeader":    with("sec-websocket-protocol", "v1, "+token),
+		"OtherPath":        with("x-envoy-original-path", "/a?token="+key),
+		"MatrixInReferer":  with("referer", "https://x/a;jsessionid="+key),
+		"ReturnAddress":    at("/oauth2/sign_in?rd=https%3A%2F%2Fp%2Freset%3Ftoken%3D" + key),
+		"CopiedInHeader":   func(r *authz.Request) { with("x-copy", key)(r); r.Path = "/a?token=" + key },
+	} {
+		x := newRecent(t, 0)
+		r, o := recentRequest("id-1")
+		change(r)
+		o.Charge = &authz.Charge{Name: "key", Key: "of " + r.Path, Rate: 1, Burst: 1, Cost: 1}
+		if name == "LimitByKey" {
+			o.Charge.Key = "of " + key
+		}
+		x.Observe(r, o, 0)
+		got, _ := x.Find("id-1")
+		text := fmt.Sprintf("%+v %+v %s", *got.Request, got.Limit, appendLine(nil, r, o, 0))
+		if strings.Contains(text, key) || strings.Contains(text, token) || len(got.LeftOut) == 0 {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}
