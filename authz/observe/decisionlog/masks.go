@@ -9,6 +9,8 @@ var copied = []struct{ from, in, name string }{
 	{"/input/session/user/email", "custom", "email"},
 	{"/input/attributes/request/http/id", "custom", "request_id"},
 	{"/input/attributes/source/address/socketAddress/address", "", "requested_by"},
+	{"/input/route/name", "custom", "route"},
+	{"/result/reasons", "custom", "reasons"},
 	{"/result/rate_limits", "custom", "limit"},
 }
 

@@ -185,6 +185,10 @@ func TestWhatPolicyHidesIsNotKeptBeside(t *testing.T) {
 		{"/input/attributes/source/address/socketAddress/address", []string{"requested_by"}},
 		{"/result/rate_limits/0/key", []string{"limit"}},
 		{"/input/session/username", nil},
+		{"/input/route", []string{"route"}},
+		{"/input/route/policy", nil},
+		{"/result/reasons", []string{"reasons"}},
+		{"/result/reasons/0", []string{"reasons"}},
 	} {
 		m := &memory{}
 		opt := options(m)
@@ -196,12 +200,27 @@ func TestWhatPolicyHidesIsNotKeptBeside(t *testing.T) {
 			t.Fatal(err)
 		}
 		custom, _ := all["custom"].(map[string]any)
-		for _, name := range []string{"email", "user", "request_id", "requested_by", "limit"} {
+		for _, name := range []string{"email", "user", "request_id", "requested_by", "limit", "route", "reasons"} {
 			_, below := custom[name]
 			_, top := all[name]
 			if (below || top) == slices.Contains(c.gone, name) {
 				t.Errorf("%s: %s is there: %v", c.hide, name, below || top)
 			}
+		}
+	}
+}
+
+func TestACertificateThatIsCutIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, change := range []func(*authz.Certificate, string){
+		func(c *authz.Certificate, long string) { c.Serial = long },
+		func(c *authz.Certificate, long string) { c.Fingerprint = long },
+	} {
+		r, o := asked("r-1")
+		change(r.Certificate, strings.Repeat("f", 600))
+		rec, err := decisionlog.Parse(one(t, r, o))
+		if err != nil || !slices.Contains(rec.Masked, "/input/attributes/source") {
+			t.Errorf("masked is %v: %v", rec.Masked, err)
 		}
 	}
 }
