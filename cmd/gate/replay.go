@@ -219,7 +219,7 @@ func triedRules(cfg *config.Config, place string, set []string) (*engine.Program
 	}
 	if err == nil {
 		if err = switches.Fits(src.Data, stored); err != nil {
-			return nil, fmt.Errorf("-switch: %w", err)
+			return nil, nil, fmt.Errorf("-switch: %w", err)
 		}
 		src.Data, src.Revision, err = switches.Fold(src.Data, src.Revision, stored)
 	}
