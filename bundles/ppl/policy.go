@@ -351,7 +351,7 @@ func (im *importer) rateLimit(r *routeModel, p pair) error {
 		}
 	}
 	if !(l.rate >= 0.1 && l.rate <= 1e6) {
-		return im.errorf(p.value, "rate_limit: requests_per_second is 0.1 to 1000000")
+		return im.errorf(p.value, "rate_limit: want requests_per_second, from 0.1 to 1000000")
 	}
 	if l.burst == 0 {
 		l.burst = max(1, int(l.rate))

@@ -80,7 +80,7 @@ func (f *explainFlags) wrong() string {
 	}
 	switch {
 	case f.requestID == "" && f.url == "":
-		return "say what to explain: -url or -request-id"
+		return "say what to explain: -url, -request-id or -decision"
 	case f.requestID == "":
 		return ""
 	}
