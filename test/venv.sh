@@ -11,7 +11,8 @@ if command -v flock >/dev/null 2>&1; then # tests of several packages may ask at
 	exec 9>"$target.lock"
 	flock 9
 fi
-if [ -x "$target/bin/$3" ] && cmp -s "$here/requirements.txt" "$target/installed.txt"; then
+# Its programs name their Python by its path: in a folder that was moved or copied they run no more.
+if [ -x "$target/bin/$3" ] && cmp -s "$here/requirements.txt" "$target/installed.txt" && [ "$(cat "$target/place.txt" 2>/dev/null)" = "$target" ]; then
 	echo "$target/bin/$3"
 	exit 0
 fi
@@ -23,5 +24,6 @@ rm -rf "$target"
 python3 -m venv "$target" || fail "python3 -m venv failed; as root: apt-get install python3 python3-venv python3-pip"
 again "$target/bin/python3" -m pip install --disable-pip-version-check --no-deps --only-binary :all: -q -r "$here/requirements.txt" >&2 ||
 	fail "pip could not install what $here/requirements.txt names; is the package index reachable?"
+echo "$target" >"$target/place.txt"
 cp "$here/requirements.txt" "$target/installed.txt"
 echo "$target/bin/$3"
