@@ -18,6 +18,21 @@ func logPolicy(t *testing.T, text string) (*engine.Program, error) {
 	}, Data: map[string]any{"hide": []any{"name"}}, Timeout: 30 * time.Second}, engine.Edge{})
 }
 
+// logFilter is the filter of an active policy with these rules of system.log.
+func logFilter(t *testing.T, rules string) *engine.LogFilter {
+	t.Helper()
+	p, err := logPolicy(t, "package system.log\n\n"+rules+"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Activate(p)
+	return engine.NewLogFilter(e)
+}
+
 func TestTheActivePolicyMasksAndDropsDecisionRecords(t *testing.T) {
 	t.Parallel()
 	p, err := logPolicy(t, `package system.log
@@ -82,22 +97,14 @@ func TestElementsThatAreMaskedByTheirPlaceAreThoseOfTheRecord(t *testing.T) {
 		{`mask := ["/input/groups/1/x", "/input/groups/0"]`, `["a", {"x": 1, "y": ["z"]}]`, `[{"y": ["z"]}]`},
 		{`mask := ["/input/groups/7", "/input/groups/-1"]`, `["a"]`, `["a"]`},
 	} {
-		p, err := logPolicy(t, "package system.log\n\n"+c.rules+"\n")
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := engine.New(engine.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.Activate(p)
+		f := logFilter(t, c.rules)
 		var m, want map[string]any
 		for to, text := range map[*map[string]any]string{&m: c.groups, &want: c.want} {
 			if err := json.Unmarshal([]byte(`{"input": {"groups": `+text+`}}`), to); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if drop, err := engine.NewLogFilter(e).Apply(t.Context(), m); drop || err != nil || !reflect.DeepEqual(m["input"], want["input"]) {
+		if drop, err := f.Apply(t.Context(), m); drop || err != nil || !reflect.DeepEqual(m["input"], want["input"]) {
 			t.Errorf("%s of %s: %v, %v, %v; want %s", c.rules, c.groups, m["input"], drop, err, c.want)
 		}
 	}
@@ -109,16 +116,8 @@ func TestMasksThatCannotBeAppliedAreErrors(t *testing.T) {
 		{`mask contains "/labels/app"`, "below /input, /result"}, {`mask contains "input"`, "no JSON pointer"},
 		{`mask contains {"op": "swap", "path": "/input/a"}`, "no operation"}, {`mask := 5`, "no set or array"},
 	} {
-		p, err := logPolicy(t, "package system.log\n\n"+c.rule+"\n")
-		if err != nil {
-			t.Fatal(err)
-		}
-		e, err := engine.New(engine.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.Activate(p)
-		if _, err := engine.NewLogFilter(e).Apply(t.Context(), map[string]any{"input": map[string]any{"a": "b"}}); err == nil || !strings.Contains(err.Error(), c.want) {
+		f := logFilter(t, c.rule)
+		if _, err := f.Apply(t.Context(), map[string]any{"input": map[string]any{"a": "b"}}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.rule, err, c.want)
 		}
 	}

@@ -274,7 +274,7 @@ func (e *encoder) texts(list []string, pointer string) {
 		if i > 0 {
 			e.b = append(e.b, ',')
 		}
-		e.text(s, maxValue, pointer)
+		e.sent(s, maxValue, pointer)
 	}
 	e.b = append(e.b, ']')
 }
@@ -286,7 +286,7 @@ func (e *encoder) custom(parts *shared, r *authz.Request, o *authz.Outcome, took
 	e.b = append(e.b, `","status":`...)
 	e.b = strconv.AppendInt(e.b, int64(o.Status), 10)
 	e.b = append(e.b, `,"reasons":`...)
-	e.sentTexts(o.Reasons[:min(len(o.Reasons), 32)], "")
+	e.texts(o.Reasons[:min(len(o.Reasons), 32)], "")
 	e.field("request_id", e.secrets.Hide(r.ID), maxShort)
 	e.field("route", r.RouteName, maxShort)
 	if s := o.Session; s != nil {

@@ -12,7 +12,7 @@ func (e *encoder) result(d *authz.Decision) {
 	e.b = append(e.b, `{"allowed":`...)
 	e.b = strconv.AppendBool(e.b, d.Allowed)
 	e.b = append(e.b, `,"reasons":`...)
-	e.sentTexts(d.Reasons, "/result/reasons")
+	e.texts(d.Reasons, "/result/reasons")
 	if d.Status != 0 {
 		e.b = append(e.b, `,"http_status":`...)
 		e.b = strconv.AppendInt(e.b, int64(d.Status), 10)
@@ -46,7 +46,7 @@ func (e *encoder) resultTexts(name string, list []string) {
 		return
 	}
 	e.b = append(append(append(e.b, `,"`...), name...), `":`...)
-	e.sentTexts(list, "/result/"+name)
+	e.texts(list, "/result/"+name)
 }
 
 // resultHeaders writes names to values, or lists of values.
@@ -149,17 +149,6 @@ func (e *encoder) charges(list []authz.Charge) {
 		e.b = append(e.b, `,"cost":`...)
 		e.b = strconv.AppendInt(e.b, int64(c.Cost), 10)
 		e.b = append(e.b, '}')
-	}
-	e.b = append(e.b, ']')
-}
-
-func (e *encoder) sentTexts(list []string, pointer string) {
-	e.b = append(e.b, '[')
-	for i, s := range list {
-		if i > 0 {
-			e.b = append(e.b, ',')
-		}
-		e.sent(s, maxValue, pointer)
 	}
 	e.b = append(e.b, ']')
 }
