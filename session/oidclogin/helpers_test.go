@@ -59,6 +59,10 @@ type hostile struct {
 	form     url.Values                  // the last one at the token endpoint
 }
 
+// refreshToken is what the hostile provider gives out: too long to stand in random
+// bytes by chance.
+const refreshToken = "refresh-token-of-nora"
+
 func newHostile(t *testing.T, now func() time.Time) *hostile {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -131,7 +135,7 @@ func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/keys":
 		v = h.keys()
 	case "/token":
-		v = map[string]any{"access_token": "at", "token_type": "Bearer", "refresh_token": "rt", "expires_in": 3600, "id_token": h.sign(h.claims)}
+		v = map[string]any{"access_token": "at", "token_type": "Bearer", "refresh_token": refreshToken, "expires_in": 3600, "id_token": h.sign(h.claims)}
 	case "/userinfo":
 		v = h.userinfo
 	case "/revoke":

@@ -185,7 +185,7 @@ func TestSignOutRevokesAndLeadsToTheProvider(t *testing.T) {
 	if u.Path != "/end" || strings.Count(q.Get("id_token_hint"), ".") != 2 || q.Get("client_id") != "gate" || q.Get("post_logout_redirect_uri") != gateOrigin+"/oauth2/signed_out" {
 		t.Errorf("it leads to %s", u)
 	}
-	if r.idp.form.Get("token") != "rt" || r.idp.form.Get("token_type_hint") != "refresh_token" {
+	if r.idp.form.Get("token") != refreshToken || r.idp.form.Get("token_type_hint") != "refresh_token" {
 		t.Errorf("revoked: %v", r.idp.form)
 	}
 }
@@ -217,7 +217,18 @@ func TestTokensInTheStoreOpenWithTheCookieAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{"access_token", "rt", r.idp.URL, "eyJ"} {
+	stranger, err := r.signIn(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.takeTokens(t.Context(), l.Session, stranger.Cookie); err == nil {
+		t.Error("another's cookie opens them")
+	}
+	kept, err := r.takeTokens(t.Context(), l.Session, l.Cookie)
+	if err != nil || kept.Refresh != refreshToken || len(kept.ID) < 100 {
+		t.Fatalf("the cookie opens %+v: %v", kept, err)
+	}
+	for _, secret := range []string{kept.Refresh, kept.ID[:20], kept.ID[len(kept.ID)-20:], r.idp.URL} {
 		if strings.Contains(string(n.Data), secret) {
 			t.Errorf("the note shows %q", secret)
 		}

@@ -173,7 +173,7 @@ func linksByConfiguredOrigin(t *testing.T, s *siege) {
 						t.Errorf("%s %s%s links to %s", proto, host, target, m[1])
 					}
 				}
-				if text := strings.Join(all, " "); strings.Contains(text, "evil") || strings.Contains(text, ":4443") || strings.Contains(text, s.otherScheme()+":") {
+				if text := strings.Join(all, " "); strings.Contains(text, "evil.") || strings.Contains(text, ":4443") || strings.Contains(text, s.otherScheme()+":") {
 					t.Errorf("%s %s%s links to what the client said: %s", proto, host, target, text)
 				}
 			})

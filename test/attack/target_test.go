@@ -107,7 +107,7 @@ func unsafeTargets(targets ...string) func(*testing.T, *siege) {
 			}
 			page := request{method: "GET", host: s.host("gate"), target: "/oauth2/sign_in?rd=" + rd, header: navigation}
 			s.both(t, page, func(proto string, a answer) {
-				if a.status != http.StatusOK || strings.Contains(a.body, `name="rd"`) || strings.Contains(a.body, "evil") {
+				if a.status != http.StatusOK || strings.Contains(a.body, `name="rd"`) || strings.Contains(formToken.ReplaceAllString(a.body, ""), "evil") { // a token may spell it
 					t.Errorf("%s: the form for rd=%s answered %d and keeps the target\n%.2000s", proto, rd, a.status, a.body)
 				}
 			})
