@@ -153,6 +153,13 @@ func (f *decisionFlags) find(ctx context.Context, file string, s streams) error 
 		_, err := io.WriteString(s.out, f.said(r, text))
 		return err
 	}
+	if f.follow {
+		err := decisionlog.Follow(ctx, file, print, func() error { bad.sum(); return nil })
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return fmt.Errorf("decision log: %w", err)
+	}
 	if err := decisionlog.Scan(ctx, file, print); err != nil {
 		return fmt.Errorf("decision log: %w", err)
 	}
@@ -162,14 +169,8 @@ func (f *decisionFlags) find(ctx context.Context, file string, s streams) error 
 		}
 	}
 	bad.sum()
-	if !f.follow {
-		if found == 0 {
-			fmt.Fprintf(s.err, "gate decisions: none of the %d lines of %s is what was asked for\n", lines, file)
-		}
-		return nil
-	}
-	if err := decisionlog.Follow(ctx, file, print); !errors.Is(err, context.Canceled) {
-		return err
+	if found == 0 {
+		fmt.Fprintf(s.err, "gate decisions: none of the %d lines of %s is what was asked for\n", lines, file)
 	}
 	return nil
 }

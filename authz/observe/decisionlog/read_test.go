@@ -3,7 +3,6 @@ package decisionlog_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/neosc/gate/authz/observe/decisionlog"
 )
@@ -112,82 +110,6 @@ func TestAMissingNumberHidesNoOlderFile(t *testing.T) {
 		if files, err := decisionlog.Files(none); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), none) {
 			t.Errorf("%s: %q, %v", none, files, err)
 		}
-	}
-}
-
-func TestAFollowerSeesWhatIsAddedThroughATurnover(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "d.ndjson")
-	add := func(text string) {
-		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		_, err = f.WriteString(text)
-		if err := errors.Join(err, f.Close()); err != nil {
-			t.Error(err)
-		}
-	}
-	add("old\n")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	seen, over := make(chan string), make(chan error, 1)
-	go func() {
-		over <- decisionlog.Follow(ctx, file, func(l decisionlog.Line) error { seen <- string(l.Text); return nil })
-	}()
-	await := func(want string) {
-		t.Helper()
-		for {
-			select {
-			case got := <-seen:
-				if got == want {
-					return
-				}
-				if got == "first" || strings.HasSuffix(got, "first") {
-					continue
-				}
-				t.Fatalf("seen %q, want %q", got, want)
-			case <-ctx.Done():
-				t.Fatalf("%q does not come", want)
-			}
-		}
-	}
-	// It begins somewhere: what is added again and again is seen in the end.
-	seenFirst, added := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(added)
-		for {
-			add("first\n")
-			select {
-			case <-seenFirst:
-				return
-			case <-ctx.Done():
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}()
-	await("first")
-	close(seenFirst)
-	for done := false; !done; { // the adder may wait for nobody, the follower for us
-		select {
-		case <-added:
-			done = true
-		case <-seen:
-		}
-	}
-	add("sec")
-	add("ond\n")
-	await("second")
-	if err := os.Rename(file, file+".1"); err != nil {
-		t.Fatal(err)
-	}
-	add("third\n")
-	await("third")
-	cancel()
-	if err := <-over; !errors.Is(err, context.Canceled) {
-		t.Error(err)
 	}
 }
 

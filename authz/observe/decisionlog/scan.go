@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // MaxLine is the longest line that is read, in bytes: some ten times what the
@@ -35,6 +34,11 @@ type Line struct {
 // ErrCutOff is the error of a last line without an end: its writer was killed,
 // or has not written all of it yet.
 var ErrCutOff = errors.New("the line is cut off")
+
+// gzipMagic begins what is compressed (RFC 1952, 2.3.1).
+const gzipMagic = "\x1f\x8b"
+
+var errLong = fmt.Errorf("the line is longer than %d bytes", MaxLine)
 
 // Files returns those of a log that there are, oldest first: Path.2, Path.1,
 // Path; the older ones may have been compressed (Path.2.gz). A number may be missing:
@@ -163,7 +167,7 @@ func closeAll(files []*os.File) {
 // decompressed on the way.
 func ScanReader(ctx context.Context, name string, from io.Reader, each func(Line) error) error {
 	r := bufio.NewReaderSize(from, 256<<10)
-	if magic, err := r.Peek(2); err == nil && magic[0] == 0x1f && magic[1] == 0x8b { // RFC 1952, 2.3.1
+	if magic, err := r.Peek(2); err == nil && string(magic) == gzipMagic {
 		z, err := gzip.NewReader(r)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -187,7 +191,7 @@ func ScanReader(ctx context.Context, name string, from io.Reader, each func(Line
 		case err != nil:
 			return fmt.Errorf("%s: %w", name, err)
 		case line.Text == nil:
-			line.Err = fmt.Errorf("the line is longer than %d bytes", MaxLine)
+			line.Err = errLong
 		case len(bytes.TrimSpace(line.Text)) == 0:
 			continue
 		}
@@ -221,114 +225,4 @@ func readLine(r *bufio.Reader, long *[]byte) ([]byte, error) {
 		return nil, nil
 	}
 	return (*long)[:len(*long)-1], nil
-}
-
-// followPause is how often a followed file is looked at.
-const followPause = 200 * time.Millisecond
-
-// Follow reads the lines that are added to a log from now on, through its
-// turning over, until ctx ends or each returns an error.
-func Follow(ctx context.Context, path string, each func(Line) error) error {
-	f := &follower{path: path, each: each}
-	defer f.close()
-	if err := f.open(true); err != nil {
-		return err
-	}
-	tick := time.NewTicker(followPause)
-	defer tick.Stop()
-	for {
-		if err := f.read(); err != nil {
-			return err
-		}
-		if f.turned() {
-			if err := f.read(); err != nil { // what came before it was turned over
-				return err
-			}
-			if err := f.open(false); err != nil {
-				return err
-			}
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-type follower struct {
-	path string
-	each func(Line) error
-	f    *os.File
-	rest []byte
-	n    int
-}
-
-func (f *follower) open(atEnd bool) error {
-	f.close()
-	var err error
-	if f.f, err = os.Open(f.path); err != nil {
-		if f.f = nil; os.IsNotExist(err) && !atEnd {
-			return nil // it is being turned over
-		}
-		return err
-	}
-	if f.rest, f.n = nil, 0; atEnd {
-		_, err = f.f.Seek(0, io.SeekEnd)
-	}
-	return err
-}
-
-func (f *follower) close() {
-	if f.f != nil {
-		_ = f.f.Close() // it was only read
-	}
-}
-
-// turned reports whether the path leads to another file by now.
-func (f *follower) turned() bool {
-	now, err := os.Stat(f.path)
-	if err != nil {
-		return false
-	}
-	if f.f == nil {
-		return true
-	}
-	was, err := f.f.Stat()
-	return err == nil && !os.SameFile(was, now)
-}
-
-// read takes whole lines; a line that is being written waits.
-func (f *follower) read() error {
-	if f.f == nil {
-		return nil
-	}
-	room := make([]byte, 64<<10)
-	for {
-		n, err := f.f.Read(room)
-		f.rest = append(f.rest, room[:n]...)
-		for {
-			at := bytes.IndexByte(f.rest, '\n')
-			if at < 0 {
-				break
-			}
-			f.n++
-			if at > 0 {
-				if err := f.each(Line{File: f.path, Number: f.n, Text: f.rest[:at]}); err != nil {
-					return err
-				}
-			}
-			f.rest = f.rest[at+1:]
-		}
-		if len(f.rest) > MaxLine {
-			f.rest = nil
-		}
-		switch {
-		case errors.Is(err, io.EOF) || n == 0:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
 }
